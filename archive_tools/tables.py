@@ -1,0 +1,92 @@
+"""Reading and writing the tables and JSON files of a run: atomic, deterministic, with clear errors."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from envs.errors import InputError
+
+
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` by way of a temporary file and a rename, so no reader sees half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with a final newline, atomically."""
+    atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); write it again") from None
+
+
+def write_table(
+    path: Path, table: pa.Table | pd.DataFrame, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a Parquet table (zstd), atomically. `metadata` is added to the schema's own.
+
+    The same table gives the same bytes on the same pyarrow version.
+    """
+    path = Path(path)
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    if metadata:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, path)
+
+
+def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
+    """Read `columns` of a Parquet table, or all of it when none are named.
+
+    Raises:
+        InputError: the file is missing, truncated, not Parquet, or lacks a named column.
+    """
+    path = Path(path)
+    try:
+        names = pq.read_schema(path).names
+        missing = [name for name in columns if name not in names]
+        if missing:
+            raise InputError(
+                f"{path}: column {missing[0]!r} is missing; found {', '.join(names) or 'no columns'}"
+            )
+        return pq.read_table(path, columns=list(columns) or None)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: not a readable Parquet file, truncated perhaps ({reason}); write it again"
+        ) from None
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """`read_arrow` as a pandas DataFrame; the same arguments and errors."""
+    return read_arrow(path, columns).to_pandas()
