@@ -244,8 +244,10 @@ class Stage:
     def _recover(self) -> None:
         """Complete a replacement that was killed between its two renames."""
         old = self.folder.with_name(f".{self.name}.old")
-        if not self.folder.exists() and (self.partial / "manifest.json").exists():
-            os.replace(self.partial, self.folder)
+        if (self.partial / "manifest.json").exists():
+            whole = read_json(self.partial / "manifest.json")
+            if not self.folder.exists() or whole["fingerprint"] == self.fingerprint:
+                self._publish()
         if old.exists():
             if self.folder.exists():
                 shutil.rmtree(old)
@@ -322,6 +324,10 @@ class Stage:
             "wall_time_s": round(time.perf_counter() - self._start, 3),
         }
         write_json(self.partial / "manifest.json", manifest)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Put the partial folder, whole by now, in the final one's place."""
         old = self.folder.with_name(f".{self.name}.old")
         if self.folder.exists():
             os.replace(self.folder, old)

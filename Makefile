@@ -1,0 +1,39 @@
+# Every target works from a fresh clone: it makes its own virtual environment in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(BIN)/installed-dev: $(BIN)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(BIN)/installed ## from an empty folder to a driven, judged, reported policy
+	$(BIN)/python scripts/pipeline.py --run runs/demo --preset demo
+
+test: $(BIN)/installed-dev ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/installed-dev ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(BIN)/installed-dev ## speed: simulator, training, driving
+	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/drive.py
+
+clean: ## remove the virtual environment and caches (not the runs)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

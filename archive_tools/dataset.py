@@ -1,0 +1,303 @@
+"""Join trajectories, annotations and descriptions into the dataset that a policy is trained on.
+
+Every rule that the later stages rely on is checked here, on the joined data, before anything is
+written; one broken rule ends the stage with a non-zero exit and a list of the offenders.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from archive_tools.annotate import Annotation, load_annotations
+from archive_tools.checks import check_text
+from archive_tools.splits import (
+    SPLITS,
+    Shares,
+    near_duplicates,
+    random_split,
+    region_split,
+    route_split,
+)
+from archive_tools.stage import Stage, StageConfig
+from archive_tools.tables import (
+    atomic_write,
+    read_arrow,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
+from archive_tools.trajectories import Trajectories, load_trajectories
+from envs import load_world
+from envs.errors import InputError
+from envs.scene import Scene
+
+
+@dataclass
+class DatasetConfig(StageConfig):
+    """Verify the joined data, split it, and write the dataset that nanodt trains on."""
+
+    split: Literal["random", "regions", "routes"] = "random"
+    """random: near-duplicate groups at random; regions: whole blocks of the BD space are withheld;
+    routes: for some destinations one of the ways there is withheld."""
+    test: float = 0.1
+    """Share of the trajectories kept for testing."""
+    validation: float = 0.05
+    """Share kept for watching the training."""
+    duplicate_tolerance: float = 0.004
+    """Two trajectories that keep within this share of the world's side all along are
+    near-duplicates."""
+    train_fraction: float = 1.0
+    """Share of the training trajectories to keep, for learning curves (test stays as it is)."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+
+@dataclass
+class Rule:
+    """One thing that must hold of the dataset, and what was found."""
+
+    name: str
+    checked: int = 0
+    offenders: list[tuple[int, str]] = field(default_factory=list)
+    """(trajectory_id, what is wrong)."""
+
+
+def check_trajectories(trajectories: Trajectories) -> list[Rule]:
+    """Rules on the recorded arrays: finite, ids unique, the BD is where the trajectory ends."""
+    ids = np.asarray(trajectories.ids)
+    finite = Rule("observations, actions and poses are finite", len(ids))
+    unique = Rule("trajectory ids are unique", len(ids))
+    ends = Rule("the BD is the final position", len(ids))
+    values, counts = np.unique(ids, return_counts=True)
+    unique.offenders += [
+        (int(i), f"appears {n} times") for i, n in zip(values, counts, strict=True) if n > 1
+    ]
+    for index, identity in enumerate(ids.tolist()):
+        for name in ("obs", "action", "pose"):
+            if not np.isfinite(getattr(trajectories, name)[index]).all():
+                finite.offenders.append((identity, f"{name} has NaN or infinite values"))
+        miss = np.abs(trajectories.pose[index][-1, :2] - trajectories.bd[index]).max()
+        if not miss <= 1e-3:
+            ends.offenders.append((identity, f"ends {miss:.4g} units away from its BD"))
+    return [finite, unique, ends]
+
+
+def check_descriptions(
+    descriptions: pd.DataFrame, annotations: dict[int, Annotation], ids: Sequence[int], scene: Scene
+) -> list[Rule]:
+    """Rules on the texts: each joins a trajectory, agrees with what it did, and all are described."""
+    joins = Rule("every description belongs to a recorded, annotated trajectory", len(descriptions))
+    agrees = Rule("every text agrees with its trajectory's annotation", len(descriptions))
+    covered = Rule("every trajectory has an accepted description or a stated reason", len(ids))
+    known, accepted, refused = set(ids), set[int](), set[int]()
+    rows = descriptions[["trajectory_id", "text", "status"]].itertuples(index=False, name=None)
+    for identity, text, status in tqdm(
+        rows, total=len(descriptions), desc="check texts", unit=" texts"
+    ):
+        if identity not in known or identity not in annotations:
+            joins.offenders.append((identity, "no such trajectory or no annotation"))
+        elif status == "accepted":
+            accepted.add(identity)
+            reasons = check_text(text, annotations[identity], scene)
+            if reasons:
+                agrees.offenders.append((identity, f"{'; '.join(reasons)}: {text!r}"))
+        else:
+            refused.add(identity)
+    covered.offenders += [
+        (identity, "no description at all")
+        for identity in ids
+        if identity not in accepted | refused
+    ]
+    return [joins, agrees, covered]
+
+
+def check_split(
+    split: NDArray[np.str_], groups: NDArray[np.int64], ids: Sequence[int], whole_groups: bool
+) -> list[Rule]:
+    """Rules on the split: no empty side, and near-duplicates on one side (of a random split)."""
+    sides = Rule("train, validation and test are not empty", len(SPLITS))
+    sides.offenders += [(-1, f"{name} is empty") for name in SPLITS if not (split == name).any()]
+    rules = [sides]
+    if whole_groups:
+        apart = Rule("near-duplicates are on one side", len(ids))
+        frame = pd.DataFrame({"group": groups, "split": split, "id": ids})
+        mixed = frame.groupby("group")["split"].nunique()
+        for group in mixed[mixed > 1].index:
+            first = int(frame.loc[frame["group"] == group, "id"].iloc[0])
+            apart.offenders.append((first, f"its group {group} lies on several sides"))
+        rules.append(apart)
+    return rules
+
+
+def _split(
+    config: DatasetConfig,
+    trajectories: Trajectories,
+    annotations: dict[int, Annotation],
+    groups: NDArray[np.int64],
+) -> NDArray[np.str_]:
+    rng = np.random.default_rng([config.seed, 5])
+    shares = Shares(config.validation, config.test)
+    if config.split == "regions":
+        low, high = (np.asarray(trajectories.info[k]) for k in ("bd_low", "bd_high"))
+        split = region_split(np.asarray(trajectories.bd), low, high, shares, rng)
+    elif config.split == "routes":
+        tiles = [tuple(annotations[i].tiles) for i in np.asarray(trajectories.ids).tolist()]
+        split = route_split(tiles, shares, rng)
+    else:
+        split = random_split(groups, shares, rng)
+    if config.train_fraction < 1:
+        train = np.flatnonzero(split == "train")
+        keep = rng.permutation(train)[: max(1, round(config.train_fraction * len(train)))]
+        dropped = np.setdiff1d(train, keep)
+        split[dropped] = ""
+    return split
+
+
+def report_rules(rules: Sequence[Rule], problems: Path) -> None:
+    """Print the table of rules; list offenders in the file `problems`.
+
+    Raises:
+        InputError: a rule is broken.
+    """
+    table = Table(title="Dataset verification")
+    for heading in ("rule", "checked", "broken"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    for rule in rules:
+        table.add_row(rule.name, f"{rule.checked:,}", f"{len(rule.offenders):,}")
+    Console(stderr=True).print(table)
+    broken = [rule for rule in rules if rule.offenders]
+    if not broken:
+        problems.unlink(missing_ok=True)
+        return
+    rows = [(rule.name, i, what) for rule in broken for i, what in rule.offenders]
+    frame = pd.DataFrame(rows, columns=["rule", "trajectory_id", "found"])
+    atomic_write(problems, frame.to_csv(index=False))
+    identity, what = broken[0].offenders[0]
+    raise InputError(
+        f"{problems.parent}: {len(rows)} broken rules, first: {broken[0].name!r} for trajectory "
+        f"{identity}: {what}; all of them are listed in {problems}"
+    )
+
+
+def dataset_table(
+    trajectories_file: Path,
+    ids: Sequence[int],
+    split: NDArray[np.str_],
+    weight: NDArray[np.float32],
+    texts: dict[int, list[str]],
+) -> pa.Table:
+    """The table that nanodt reads, one row per trajectory, in the order of `ids`."""
+    columns = ("trajectory_id", "length", "bd", "obs", "action")
+    source = read_arrow(trajectories_file, columns)
+    position = {identity: row for row, identity in enumerate(source["trajectory_id"].to_pylist())}
+    table = source.take(pa.array([position[i] for i in ids], type=pa.int64()))
+    table = table.append_column("split", pa.array(split.tolist()))
+    table = table.append_column("weight", pa.array(weight, type=pa.float32()))
+    return table.append_column(
+        "texts", pa.array([texts[i] for i in ids], type=pa.list_(pa.string()))
+    )
+
+
+def run(config: DatasetConfig) -> Path:
+    """Stage 05: all earlier stages → `dataset/`.
+
+    Raises:
+        InputError: a rule is broken (see `RUN/problems.csv`), or an option is out of range.
+    """
+    if not 0 < config.test + config.validation < 1 or not 0 < config.train_fraction <= 1:
+        raise InputError(
+            f"--test {config.test} --validation {config.validation} --train-fraction "
+            f"{config.train_fraction}: shares must be above 0 and leave something for training"
+        )
+    inputs = ("archive", "trajectories", "annotations", "descriptions")
+    with Stage(config, "dataset", inputs=inputs) as stage:
+        if stage.done:
+            return stage.folder
+        world = load_world(stage.input("archive") / "world")
+        trajectories = load_trajectories(stage.input("trajectories"))
+        annotations = load_annotations(stage.input("annotations"))
+        descriptions = read_table(
+            stage.input("descriptions") / "descriptions.parquet",
+            ("trajectory_id", "sample", "style", "text", "status"),
+        ).sort_values(["trajectory_id", "sample"])
+        ids = np.asarray(trajectories.ids).tolist()
+
+        groups = near_duplicates(trajectories.pose, config.duplicate_tolerance * world.size)
+        split = _split(config, trajectories, annotations, groups)
+        rules = [
+            *check_trajectories(trajectories),
+            *check_descriptions(descriptions, annotations, ids, world.scene),
+            *check_split(split, groups, ids, config.split == "random"),
+        ]
+        report_rules(rules, Path(config.run) / "problems.csv")
+
+        accepted = descriptions[descriptions["status"] == "accepted"]
+        texts = accepted.groupby("trajectory_id")["text"].apply(list).to_dict()
+        kept = np.array([i in texts and bool(side) for i, side in zip(ids, split, strict=True)])
+        kept_ids = [i for i, keep in zip(ids, kept, strict=True) if keep]
+        # One near-duplicate group weighs as much as one lone trajectory, or the crowd would win.
+        weight = (1.0 / np.bincount(groups)[groups])[kept].astype(np.float32)
+        table = dataset_table(
+            stage.input("trajectories") / "trajectories.parquet",
+            kept_ids,
+            split[kept],
+            weight,
+            texts,
+        )
+        write_table(stage.path("trajectories.parquet"), table)
+
+        counts = {name: int((split[kept] == name).sum()) for name in SPLITS}
+        test_texts = {
+            t for i, s in zip(ids, split, strict=True) if s == "test" for t in texts.get(i, ())
+        }
+        train_texts = {
+            t for i, s in zip(ids, split, strict=True) if s == "train" for t in texts.get(i, ())
+        }
+        facts = {
+            "trajectories": counts,
+            "texts": int(sum(len(texts[i]) for i in kept_ids)),
+            "distinct_texts": len({t for i in kept_ids for t in texts[i]}),
+            "test_texts_seen_in_training": len(test_texts & train_texts),
+            "near_duplicate_groups": len(np.unique(groups)),
+            "largest_group": int(np.bincount(groups).max()),
+            "without_accepted_text": sum(i not in texts for i in ids),
+        }
+        info = {
+            **read_json(stage.input("trajectories") / "trajectories.json"),
+            **facts,
+            "split": {
+                "recipe": config.split,
+                "seed": config.seed,
+                "validation": config.validation,
+                "test": config.test,
+                "duplicate_tolerance": config.duplicate_tolerance,
+                "train_fraction": config.train_fraction,
+            },
+            "verification": [
+                {"rule": r.name, "checked": r.checked, "broken": len(r.offenders)} for r in rules
+            ],
+        }
+        write_json(stage.path("dataset.json"), info)
+        sample = accepted.drop_duplicates("trajectory_id")["text"].head(5).tolist()
+        card = Environment(
+            loader=PackageLoader("archive_tools"),
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
+        ).get_template("dataset_card.md.jinja")
+        atomic_write(
+            stage.path("README.md"), card.render(info=info, world=world.name, sample=sample)
+        )
+        stage.rows.update(counts)
+        stage.facts.update({k: v for k, v in facts.items() if k != "trajectories"})
+    return stage.folder

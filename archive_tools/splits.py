@@ -1,0 +1,152 @@
+"""Which trajectories the policy may learn from and which it is tested on.
+
+Near-duplicates always land on one side: an archive holds many elites that drive almost the same path,
+and a test item whose twin was trained on measures memory only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Share of the trajectories in validation and test; the rest is for training."""
+
+    validation: float
+    test: float
+
+
+def near_duplicates(
+    pose: NDArray[np.float32], tolerance: float, points: int = 41
+) -> NDArray[np.int64]:
+    """Group trajectories that keep within `tolerance` of each other all along.
+
+    Args:
+        pose: [N, T+1, >=2] float32, x and y in world units.
+        tolerance: largest difference in x or in y, at any of the compared steps, in world units.
+        points: how many evenly spaced steps are compared.
+
+    Returns:
+        [N] int64 group of each trajectory, numbered by first appearance. Groups are transitive: a
+        chain of near-duplicates is one group.
+    """
+    number, steps = pose.shape[:2]
+    if number == 0:
+        return np.zeros(0, dtype=np.int64)
+    chosen = np.linspace(0, steps - 1, min(points, steps)).round().astype(int)
+    paths = pose[:, chosen, :2].reshape(number, -1).astype(np.float64)
+    pairs = KDTree(paths).query_pairs(tolerance, p=np.inf, output_type="ndarray")
+    ones = np.ones(len(pairs), dtype=bool)
+    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(number, number))
+    _, labels = connected_components(graph, directed=False)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
+
+
+def random_split(
+    groups: NDArray[np.int64], shares: Shares, rng: np.random.Generator
+) -> NDArray[np.str_]:
+    """Deal whole groups out at random until test and validation have their shares.
+
+    Args:
+        groups: [N] group of each trajectory.
+        shares: what test and validation should get.
+        rng: source of the order.
+
+    Returns:
+        [N] one of SPLITS per trajectory. A group that would overfill its side goes to training.
+    """
+    number = len(groups)
+    members = np.bincount(groups) if number else np.zeros(0, dtype=int)
+    side = np.full(len(members), "train", dtype="<U10")
+    room = {"test": round(shares.test * number), "validation": round(shares.validation * number)}
+    for group in rng.permutation(len(members)):
+        for name in room:
+            if members[group] <= room[name]:
+                side[group] = name
+                room[name] -= members[group]
+                break
+    return side[groups] if number else np.zeros(0, dtype="<U10")
+
+
+def region_split(
+    bd: NDArray[np.float32],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    shares: Shares,
+    rng: np.random.Generator,
+    blocks: int = 8,
+) -> NDArray[np.str_]:
+    """Withhold whole blocks of the BD space: no elite that was trained on ends there.
+
+    Args:
+        bd: [N, n_bd] reached BD.
+        low: [n_bd] lower bounds of the BD space.
+        high: [n_bd] upper bounds.
+        shares: how much of the trajectories the withheld blocks should hold.
+        rng: source of the order in which blocks are withheld.
+        blocks: blocks along each dimension.
+
+    Returns:
+        [N] one of SPLITS per trajectory.
+    """
+    cell = np.clip((bd - low) / (high - low) * blocks, 0, blocks - 1).astype(int)
+    block = np.ravel_multi_index(tuple(cell.T), (blocks,) * bd.shape[1])
+    _, groups = np.unique(block, return_inverse=True)
+    return random_split(groups.astype(np.int64), shares, rng)
+
+
+def route_split(
+    routes: list[tuple[str, ...]], shares: Shares, rng: np.random.Generator, least: int = 8
+) -> NDArray[np.str_]:
+    """Withhold, for some destinations, one of the ways there.
+
+    A destination is the last tile of a route, a way is the sequence of tiles before it. A (way,
+    destination) pair may be withheld only while other ways to that destination and that way's last
+    leg to other destinations stay in training, so that each half of what is asked was seen.
+
+    Args:
+        routes: tiles of each trajectory in the order in which they were entered.
+        shares: how much of the trajectories to withhold for test and validation.
+        rng: source of the order in which pairs are tried.
+        least: a pair, and what must remain of its parts in training, holds at least this many.
+
+    Returns:
+        [N] one of SPLITS per trajectory.
+    """
+    side = np.full(len(routes), "train", dtype="<U10")
+    pairs: dict[tuple[tuple[str, ...], str], list[int]] = {}
+    for index, route in enumerate(routes):
+        if len(route) >= 2:
+            pairs.setdefault((route[:-1], route[-1]), []).append(index)
+    to_place: dict[str, int] = {}
+    by_way: dict[tuple[str, ...], int] = {}
+    for (way, place), members in pairs.items():
+        to_place[place] = to_place.get(place, 0) + len(members)
+        by_way[way] = by_way.get(way, 0) + len(members)
+    room = {
+        "test": round(shares.test * len(routes)),
+        "validation": round(shares.validation * len(routes)),
+    }
+    keys = sorted(pairs)
+    for position in rng.permutation(len(keys)):
+        way, place = keys[position]
+        members = pairs[keys[position]]
+        size = len(members)
+        if size < least or to_place[place] - size < least or by_way[way] - size < least:
+            continue
+        for name in room:
+            if size <= room[name]:
+                side[members] = name
+                room[name] -= size
+                to_place[place] -= size
+                by_way[way] -= size
+                break
+    return side

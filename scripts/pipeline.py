@@ -1,0 +1,168 @@
+"""Run the whole way, scripts 00 to 09, over one run directory, and sum it up.
+
+Every stage is its own process and can be run alone. A finished stage whose inputs and options are
+unchanged is left alone; one whose inputs or options changed is done again, and so is what follows.
+A TOML file given with --options sets options by script, named as on the command line:
+
+    [00_search_archive]
+    evaluations = 20000
+    [07_train]
+    block-size = 350
+
+Example: python scripts/pipeline.py --run runs/demo --preset demo
+"""
+
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from archive_tools.stage import SCRIPTS
+from archive_tools.tables import read_json
+from envs.errors import InputError
+
+HEADLINE = ("bd_error_median", "bd_success", "route_lcs", "contrast")
+
+
+@dataclass
+class Config:
+    """The whole pipeline over one run directory."""
+
+    run: Path = Path("runs/demo")
+    """The run directory."""
+    preset: Literal["demo", "paper"] = "demo"
+    """Size of the run: demo takes minutes on a laptop, paper is the full size."""
+    seed: int = 0
+    """Seed of every stage."""
+    options: Path | None = None
+    """TOML file with a table of options for each script that should differ from the preset."""
+
+
+def words(options: dict[str, Any], where: str) -> list[str]:
+    """Options of a TOML table as command-line words."""
+    found: list[str] = []
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, list):
+            found += [f"--{flag}", *map(str, value)]
+        elif isinstance(value, (str, int, float)):
+            found += [f"--{flag}", str(value)]
+        else:
+            raise InputError(f"{where}.{name}: found {value!r}, expected a number, text or list")
+    return found
+
+
+def read_options(path: Path | None) -> dict[str, list[str]]:
+    """The options file as command-line words by script name.
+
+    Raises:
+        InputError: not there, not TOML, or a table that names no script.
+    """
+    if path is None:
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    known = {Path(script).stem for script in SCRIPTS.values()}
+    for name, table in tables.items():
+        if name not in known or not isinstance(table, dict):
+            raise InputError(
+                f"{path}: [{name}] is not a table of a script's options; expected one of "
+                f"{', '.join(sorted(known))}"
+            )
+    return {name: words(table, f"{path}: {name}") for name, table in tables.items()}
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
+    """Print time, size and rows per stage, the headline metrics, and where the report is."""
+    table = Table(title=f"{run}: done in {sum(seconds.values()) / 60:.1f} minutes")
+    table.add_column("stage")
+    for heading in ("this time", "its work", "size"):
+        table.add_column(heading, justify="right")
+    table.add_column("rows")
+    for name in SCRIPTS:
+        manifest = read_json(run / name / "manifest.json")
+        rows = ", ".join(f"{value:,} {key}" for key, value in manifest["rows"].items())
+        size = folder_bytes(run / name) / 1e6
+        work = f"{manifest['wall_time_s']:.1f} s"
+        table.add_row(name, f"{seconds[name]:.1f} s", work, f"{size:.1f} MB", rows)
+    console.print(table)
+
+    records = read_json(run / "evaluation" / "metrics.json")
+    systems = list(dict.fromkeys(record["system"] for record in records))
+    metrics = Table(title="Mean (bd_error: median) with 95 % interval")
+    metrics.add_column("system")
+    for metric in HEADLINE:
+        metrics.add_column(metric, justify="right")
+    by_key = {(record["system"], record["metric"]): record for record in records}
+    for system in systems:
+        cells = []
+        for metric in HEADLINE:
+            record = by_key.get((system, metric))
+            missing = record is None or record["mean"] is None
+            cells.append(
+                "–"
+                if missing
+                else f"{record['mean']:.3g} [{record['ci_low']:.3g}, {record['ci_high']:.3g}]"
+            )
+        metrics.add_row(system, *cells)
+    console.print(metrics)
+    console.print(f"Report: {(run / 'evaluation' / 'report' / 'index.html').resolve()}")
+
+
+def run(config: Config) -> Path:
+    """Run all stages; returns the run directory.
+
+    Raises:
+        InputError: the options file is wrong.
+        SystemExit: a stage failed; its own message was printed.
+    """
+    console = Console(stderr=True)
+    extra = read_options(config.options)
+    here = Path(__file__).parent
+    common = ["--run", str(config.run), "--preset", config.preset, "--seed", str(config.seed)]
+    seconds: dict[str, float] = {}
+    for number, (name, script) in enumerate(SCRIPTS.items()):
+        stem = Path(script).stem
+        console.rule(f"[bold]{number:02d} {stem[3:].replace('_', ' ')}")
+        begin = time.perf_counter()
+        command = [sys.executable, str(here / f"{stem}.py"), *common, "--redo"]
+        status = subprocess.run([*command, *extra.get(stem, [])]).returncode
+        if status != 0:
+            console.print(f"stopped: scripts/{stem}.py ended with status {status}")
+            sys.exit(status)
+        seconds[name] = time.perf_counter() - begin
+    summary(config.run, seconds, console)
+    return config.run
+
+
+def main() -> None:
+    """The command line."""
+    try:
+        run(tyro.cli(Config, description=__doc__))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
