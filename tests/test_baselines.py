@@ -1,0 +1,70 @@
+"""Retrieval baselines: each must find what its name says."""
+
+import numpy as np
+import pytest
+
+from archive_tools.baselines import BASELINES, Elites, TfIdf, derangement
+
+TEXTS = [
+    ["go past the sofa to the bed", "visit the sofa and then the bed"],
+    ["pass the piano, then stop at the fridge"],
+    [],
+    ["cross the red tile to the desk"],
+]
+BD = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [500.0, 500.0]])
+
+
+def test_tfidf_rows_are_unit_and_like_texts_are_near():
+    space = TfIdf([text for row in TEXTS for text in row])
+    rows = space(["stop at the fridge", "the bed by the sofa", "unheard"]).toarray()
+    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 0])
+    assert rows.shape == (3, len(space.terms))
+
+
+def test_each_baseline_finds_its_elite():
+    elites = Elites(BD, TEXTS)
+    assert elites.nearest_bd([[9.0, 1.0], [400.0, 590.0]]).tolist() == [1, 3]
+    assert elites.nearest_text(["at the fridge", "the sofa, the bed"]).tolist() == [1, 0]
+    assert elites.similarity(["the bed"])[0, 2] == -np.inf
+
+
+def test_nearest_both_looks_only_among_the_nearest(monkeypatch):
+    monkeypatch.setattr("archive_tools.baselines.NEIGHBOURS", 2)
+    elites = Elites(BD, TEXTS)
+    text = ["cross the red tile to the desk"]
+    assert elites.nearest_both(text, [[1.0, 0.0]]).tolist() != [3]
+    assert elites.nearest_both(["at the fridge"], [[1.0, 0.0]]).tolist() == [1]
+    assert elites.nearest_both(["nothing known"], [[1.0, 0.0]]).tolist() == [0], "ties: nearest"
+
+
+def test_random_is_seeded_and_covers():
+    elites = Elites(BD, TEXTS)
+    drawn = elites.random(200, seed=1)
+    assert set(drawn.tolist()) == {0, 1, 2, 3}
+    assert np.array_equal(drawn, elites.random(200, seed=1))
+    for name in BASELINES:
+        assert elites.choose(name, ["the bed"] * 3, np.zeros((3, 2)), seed=0).shape == (3,)
+    with pytest.raises(ValueError, match="nearest_elite_both"):
+        elites.choose("oracle", [], np.zeros((0, 2)), 0)
+
+
+def test_another_text_space_can_be_used():
+    def letters(_texts):
+        return lambda texts: np.array([[t.count("a"), t.count("z")] for t in texts], float)
+
+    elites = Elites(np.zeros((2, 2)), [["zz"], ["aa"]], space=letters)
+    assert elites.nearest_text(["a", "z"]).tolist() == [1, 0]
+
+
+def test_empty_archives_are_refused():
+    with pytest.raises(ValueError, match="none has a text"):
+        Elites(BD, [[], [], [], []])
+    with pytest.raises(ValueError, match="0 BDs"):
+        Elites(np.zeros((0, 2)), [])
+
+
+@pytest.mark.parametrize("n", [2, 3, 50])
+def test_derangement_moves_everything(n):
+    order = derangement(n, seed=n)
+    assert sorted(order.tolist()) == list(range(n))
+    assert not np.any(order == np.arange(n))
