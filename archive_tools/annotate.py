@@ -1,7 +1,7 @@
-"""What a trajectory passes: events at the steps where its surroundings change, and the route they make.
+"""What a trajectory passes: events where its surroundings change, and the route they make.
 
-An event says which coloured tile the robot is on and which objects it is near, each with the side it
-is on. "Near" is within a set distance of the object's box. A change must last `persist` steps to
+An event says which coloured tile the robot is on and which objects it is near, each with the side
+it is on. "Near" is within a set distance of the object's box. A change must last `persist` steps to
 count (hysteresis), so that driving along a border does not chatter. All steps of all trajectories
 are judged at once; only the events, a few per hundred steps, become Python objects.
 """
@@ -68,7 +68,7 @@ class Annotation:
 
     @cached_property
     def objects(self) -> list[str]:
-        """Objects in the order in which they come near; one that is left and met again counts again."""
+        """Objects in the order in which they come near; one left and met again counts again."""
         return [name for _, name in self._arrivals() if name]
 
     @cached_property
@@ -105,7 +105,7 @@ def settle(codes: NDArray[np.integer], persist: int) -> NDArray[np.integer]:
     """Drop changes that last fewer than `persist` steps.
 
     Args:
-        codes: [N, T, ...] state per step. The first value counts as settled, and the last as lasting.
+        codes: [N, T, ...] state per step. The first counts as settled, the last as lasting.
         persist: how many equal steps in a row make a change count.
 
     Returns:

@@ -96,8 +96,8 @@ def check_trajectories(trajectories: Trajectories) -> list[Rule]:
 def check_descriptions(
     descriptions: pd.DataFrame, annotations: dict[int, Annotation], ids: Sequence[int], scene: Scene
 ) -> list[Rule]:
-    """Rules on the texts: each joins a trajectory, agrees with what it did, and all are described."""
-    joins = Rule("every description belongs to a recorded, annotated trajectory", len(descriptions))
+    """Rules on the texts: each joins a trajectory and agrees with it, and all are described."""
+    joins = Rule("every description joins a recorded, annotated trajectory", len(descriptions))
     agrees = Rule("every text agrees with its trajectory's annotation", len(descriptions))
     covered = Rule("every trajectory has an accepted description or a stated reason", len(ids))
     known, accepted, refused = set(ids), set[int](), set[int]()

@@ -1,7 +1,7 @@
 """Which trajectories the policy may learn from and which it is tested on.
 
-Near-duplicates always land on one side: an archive holds many elites that drive almost the same path,
-and a test item whose twin was trained on measures memory only.
+Near-duplicates always land on one side: an archive holds many elites that drive almost the same
+path, and a test item whose twin was trained on measures memory only.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 """A stage of the pipeline: one folder of a run, its manifest, and what guards it.
 
-A run is one directory. A stage reads folders that earlier stages wrote and writes its own. It works
-in a hidden partial folder, renamed to its final name only when all is done, so a folder that can be
-seen is whole. `manifest.json` in it says from what and how it was made. The fingerprint of a stage is
-the hash of its options and of the content of its inputs: with the same fingerprint a finished stage
-is left alone and an interrupted one goes on; with another one it refuses to mix.
+A run is one directory. A stage reads folders that earlier stages wrote and writes its own. It
+works in a hidden partial folder, renamed to its final name only when all is done, so a folder that
+can be seen is whole. `manifest.json` in it says from what and how it was made. The fingerprint of a
+stage is the hash of its options and of the content of its inputs: with the same fingerprint a
+finished stage is left alone and an interrupted one goes on; with another it refuses to mix.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class StageConfig:
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Defaults that differ from the fields' own, by preset."""
     not_fingerprint: ClassVar[set[str]] = set()
-    """Options that cannot change the result (concurrency, progress), so they do not force a redo."""
+    """Options that cannot change the result (concurrency, say), so they do not force a redo."""
 
 
 def file_digest(path: Path) -> str:
@@ -99,7 +99,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not (folder / "manifest.json").exists():
         script = SCRIPTS.get(folder.name, "the stage that writes it")
         raise InputError(
-            f"{folder}: not there or not finished; run `python {script} --run {folder.parent}` first"
+            f"{folder}: not there or not finished; "
+            f"run `python {script} --run {folder.parent}` first"
         )
     return read_json(folder / "manifest.json")
 
@@ -120,7 +121,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise InputError(
-                f"{path}: {size} bytes, its manifest says {entry['bytes']}: truncated or changed; {again}"
+                f"{path}: {size} bytes, its manifest says {entry['bytes']}: "
+                f"truncated or changed; {again}"
             )
         if file_digest(path) != entry["sha256"]:
             raise InputError(f"{path}: changed since it was written (sha256 differs); {again}")

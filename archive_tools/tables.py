@@ -1,4 +1,4 @@
-"""Reading and writing the tables and JSON files of a run: atomic, deterministic, with clear errors."""
+"""Read and write the tables and JSON files of a run: atomic, deterministic, clear errors."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from envs.errors import InputError
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` by way of a temporary file and a rename, so no reader sees half a file."""
+    """Write `data` to a temporary file and rename it to `path`: no reader sees half a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -75,7 +75,8 @@ def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
         missing = [name for name in columns if name not in names]
         if missing:
             raise InputError(
-                f"{path}: column {missing[0]!r} is missing; found {', '.join(names) or 'no columns'}"
+                f"{path}: column {missing[0]!r} is missing; "
+                f"found {', '.join(names) or 'no columns'}"
             )
         return pq.read_table(path, columns=list(columns) or None)
     except FileNotFoundError:
