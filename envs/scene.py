@@ -1,0 +1,284 @@
+"""What people see in a world: named objects and coloured floor tiles.
+
+Everything here is in scene units (y up); `envs.geometry` converts. Scenes are read from the
+sections [tiles] and [[object]] of a TOML file, where boxes are in map pixels, y down, half open:
+
+    [tiles]
+    rows = [["red", "green"], ["blue", "pink"]]   # from the top (north) down
+    inset = 8                                     # the tiling leaves 8 pixels free on each side
+
+    [[object]]
+    name = "sofa"
+    box = [150, 12, 184, 26]                      # x0, y0, x1, y1
+    picture = "sofa.svg"                          # optional
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from envs.errors import InputError
+from envs.geometry import pixel_box_to_scene, scene_box_to_pixel
+
+Box = tuple[float, float, float, float]
+PICTURES = Path(__file__).parent / "pictures"
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """A named thing on the floor. It is seen, not felt: it stops neither robots nor lasers."""
+
+    name: str
+    box: Box
+    """x0, y0, x1, y1 in scene units (y up)."""
+    picture: Path | None = None
+    """An SVG file that shows it."""
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Centre of the box, scene units."""
+        x0, y0, x1, y1 = self.box
+        return ((x0 + x1) / 2, (y0 + y1) / 2)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A grid of coloured floor tiles of equal size."""
+
+    names: tuple[tuple[str, ...], ...]
+    """[rows][columns], north row first."""
+    bounds: Box
+    """x0, y0, x1, y1 in scene units (y up) of the whole grid."""
+
+    def box(self, row: int, column: int) -> Box:
+        """x0, y0, x1, y1 in scene units of one tile; row 0 is the northern one."""
+        x0, y0, x1, y1 = self.bounds
+        width = (x1 - x0) / len(self.names[0])
+        height = (y1 - y0) / len(self.names)
+        return (
+            x0 + column * width,
+            y1 - (row + 1) * height,
+            x0 + (column + 1) * width,
+            y1 - row * height,
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The objects and tiles of a world."""
+
+    objects: tuple[SceneObject, ...] = ()
+    tiles: Tiles | None = None
+
+    def __post_init__(self) -> None:
+        names = [item.name for item in self.objects]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise InputError(
+                    f"object {name!r} is defined twice; give each object a name of its own"
+                )
+            if name in self.tile_names:
+                raise InputError(
+                    f"object {name!r} has the name of a tile; rename one of them, "
+                    "or texts could not tell them apart"
+                )
+
+    @cached_property
+    def object_names(self) -> tuple[str, ...]:
+        """Names of the objects, in the order of the file."""
+        return tuple(item.name for item in self.objects)
+
+    @cached_property
+    def tile_names(self) -> tuple[str, ...]:
+        """Names of the tiles, from the north-west on, each once."""
+        if self.tiles is None:
+            return ()
+        return tuple(dict.fromkeys(name for row in self.tiles.names for name in row))
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """Boxes of the objects, float64 [n, 4]: x0, y0, x1, y1 in scene units."""
+        return np.array([item.box for item in self.objects], dtype=np.float64).reshape(-1, 4)
+
+    def tile_at(self, points: ArrayLike) -> np.ndarray:
+        """Tiles under points.
+
+        Args:
+            points: [..., 2] scene units (y up).
+
+        Returns:
+            int64 [...]: index into `tile_names`, -1 beside the tiling.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if self.tiles is None:
+            return np.full(points.shape[:-1], -1, dtype=np.int64)
+        names = self.tiles.names
+        grid = np.array([[self.tile_names.index(name) for name in row] for row in names])
+        x0, y0, x1, y1 = self.tiles.bounds
+        column = np.floor((points[..., 0] - x0) / (x1 - x0) * len(names[0]))
+        row = np.floor((y1 - points[..., 1]) / (y1 - y0) * len(names))
+        inside = (column >= 0) & (column < len(names[0])) & (row >= 0) & (row < len(names))
+        index = grid[
+            np.where(inside, row, 0).astype(np.int64), np.where(inside, column, 0).astype(np.int64)
+        ]
+        return np.where(inside, index, -1)
+
+
+def check_keys(
+    table: Mapping[str, Any], where: str, required: set[str], optional: set[str]
+) -> None:
+    """Refuse unknown and missing keys of a TOML table.
+
+    Raises:
+        InputError: names the key and the known ones.
+    """
+    for key in table:
+        if key not in required | optional:
+            known = ", ".join(sorted(required | optional))
+            raise InputError(f"{where}: unknown key {key!r}; known are {known}")
+    for key in sorted(required):
+        if key not in table:
+            raise InputError(f"{where}: {key!r} is missing")
+
+
+def number(value: Any, where: str) -> float:
+    """The finite number `value`, or an InputError that names `where`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where} is {value!r}; expected a number")
+    return float(value)
+
+
+def numbers(value: Any, count: int, where: str) -> tuple[float, ...]:
+    """A list of `count` finite numbers, or an InputError that names `where`."""
+    if not isinstance(value, list) or len(value) != count:
+        raise InputError(f"{where} is {value!r}; expected a list of {count} numbers")
+    return tuple(number(item, where) for item in value)
+
+
+def pixel_box(value: Any, width: int, height: int, where: str) -> Box:
+    """A box in pixels inside a map of `width` by `height`, or an InputError that names `where`."""
+    x0, y0, x1, y1 = numbers(value, 4, where)
+    if x0 >= x1 or y0 >= y1:
+        raise InputError(
+            f"{where} is {value}: inverted or empty; expected [x0, y0, x1, y1] "
+            "with x0 < x1 and y0 < y1"
+        )
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        raise InputError(f"{where} is {value}: outside the map of {width} x {height} pixels")
+    return (x0, y0, x1, y1)
+
+
+def parse_scene(
+    table: Mapping[str, Any], *, width: int, height: int, size: float, folder: Path
+) -> Scene | None:
+    """Make a scene of the sections [tiles] and [[object]].
+
+    Args:
+        table: the parsed TOML file; other sections are left alone.
+        width, height: of the map, pixels.
+        size: world units per side.
+        folder: where pictures are looked for before the bundled ones.
+
+    Returns:
+        None when the table has neither section.
+
+    Raises:
+        InputError: names the section, the field, what was found and what was expected.
+    """
+    scale = width / size
+    objects = []
+    entries = table.get("object", [])
+    if not isinstance(entries, list):
+        raise InputError("object: write [[object]] with double brackets, one section per object")
+    for index, entry in enumerate(entries):
+        where = f"object {index + 1}"
+        if not isinstance(entry, dict):
+            raise InputError(f"{where} is {entry!r}; expected a section [[object]]")
+        if isinstance(entry.get("name"), str):
+            where += f" ({entry['name']!r})"
+        check_keys(entry, where, {"name", "box"}, {"picture"})
+        name = _name(entry["name"], f"{where}: name")
+        box = pixel_box(entry["box"], width, height, f"{where}: box")
+        picture = None
+        if "picture" in entry:
+            picture = _find_picture(entry["picture"], folder, f"{where}: picture")
+        objects.append(SceneObject(name, pixel_box_to_scene(box, scale, size), picture))
+    tiles = None
+    if "tiles" in table:
+        tiles = _parse_tiles(table["tiles"], width, height, size)
+    if not objects and tiles is None:
+        return None
+    return Scene(tuple(objects), tiles)
+
+
+def scene_to_table(scene: Scene, *, width: int, size: float) -> dict[str, Any]:
+    """The sections of `parse_scene`, boxes in pixels; pictures by their file name only."""
+    scale = width / size
+    table: dict[str, Any] = {}
+    if scene.tiles is not None:
+        table["tiles"] = {
+            "rows": [list(row) for row in scene.tiles.names],
+            "bounds": _tidy(scene_box_to_pixel(scene.tiles.bounds, scale, size)),
+        }
+    table["object"] = [
+        {"name": item.name, "box": _tidy(scene_box_to_pixel(item.box, scale, size))}
+        | ({"picture": item.picture.name} if item.picture is not None else {})
+        for item in scene.objects
+    ]
+    return table
+
+
+def _tidy(box: Sequence[float]) -> list[float]:
+    # Pixel edges are whole or simple fractions: drop what the division left in the last digits.
+    return [int(edge) if edge == int(edge) else edge for edge in (round(e, 9) for e in box)]
+
+
+def _name(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} is {value!r}; expected a word")
+    return value.strip()
+
+
+def _find_picture(value: Any, folder: Path, where: str) -> Path:
+    name = _name(value, where)
+    for candidate in (folder / name, PICTURES / name):
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(path.name for path in PICTURES.glob("*.svg")))
+    raise InputError(f"{where}: no file {name!r} in {folder} nor among the bundled ones ({known})")
+
+
+def _parse_tiles(table: Any, width: int, height: int, size: float) -> Tiles:
+    if not isinstance(table, dict):
+        raise InputError(f"tiles is {table!r}; expected a section [tiles]")
+    check_keys(table, "tiles", {"rows"}, {"inset", "bounds"})
+    rows = table["rows"]
+    if (
+        not isinstance(rows, list)
+        or not rows
+        or not all(isinstance(row, list) and row for row in rows)
+        or len({len(row) for row in rows}) != 1
+    ):
+        raise InputError(
+            "tiles: rows must be a list of rows of equal length, from the north down, "
+            'like [["red", "green"], ["blue", "pink"]]'
+        )
+    names = tuple(tuple(_name(name, "tiles: rows") for name in row) for row in rows)
+    if "bounds" in table and "inset" in table:
+        raise InputError("tiles: give either inset or bounds, not both")
+    if "bounds" in table:
+        box = pixel_box(table["bounds"], width, height, "tiles: bounds")
+    else:
+        inset = number(table.get("inset", 0), "tiles: inset")
+        if not 0 <= inset < min(width, height) / 2:
+            raise InputError(
+                f"tiles: inset is {inset:g}; expected pixels from 0 to below half the map's width"
+            )
+        box = (inset, inset, width - inset, height - inset)
+    return Tiles(names, pixel_box_to_scene(box, width / size, size))

@@ -1,0 +1,259 @@
+"""A world: the walls, the robot and its lasers, the goal and the scene.
+
+`envs.worldfile` reads and writes the files; here is what a world is and what follows from it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from envs.errors import InputError
+from envs.geometry import world_to_pixel
+from envs.scene import Scene
+
+MAX_WHEEL = 4.0
+"""A wheel turns at most this many world units in a step, either way."""
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Where the robot starts, and its size. World units (y down), radians."""
+
+    x: float
+    y: float
+    theta: float
+    """Heading; positive turns to the robot's right. Kept to float32, as the simulator does."""
+    radius: float
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A disc that rewards; world units (y down)."""
+
+    x: float
+    y: float
+    radius: float
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A square floor with walls, a robot on it, and what can be said about it.
+
+    Raises:
+        InputError: a value makes no sense; the message names the field.
+    """
+
+    name: str
+    size: float
+    """World units per side."""
+    occupied: np.ndarray
+    """bool [H, W], row 0 at the top. The last 8 pixels of the last row are always free: the
+    simulator's map format leaves them unread."""
+    robot: Robot
+    laser_angles: np.ndarray
+    """float32 [L], radians from the heading, clockwise seen from above."""
+    laser_ranges: np.ndarray
+    """float32 [L], world units."""
+    goal: Goal | None = None
+    scene: Scene | None = None
+    steps: int = 400
+    """Steps until a drive is truncated."""
+
+    def __post_init__(self) -> None:
+        occupied = np.array(self.occupied, dtype=bool)
+        if occupied.ndim != 2 or occupied.shape[0] != occupied.shape[1]:
+            shape = " x ".join(str(length) for length in occupied.shape[::-1])
+            raise InputError(f"the map has {shape} pixels; expected a square one")
+        if occupied.shape[1] % 8 or occupied.size == 0:
+            raise InputError(
+                f"the map is {occupied.shape[1]} pixels wide; expected a multiple of 8 "
+                "(widen it with walls)"
+            )
+        occupied[-1, -8:] = False
+        if not (np.isfinite(self.size) and self.size > 0):
+            raise InputError(f"size is {self.size}; expected world units above 0")
+        angles = np.array(self.laser_angles, dtype=np.float32).reshape(-1)
+        ranges = np.array(self.laser_ranges, dtype=np.float32).reshape(-1)
+        for field, value in (("occupied", occupied), ("laser_angles", angles),
+                             ("laser_ranges", ranges)):  # fmt: skip
+            value.flags.writeable = False
+            object.__setattr__(self, field, value)
+        self._check_lasers()
+        self._check_robot()
+        if self.goal is not None:
+            goal = self.goal
+            if not np.isfinite([goal.x, goal.y]).all() or not 0 < goal.radius < np.inf:
+                raise InputError(f"goal: radius is {goal.radius:g}; expected units above 0")
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise InputError(f"steps is {self.steps!r}; expected a whole number above 0")
+
+    def _check_lasers(self) -> None:
+        if len(self.laser_angles) != len(self.laser_ranges):
+            raise InputError(
+                f"{len(self.laser_angles)} laser angles but {len(self.laser_ranges)} ranges"
+            )
+        limit = 100 * self.size
+        for index, (angle, reach) in enumerate(
+            zip(self.laser_angles, self.laser_ranges, strict=True), start=1
+        ):
+            if not abs(angle) <= 2 * np.pi + 1e-6:
+                raise InputError(
+                    f"laser {index}: angle is {np.degrees(angle):g}; "
+                    "expected degrees from -360 to 360"
+                )
+            if not 0 < reach <= limit:
+                raise InputError(
+                    f"laser {index}: range is {reach:g}; expected world units above 0 "
+                    f"and at most {limit:g}"
+                )
+
+    def _check_robot(self) -> None:
+        robot = self.robot
+        if not np.isfinite([robot.x, robot.y, robot.theta]).all():
+            raise InputError(f"robot: x, y, theta are {robot.x}, {robot.y}, {robot.theta}")
+        object.__setattr__(
+            self, "robot", Robot(robot.x, robot.y, float(np.float32(robot.theta)), robot.radius)
+        )
+        # Below a thousandth of a unit a heading would wind up faster than float32 can unwind it.
+        if not 1e-3 <= robot.radius < self.size / 2:
+            raise InputError(
+                f"robot: radius is {robot.radius:g}; expected world units from 0.001 "
+                f"to below half the world's size ({self.size / 2:g})"
+            )
+        problem = self.start_problem(robot.x, robot.y)
+        if problem is not None:
+            raise InputError(f"robot: the start ({robot.x:g}, {robot.y:g}) {problem}")
+
+    @property
+    def width(self) -> int:
+        """Pixels per side of the map."""
+        return self.occupied.shape[1]
+
+    @property
+    def scale(self) -> float:
+        """Pixels per world unit, the float32 value that the simulator uses."""
+        return float(np.float32(self.width / self.size))
+
+    @property
+    def radius_pixels(self) -> int:
+        """Radius of the robot's disc in pixels."""
+        return int(world_to_pixel([self.robot.radius, 0], self.scale)[0])
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the floor's diagonal, world units."""
+        return float(self.size * np.sqrt(2))
+
+    @cached_property
+    def blocked(self) -> np.ndarray:
+        """bool [H, W]: a robot whose centre is on this pixel touches a wall or the map's edge."""
+        # Exact squared distance to the nearest occupied pixel; all beyond the map is occupied,
+        # and of that the ring next to the map is the nearest.
+        padded = np.pad(self.occupied, 1, constant_values=True)
+        nearest = ndimage.distance_transform_edt(
+            ~padded, return_distances=False, return_indices=True
+        )
+        assert isinstance(nearest, np.ndarray)
+        offset = nearest.astype(np.int64) - np.indices(padded.shape)
+        squared = (offset**2).sum(axis=0)[1:-1, 1:-1]
+        blocked = squared <= self.radius_pixels**2
+        blocked.flags.writeable = False
+        return blocked
+
+    @cached_property
+    def clearance(self) -> np.ndarray:
+        """int32 [H, W]: chessboard distance in pixels to the nearest occupied pixel or edge."""
+        padded = np.pad(self.occupied, 1, constant_values=True)
+        distance = ndimage.distance_transform_cdt(~padded, metric="chessboard")
+        clearance = np.ascontiguousarray(distance[1:-1, 1:-1], dtype=np.int32)
+        clearance.flags.writeable = False
+        return clearance
+
+    def start_problem(self, x: float, y: float) -> str | None:
+        """Why a robot cannot start at (x, y) in world units; None when it can.
+
+        A start that merely brushes a wall is allowed, as in libfastsim: the robot can leave it.
+        """
+        column, row = world_to_pixel([x, y], self.scale)
+        if not (0 <= column < self.width and 0 <= row < self.width):
+            return f"lies outside the world of {self.size:g} x {self.size:g} units"
+        if self.occupied[row, column]:
+            return "lies inside a wall; move it to free floor"
+        reach = int(np.ceil(MAX_WHEEL * self.scale)) + 1
+        window = self.blocked[
+            max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1
+        ]
+        if window.all():
+            return (
+                f"leaves no room for a robot of radius {self.robot.radius:g}; move it to free floor"
+            )
+        return None
+
+    def reachable(self) -> np.ndarray:
+        """Pixels that the robot's centre can reach from its start.
+
+        Returns:
+            bool [H, W]: pixels where the robot's disc touches no wall, joined to the start by such
+            pixels (8-connected, as one step can cross a corner).
+        """
+        free = ~self.blocked
+        column, row = world_to_pixel([self.robot.x, self.robot.y], self.scale)
+        start = np.zeros_like(free)
+        if free[row, column]:
+            start[row, column] = True
+        else:
+            # A start that brushes a wall: whatever one step can bring it to.
+            reach = int(np.ceil(MAX_WHEEL * self.scale)) + 1
+            start[max(row - reach, 0) : row + reach + 1,
+                  max(column - reach, 0) : column + reach + 1] = True  # fmt: skip
+            start &= free
+        return ndimage.binary_propagation(start, structure=np.ones((3, 3)), mask=free)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write a self-contained copy: world.toml, map.pbm and the pictures used.
+
+        `envs.load_world(folder)` loads an equal world. Returns the folder.
+        """
+        from envs.worldfile import save_world
+
+        return save_world(self, Path(folder))
+
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of all that the world is, pictures included, paths excluded."""
+        facts = {
+            "name": self.name,
+            "size": float(self.size),
+            "robot": [self.robot.x, self.robot.y, self.robot.theta, self.robot.radius],
+            "lasers": [self.laser_angles.tolist(), self.laser_ranges.tolist()],
+            "goal": None if self.goal is None else [self.goal.x, self.goal.y, self.goal.radius],
+            "steps": self.steps,
+            "shape": self.occupied.shape,
+            "scene": None,
+        }
+        if self.scene is not None:
+            tiles = self.scene.tiles
+            facts["scene"] = {
+                "objects": [
+                    [item.name, np.round(item.box, 6).tolist(), _file_digest(item.picture)]
+                    for item in self.scene.objects
+                ],
+                "tiles": tiles and [tiles.names, np.round(tiles.bounds, 6).tolist()],
+            }
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest.update(np.packbits(self.occupied).tobytes())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, World) and self.digest() == other.digest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+
+def _file_digest(path: Path | None) -> str | None:
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
