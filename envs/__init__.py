@@ -1,4 +1,9 @@
-"""Worlds, their simulator and their Gymnasium environments."""
+"""Worlds, their simulator and their Gymnasium environments.
+
+Importing this registers "wayword/Navigation-v0" (see `envs.navigation`).
+"""
+
+import gymnasium
 
 from envs.errors import InputError
 from envs.scene import Scene, SceneObject, Tiles
@@ -18,3 +23,9 @@ __all__ = [
     "load_world",
     "simulate",
 ]
+
+gymnasium.register(
+    id="wayword/Navigation-v0",
+    entry_point="envs.navigation:NavigationEnv",
+    vector_entry_point="envs.navigation:NavigationVectorEnv",
+)
