@@ -1,0 +1,284 @@
+"""A dataset folder as one set of tensors, and the windows that training draws from it.
+
+The folder holds `trajectories.parquet`, one row per trajectory, and `dataset.json`:
+
+| column          | type          | meaning                                        |
+|-----------------|---------------|------------------------------------------------|
+| `trajectory_id` | int64         |                                                |
+| `split`         | string        | train, validation or test                      |
+| `weight`        | float32       | optional: how often its windows are drawn      |
+| `length`        | int32         | steps T                                        |
+| `bd`            | list<float32> | behaviour descriptor [n_bd]                    |
+| `obs`           | list<float32> | row-major [T + 1, n_obs]                       |
+| `action`        | list<float32> | row-major [T, n_act]                           |
+| `texts`         | list<string>  | descriptions of this trajectory                |
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from nanodt.errors import InputError
+from nanodt.model import READ_AT, TOKENS_PER_STEP, ModelConfig
+from nanodt.stream import Batch, pack, ragged
+from nanodt.text import TextEncoder, TextTable
+
+TABLE, INFO = "trajectories.parquet", "dataset.json"
+COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
+
+
+@dataclass
+class Trajectories:
+    """N trajectories, their steps end to end."""
+
+    ids: np.ndarray  # [N] int64
+    length: np.ndarray  # [N] int64, steps
+    first: np.ndarray  # [N] int64: where a trajectory's steps begin in obs and action
+    weight: np.ndarray  # [N] float64
+    obs: Tensor  # [steps, n_obs] float32; what was seen before each action
+    action: Tensor  # [steps, n_act] float32
+    bd: Tensor  # [N, n_bd] float32
+    texts: list[list[str]]
+
+
+@dataclass
+class Dataset:
+    """The folder: `info` is dataset.json, `splits` maps a split's name to its trajectories."""
+
+    folder: Path
+    info: dict[str, Any]
+    splits: dict[str, Trajectories]
+
+    def split(self, name: str) -> Trajectories:
+        if name not in self.splits:
+            raise InputError(
+                f"{self.folder / TABLE}: no trajectory has split {name!r} "
+                f"(found: {', '.join(sorted(self.splits)) or 'none'})"
+            )
+        return self.splits[name]
+
+
+def load_dataset(folder: Path | str) -> Dataset:
+    """Read a dataset folder whole and check it.
+
+    Raises InputError for a missing, truncated or ill-formed file, a missing column, a number
+    that is not finite, or dimensions other than those dataset.json states.
+    """
+    folder = Path(folder)
+    info = _read_info(folder / INFO)
+    table = _read_table(folder / TABLE)
+    path = folder / TABLE
+    length = _column(table, "length").to_numpy().astype(np.int64)
+    ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
+    if len(ids) == 0:
+        raise InputError(f"{path}: no trajectory in it")
+    if (length < 1).any():
+        bad = int(ids[np.argmax(length < 1)])
+        raise InputError(f"{path}: trajectory {bad} has no step; drop it from the dataset")
+    one = np.ones_like(length)
+    sizes = {
+        "obs": (length + 1, "n_obs"),
+        "action": (length, "n_act"),
+        "bd": (one, "n_bd"),
+    }
+    flat: dict[str, np.ndarray] = {}
+    for name, (rows, key) in sizes.items():
+        flat[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
+    # The observation after the last action is never a model's input.
+    row, place = ragged(length)
+    obs = flat["obs"][np.cumsum(length + 1)[row] - (length + 1)[row] + place]
+    weight = (
+        _column(table, "weight").to_numpy().astype(np.float64)
+        if "weight" in table.column_names
+        else np.ones(len(ids))
+    )
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        raise InputError(f"{path}: column weight must be finite and not negative")
+    texts = [[t for t in row or [] if t] for row in table.column("texts").to_pylist()]
+    splits = {}
+    names = np.array(table.column("split").to_pylist())
+    for name in sorted(set(names.tolist())):
+        keep = np.flatnonzero(names == name)
+        steps = np.flatnonzero((names == name)[row])
+        kept = length[keep]
+        splits[name] = Trajectories(
+            ids=ids[keep],
+            length=kept,
+            first=np.cumsum(kept) - kept,
+            weight=weight[keep],
+            obs=torch.from_numpy(obs[steps]),
+            action=torch.from_numpy(flat["action"][steps]),
+            bd=torch.from_numpy(flat["bd"][keep]),
+            texts=[texts[i] for i in keep],
+        )
+    return Dataset(folder, info, splits)
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: --data must name a dataset folder")
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    missing = [k for k in ("n_obs", "n_act", "n_bd", "action_low", "action_high") if k not in info]
+    if missing:
+        raise InputError(f"{path}: no field {', '.join(missing)}")
+    for name in ("action_low", "action_high"):
+        if len(info[name]) != info["n_act"]:
+            raise InputError(
+                f"{path}: {name} has {len(info[name])} numbers, n_act is {info['n_act']}"
+            )
+    return info
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: --data must name a dataset folder")
+    try:
+        names = pq.read_schema(path).names
+        missing = [c for c in COLUMNS if c not in names]
+        if missing:
+            raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
+        wanted = [*COLUMNS, *(["weight"] if "weight" in names else [])]
+        return pq.read_table(path, columns=wanted).combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    if column.null_count:
+        raise InputError(f"{TABLE}: column {name} has {column.null_count} missing values")
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _matrix(
+    path: Path, table: pa.Table, name: str, ids: np.ndarray, rows: np.ndarray, size: int, key: str
+) -> np.ndarray:
+    """A list column as [sum of rows, size] float32, every list checked to hold rows x size."""
+    column = _column(table, name)
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    found = np.asarray(column.value_lengths())
+    wrong = found != rows * size
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise InputError(
+            f"{path}: {name} of trajectory {ids[i]} holds {found[i]} numbers, expected "
+            f"{rows[i]} x {size} ({key} in {INFO})"
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    values = values.reshape(-1, size)
+    finite = np.isfinite(values).all(1)
+    if not finite.all():
+        i = int(np.searchsorted(np.cumsum(rows), np.argmin(finite), side="right"))
+        raise InputError(f"{path}: {name} of trajectory {ids[i]} holds a NaN or infinite number")
+    return values
+
+
+@dataclass
+class Plan:
+    """Which windows make a batch: one row each."""
+
+    trajectory: np.ndarray  # [B] number within the split
+    text: np.ndarray  # [B] row of the text table, -1 = text off
+    bd_off: np.ndarray  # [B] bool
+    start: np.ndarray  # [B] first timestep
+    steps: np.ndarray  # [B] timesteps
+
+    def rows(self, index: slice) -> Plan:
+        return Plan(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
+
+
+class Windows:
+    """Draws batches of windows from one split.
+
+    A window is drawn by drawing a step, uniformly over all steps of all trajectories (times the
+    trajectory's weight): the window's first step lies uniformly on -(K-1) .. T-1, then is moved
+    into 0 .. T-K, where K is the number of steps that fit beside the text. So no row wastes
+    room, every step is a target at least as often as a step in the middle, and the stretch from
+    step 0, with which all acting begins, is drawn with probability K / (T + K - 1) and not
+    1 / (T - K + 1).
+    """
+
+    def __init__(
+        self,
+        data: Trajectories,
+        encoder: TextEncoder,
+        config: ModelConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.data, self.config, self.device = data, config, device
+        chances = data.weight * data.length
+        if chances.sum() <= 0:
+            raise InputError("every trajectory of the split has weight 0")
+        self.cumulative = np.cumsum(chances / chances.sum())
+        self.text_count = np.array([len(t) for t in data.texts], np.int64)
+        self.text_first = np.cumsum(self.text_count) - self.text_count
+        self.table: TextTable = encoder.prepare([t for own in data.texts for t in own])
+        room = config.block_size - TOKENS_PER_STEP
+        if (self.table.lengths > room).any():
+            text = int(np.argmax(self.table.lengths))
+            owner = int(np.searchsorted(self.text_first + self.text_count, text, side="right"))
+            raise InputError(
+                f"a text of trajectory {data.ids[owner]} takes {self.table.lengths[text]} tokens; "
+                f"with block_size={config.block_size} at most {room} leave room for a step: "
+                f"shorten the text or give --block-size {self.table.lengths[text] + 3} or more"
+            )
+        self.obs, self.action = data.obs.to(device), data.action.to(device)
+        self.bd = data.bd.to(device)
+        self.table.data = self.table.data.to(device)
+
+    def plan(
+        self, rng: np.random.Generator, rows: int, text_dropout: float, bd_dropout: float
+    ) -> Plan:
+        """Draw windows; texts and BDs are switched off with the given probabilities."""
+        draw = rng.random((5, rows))
+        trajectory = np.searchsorted(self.cumulative, draw[0], side="right")
+        trajectory = np.minimum(trajectory, len(self.data.length) - 1)
+        count = self.text_count[trajectory]
+        choice = np.minimum((draw[1] * count).astype(np.int64), np.maximum(count - 1, 0))
+        text = np.where(
+            (count > 0) & (draw[2] >= text_dropout), self.text_first[trajectory] + choice, -1
+        )
+        taken = np.where(text >= 0, self.table.lengths[text], 0) if len(self.table.lengths) else 0
+        length = self.data.length[trajectory]
+        fit = (self.config.block_size - taken + 0 * length) // TOKENS_PER_STEP
+        steps = np.minimum(fit, length)
+        start = np.floor(draw[3] * (length + steps - 1)).astype(np.int64) - (steps - 1)
+        start = np.clip(start, 0, length - steps)
+        return Plan(trajectory, text, draw[4] < bd_dropout, start, steps)
+
+    def batch(self, plan: Plan) -> Batch:
+        """Gather a plan's windows."""
+        text, text_position, text_lengths = self.table.take(plan.text)
+        row, inner = ragged(plan.steps)
+        time = plan.start[row] + inner
+        step = torch.from_numpy(self.data.first[plan.trajectory][row] + time).to(self.device)
+        place, read = pack(text_lengths, plan.steps, TOKENS_PER_STEP, READ_AT)
+        return Batch(
+            text=text,
+            text_position=text_position.to(self.device),
+            values={
+                "bd": self.bd[torch.from_numpy(plan.trajectory).to(self.device)],
+                "obs": self.obs.index_select(0, step),
+                "action": self.action.index_select(0, step),
+            },
+            off={"bd": torch.from_numpy(plan.bd_off).to(self.device)},
+            row=torch.from_numpy(row).to(self.device),
+            time=torch.from_numpy(time).to(self.device),
+            place=torch.from_numpy(place).to(self.device),
+            read=torch.from_numpy(read).to(self.device),
+            tokens=int(text_lengths.sum() + TOKENS_PER_STEP * plan.steps.sum()),
+        )

@@ -1,0 +1,281 @@
+"""The model: a GPT-2 trunk, and around it the words, the stream of steps and the head.
+
+`Trunk` takes embeddings and gives hidden states. It holds no tables and knows no text, no robot
+and no loss, so that the weights of any GPT-2 fit it. `Model` is the whole policy: it packs a
+batch of windows into rows of at most `block_size` tokens,
+
+    [text tokens] [bd, o, a] [bd, o, a] ... [bd, o, a]  pads
+
+and reads its prediction of each action at the `o` token before it. Pads stand at the end of a
+row, so that causal attention alone keeps them from every other token: no mask, the fast path.
+
+Sources: Radford et al. 2019 (GPT-2); Chen et al. 2021 (Decision Transformer); the layout with a
+text prefix and a behaviour descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nanodt.errors import InputError
+from nanodt.heads import Head, HeadConfig, build_head
+from nanodt.stream import Batch, Slot, TokenStream
+from nanodt.text import TextConfig, build_text_encoder
+
+TOKENS_PER_STEP = 3  # bd, o, a
+READ_AT = 1  # the action is read at o
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """Sizes of the transformer."""
+
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128
+    dropout: float = 0.0
+    """On a CPU, dropout inside attention leaves the fused path: about three times slower."""
+
+    def __post_init__(self) -> None:
+        if self.n_embd % self.n_head:
+            below = self.n_embd // self.n_head * self.n_head
+            heads = min(
+                (h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0),
+                key=lambda h: (abs(h - self.n_head), -h),
+            )
+            raise InputError(
+                f"n_embd={self.n_embd} cannot be shared by n_head={self.n_head} heads: take "
+                f"n_embd={below or self.n_head} or {below + self.n_head}, or n_head={heads}"
+            )
+
+
+class Cache:
+    """Keys and values of the tokens a trunk has seen: one row per robot, filled from the left.
+
+    Row i holds its tokens at columns 0..n_i-1 without gaps, so "attend to the columns up to my
+    own" is the whole mask; what lies further right is stale and never read. Memory is taken
+    once, for `columns` tokens.
+    """
+
+    def __init__(self, config: TrunkConfig, rows: int, columns: int, like: Tensor) -> None:
+        shape = (config.n_layer, rows, columns, config.n_embd)
+        self.keys = like.new_zeros(shape)
+        self.values = like.new_zeros(shape)
+        self.columns = columns
+        self.first = torch.arange(rows, device=like.device) * columns
+        self.column_index = torch.arange(columns, device=like.device)
+
+    def fill(self, layer: int, rows: Tensor | None, k: Tensor, v: Tensor) -> None:
+        """Write k, v [R, S, C] to columns 0..S-1 of the given rows (all rows when None)."""
+        for store, new in ((self.keys[layer], k), (self.values[layer], v)):
+            if rows is None:
+                store[:, : new.shape[1]] = new
+            else:
+                store[rows, : new.shape[1]] = new
+
+    def extend(self, layer: int, flat: Tensor, width: int, k: Tensor, v: Tensor) -> list[Tensor]:
+        """Write k, v [N, S, C] at flat cells [N * S]; give both up to column `width`."""
+        out = []
+        for store, new in ((self.keys[layer], k), (self.values[layer], v)):
+            store.view(-1, store.shape[2]).index_copy_(0, flat, new.flatten(0, 1))
+            out.append(store[:, :width])
+        return out
+
+
+@dataclass
+class Extension:
+    """Where the new tokens of a cached forward go, and what they may see."""
+
+    flat: Tensor  # [N * S] cells of the cache
+    width: int  # columns in use, over all rows
+    mask: Tensor  # [N, 1, S, width] bool, True = may attend
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, both added to the stream (GPT-2)."""
+
+    def __init__(self, config: TrunkConfig, layer: int) -> None:
+        super().__init__()
+        c = config.n_embd
+        self.layer, self.n_head, self.dropout = layer, config.n_head, config.dropout
+        self.norm1 = nn.LayerNorm(c)
+        self.qkv = nn.Linear(c, 3 * c)
+        self.proj = nn.Linear(c, c)
+        self.norm2 = nn.LayerNorm(c)
+        self.up = nn.Linear(c, 4 * c)
+        self.down = nn.Linear(4 * c, c)
+
+    def drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+    def attend(
+        self, x: Tensor, cache: Cache | None, rows: Tensor | None, extension: Extension | None
+    ) -> Tensor:
+        n, s, c = x.shape
+        q, k, v = self.qkv(x).split(c, dim=2)
+        if cache is not None and extension is not None:
+            k, v = cache.extend(self.layer, extension.flat, extension.width, k, v)
+        elif cache is not None:
+            cache.fill(self.layer, rows, k, v)
+        q, k, v = (t.unflatten(2, (self.n_head, -1)).transpose(1, 2) for t in (q, k, v))
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=extension.mask if extension else None,
+            is_causal=extension is None,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.proj(y.transpose(1, 2).reshape(n, s, c))
+
+    def forward(
+        self,
+        x: Tensor,
+        cache: Cache | None = None,
+        rows: Tensor | None = None,
+        extension: Extension | None = None,
+    ) -> Tensor:
+        x = x + self.drop(self.attend(self.norm1(x), cache, rows, extension))
+        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh")))
+
+
+class Trunk(nn.Module):
+    """GPT-2's blocks: embeddings [N, T, C] in, hidden states [N, T, C] out, causal."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd)
+        for name, p in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(p)
+            elif p.dim() == 2:
+                # Each block adds twice to the stream: its variance would grow with depth.
+                residual = name.endswith(("proj.weight", "down.weight"))
+                nn.init.normal_(p, std=0.02 / math.sqrt(2 * config.n_layer) if residual else 0.02)
+
+    def forward(self, x: Tensor, cache: Cache | None = None, rows: Tensor | None = None) -> Tensor:
+        """Whole rows from their first token. With a cache, their keys and values go to `rows`."""
+        if self.config.dropout:
+            x = F.dropout(x, self.config.dropout, self.training)
+        for block in self.blocks:
+            x = block(x, cache, rows)
+        return self.norm(x)
+
+    def extend(self, x: Tensor, cache: Cache, columns: Tensor) -> Tensor:
+        """New tokens x [N, S, C] of every cached row, placed at `columns` [N, S] of the cache."""
+        width = int(columns.max()) + 1
+        mask = cache.column_index[:width] <= columns[:, None, :, None]
+        flat = (cache.first[:, None] + columns).flatten()
+        for block in self.blocks:
+            x = block(x, cache, None, Extension(flat, width, mask))
+        return self.norm(x)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to build the model again: `config.json` of a model folder."""
+
+    n_obs: int
+    n_act: int
+    n_bd: int
+    max_steps: int
+    """Longest trajectory: the number of learned timestep embeddings."""
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    action_decimals: int | None = None
+    """Actions are rounded to so many decimals, as the recorded ones were."""
+    block_size: int = 350
+    """Tokens in a row, text included."""
+    trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    embedding: str = "mlp"
+    """How a vector becomes a token: mlp | linear."""
+    head: HeadConfig = field(default_factory=HeadConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    environment: dict[str, Any] | None = None
+    """Gymnasium id and arguments the trajectories came from; nothing here depends on it."""
+    bd_low: tuple[float, ...] | None = None
+    bd_high: tuple[float, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(fields: dict[str, Any]) -> ModelConfig:
+        fields = dict(fields)
+        fields["trunk"] = TrunkConfig(**fields["trunk"])
+        fields["head"] = HeadConfig(**fields["head"])
+        fields["text"] = TextConfig(**fields["text"])
+        for name in ("action_low", "action_high", "bd_low", "bd_high"):
+            if fields.get(name) is not None:
+                fields[name] = tuple(fields[name])
+        return ModelConfig(**fields)
+
+    def steps_beside(self, text_length: int) -> int:
+        """Timesteps that fit in a row beside a text of so many tokens."""
+        return (self.block_size - text_length) // TOKENS_PER_STEP
+
+
+class Model(nn.Module):
+    """The whole policy network; see the module's head for the layout."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.trunk.n_embd
+        discrete = config.head.kind == "discrete"
+        slots = (
+            Slot("bd", config.n_bd, config.embedding, constant=True),
+            Slot("obs", config.n_obs, config.embedding),
+            Slot(
+                "action",
+                int(config.action_high[0]) + 1 if discrete else config.n_act,
+                "table" if discrete else config.embedding,
+                predicted=True,
+            ),
+        )
+        self.text = build_text_encoder(config.text, width)
+        self.text_position = nn.Embedding(config.block_size, width)
+        self.stream = TokenStream(slots, width, config.max_steps)
+        self.trunk = Trunk(config.trunk)
+        self.head: Head = build_head(config.head, width, config.action_low, config.action_high)
+        nn.init.normal_(self.text_position.weight, std=0.02)
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The packed rows [N, T, C] of a batch."""
+        text = self.text(batch.text) + self.text_position(batch.text_position)
+        steps = self.stream(batch.values, batch.off, batch.row, batch.time).flatten(0, 1)
+        pad = steps.new_zeros(1, steps.shape[1])
+        return F.embedding(batch.place, torch.cat([text, steps, pad]))
+
+    def forward(
+        self, batch: Batch, cache: Cache | None = None, rows: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states [M, C] at the tokens that predict: one per timestep of the batch."""
+        hidden = self.trunk(self.embed(batch), cache, rows)
+        return F.embedding(batch.read, hidden.flatten(0, 1))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Loss [M] of every timestep's action, not yet averaged."""
+        return self.head.loss(self(batch), batch.values["action"])
+
+    def matmul_parameters(self) -> int:
+        """Weights every token is multiplied with: those of the trunk's matrices."""
+        return sum(p.numel() for p in self.trunk.parameters() if p.dim() == 2)
+
+    def flops_per_token(self, row_tokens: float) -> float:
+        """Training FLOPs (forward and backward) per token in rows of so many tokens.
+
+        6 per weight of the trunk's matrices, and for causal attention, which looks back over
+        half the row on average, 6 * n_layer * n_embd * row_tokens. Embeddings, norms, heads and
+        elementwise work are left out. (Chowdhery et al. 2022, appendix B, with the causal half.)
+        """
+        c = self.config.trunk
+        return 6.0 * self.matmul_parameters() + 6.0 * c.n_layer * c.n_embd * row_tokens

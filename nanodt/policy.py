@@ -1,0 +1,255 @@
+"""The policy: a trained model that acts, for whole batches of robots at once.
+
+What the model sees while acting
+--------------------------------
+The context grows from the first step until `block_size` tokens are full; then all but its newest
+half is dropped and it grows again (`window_start`). A window that slid by one step could not
+reuse what was computed before: the cached states of later steps have already seen, layer by
+layer, the step that would be dropped. With hops, between two of them nothing is dropped, so the
+cached and the uncached way give the same actions, and both see windows as training showed them:
+a stretch of up to K steps read from its first step.
+
+At a hop the rows concerned are computed anew from their text on, about once every K / 2 steps;
+at every other step only the three new tokens (last action, bd, observation) are computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nanodt.errors import InputError
+from nanodt.heads import Sampling
+from nanodt.model import READ_AT, TOKENS_PER_STEP, Cache, Model, ModelConfig
+from nanodt.stream import Batch, pack, ragged
+from nanodt.text import TextTable, attach_source
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def window_start(step: np.ndarray | int, room: np.ndarray) -> np.ndarray:
+    """First timestep in the context when acting at `step`, in rows with room for [N] steps.
+
+    The context holds `start .. step`, the current one included. It is dropped to its newest
+    half each time it is full.
+    """
+    hop = np.maximum(room - room // 2, 1)
+    return np.where(step < room, 0, ((step - room) // hop + 1) * hop)
+
+
+class Policy:
+    """A model that acts. Stateful: `reset()` begins a new drive.
+
+    `sampling` says how heads with classes choose; `cache=False` computes the whole context anew
+    at every step (the same actions, slowly).
+    """
+
+    def __init__(
+        self, model: Model, *, sampling: Sampling | None = None, cache: bool = True, seed: int = 0
+    ) -> None:
+        self.model = model.eval()
+        self.config = model.config
+        self.device = next(model.parameters()).device
+        self.sampling = sampling or Sampling()
+        self.cached = cache
+        self.low = np.array(self.config.action_low, np.float32)
+        self.high = np.array(self.config.action_high, np.float32)
+        self.reset(seed)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the drive; with a seed, also begin the random draws anew."""
+        if seed is not None:
+            self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.step = -1
+        self.cache: Cache | None = None
+
+    @torch.inference_mode()
+    def act(
+        self,
+        obs: np.ndarray,
+        text: Sequence[str] | None = None,
+        bd: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Actions [N, n_act] float32 for observations [N, n_obs], clipped and rounded as recorded.
+
+        `text` (N descriptions) and `bd` [N, n_bd] are the command; None switches one off. They
+        are taken at the first call after `reset()` and stay; later calls may leave them out.
+        """
+        obs = np.asarray(obs, np.float32)
+        if obs.ndim != 2 or obs.shape[1] != self.config.n_obs:
+            raise InputError(
+                f"observations have shape {list(obs.shape)}, expected [N, {self.config.n_obs}]"
+            )
+        if self.step < 0:
+            self._begin(len(obs), text, bd)
+        if len(obs) != self.rows:
+            raise InputError(f"{len(obs)} observations in a drive of {self.rows}: call reset()")
+        self.step += 1
+        if self.step >= self.config.max_steps:
+            raise InputError(
+                f"step {self.step}: the model knows trajectories of {self.config.max_steps} "
+                "steps; call reset() to begin a new drive"
+            )
+        self.obs[:, self.step] = torch.from_numpy(obs)
+        hidden = self._hidden()
+        action = self.model.head.sample(hidden, self.sampling, self.generator).cpu().numpy()
+        action = np.clip(action, self.low, self.high)
+        if self.config.action_decimals is not None:
+            action = np.round(action, self.config.action_decimals)
+        action = action.astype(np.float32)
+        self.action[:, self.step] = torch.from_numpy(action)
+        return action
+
+    def _begin(self, rows: int, text: Sequence[str] | None, bd: np.ndarray | None) -> None:
+        config, device = self.config, self.device
+        if text is not None and len(text) != rows:
+            raise InputError(f"{len(text)} texts for {rows} observations: give one each")
+        table = self.model.text.prepare(text) if text else TextTable(NO_TEXT, np.zeros(0, int))
+        chosen = np.arange(rows) if text else np.full(rows, -1)
+        _, _, lengths = table.take(chosen)
+        room = (config.block_size - lengths) // TOKENS_PER_STEP
+        if (room < 1).any():
+            i = int(np.argmin(room))
+            raise InputError(
+                f"text {i} takes {lengths[i]} tokens of the {config.block_size} of a row: no step "
+                f"fits beside it; shorten it: {text[i][:60] if text else ''!r}"
+            )
+        values = np.zeros((rows, config.n_bd), np.float32) if bd is None else np.asarray(bd)
+        if values.shape != (rows, config.n_bd) or not np.isfinite(values).all():
+            raise InputError(
+                f"bd has shape {list(values.shape)}, expected [{rows}, {config.n_bd}] finite"
+            )
+        self.rows, self.table, self.text_row = rows, table, chosen
+        self.text_lengths, self.room = lengths, room
+        self.bd = torch.from_numpy(values.astype(np.float32)).to(device)
+        self.bd_off = torch.full((rows,), bd is None, device=device)
+        self.obs = torch.zeros(rows, config.max_steps, config.n_obs, device=device)
+        self.action = torch.zeros(rows, config.max_steps, config.n_act, device=device)
+        if self.cached:
+            longest = lengths + TOKENS_PER_STEP * np.minimum(room, config.max_steps)
+            self.cache = Cache(config.trunk, rows, int(longest.max()), self.obs)
+            self.bd_token = self.model.stream.token("bd", self.bd, self.bd_off)
+
+    def _hidden(self) -> Tensor:
+        """Hidden states [N, C] that predict the action of the current step."""
+        everyone = np.arange(self.rows)
+        start = window_start(self.step, self.room)
+        if self.cache is None:
+            return self._whole(everyone, start)
+        if self.step == 0:
+            return self._whole(everyone, start)
+        hops = np.flatnonzero(start != window_start(self.step - 1, self.room))
+        if len(hops) == self.rows:
+            return self._whole(everyone, start)
+        # Rows that hop are computed along with the others and then overwritten: their place in
+        # the cache stays within the row, and what it holds is not read again.
+        hidden = self._extend(window_start(self.step - 1, self.room))
+        if len(hops):
+            hidden[torch.from_numpy(hops).to(self.device)] = self._whole(hops, start)
+        return hidden
+
+    def _whole(self, rows: np.ndarray, start: np.ndarray) -> Tensor:
+        """Compute some rows' whole windows; with a cache, fill their rows of it."""
+        n, device = self.step + 1 - start[rows], self.device
+        row, inner = ragged(n)
+        time = start[rows][row] + inner
+        text, position, lengths = self.table.take(self.text_row[rows])
+        place, read = pack(lengths, n, TOKENS_PER_STEP, READ_AT)
+        # The action of the current step is still unknown: zeros stand there, after the token
+        # that is read, and their column of the cache is overwritten at the next step.
+        which = torch.from_numpy(rows[row]).to(device)
+        when = torch.from_numpy(time).to(device)
+        own = torch.from_numpy(rows).to(device)
+        batch = Batch(
+            text=text.to(device),
+            text_position=position.to(device),
+            values={
+                "bd": self.bd[own],
+                "obs": self.obs[which, when],
+                "action": self.action[which, when],
+            },
+            off={"bd": self.bd_off[own]},
+            row=torch.from_numpy(row).to(device),
+            time=when,
+            place=torch.from_numpy(place).to(device),
+            read=torch.from_numpy(read[np.cumsum(n) - 1]).to(device),
+        )
+        return self.model(batch, self.cache, None if len(rows) == self.rows else own)
+
+    def _extend(self, start: np.ndarray) -> Tensor:
+        """Add the last action, the bd and the observation of every row to the cache."""
+        stream, step = self.model.stream, self.step
+        before, now = stream.time.weight[step - 1], stream.time.weight[step]
+        x = torch.stack(
+            [
+                stream.token("action", self.action[:, step - 1]) + before,
+                self.bd_token + now,
+                stream.token("obs", self.obs[:, step]) + now,
+            ],
+            dim=1,
+        )
+        last = self.text_lengths + TOKENS_PER_STEP * (step - 1 - start) + TOKENS_PER_STEP - 1
+        columns = last[:, None] + np.arange(TOKENS_PER_STEP)
+        assert self.cache is not None
+        columns = np.minimum(columns, self.cache.columns - 1)
+        return self.model.trunk.extend(x, self.cache, torch.from_numpy(columns).to(self.device))[
+            :, -1
+        ]
+
+
+NO_TEXT = torch.zeros(0, dtype=torch.int64)
+
+
+def load(
+    path: Path | str, *, sampling: Sampling | None = None, cache: bool = True, device: str = "cpu"
+) -> Policy:
+    """The policy of a model folder, or of a model on the Hugging Face Hub by its id."""
+    return Policy(load_model(path, device), sampling=sampling, cache=cache)
+
+
+def load_model(path: Path | str, device: str = "cpu") -> Model:
+    """The model of a folder or Hub id, with its text encoder attached, ready to act."""
+    folder = Path(path)
+    if not folder.is_dir():
+        folder = _from_hub(str(path))
+    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
+    for file in (config_path, weights_path):
+        if not file.exists():
+            raise InputError(f"{file} does not exist: {folder} is not a trained model")
+    try:
+        config = ModelConfig.from_json(json.loads(config_path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{config_path} is not a model configuration: {error}") from error
+    model = Model(config)
+    try:
+        weights = load_file(weights_path)
+    except Exception as error:  # the reader's own error type is not public
+        raise InputError(f"{weights_path} cannot be read ({error}): train it again") from None
+    bad = [name for name, w in weights.items() if not torch.isfinite(w).all()]
+    if bad:
+        raise InputError(f"{weights_path}: NaN or infinite numbers in {bad[0]}")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{weights_path} does not fit {config_path}: {reason}") from None
+    attach_source(model.text, config.text, folder)
+    return model.to(device).eval()
+
+
+def _from_hub(name: str) -> Path:
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise InputError(f"{name} is neither a model folder nor a Hub id like user/model")
+    from huggingface_hub import snapshot_download  # slow to import
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # many kinds: no network, no such repository, no right to it
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{name} is no folder here and not on the Hub ({reason})") from error
