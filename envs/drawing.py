@@ -1,0 +1,349 @@
+"""Pictures of drives: a world's floor plan, seen from above, with the routes of robots on it.
+
+    svg = draw_scene(world, [Drive(pose, "driven", target=(450, 95))], caption="Go to the sofa.")
+    svg_to_png(svg, "drive.png")
+
+Everything is SVG text, the same bytes each time. Paths are in world units (y down), as poses are.
+Colours tell by lightness alone: routes run from dark to light with time (plasma), floors are pale,
+and every line has a white casing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from envs.errors import InputError
+from envs.floorplan import floor_plan
+from envs.labels import Label, place_labels
+from envs.page import Look, Page
+from envs.strokes import (
+    Pen,
+    Route,
+    colours_of,
+    end_mark,
+    heading,
+    start_mark,
+    target_mark,
+)
+from envs.svg import INK, PAPER, escape, num, svg_to_png
+from envs.world import World
+
+__all__ = ["Drive", "draw_cells", "draw_scene", "draw_scenes", "scene_symbols", "svg_to_png"]
+
+REFERENCE = "#4a4642"
+PALETTE = ("#0b5fa5", "#c2410c", "#0a7d5a", "#9b2a86", "#7a5b00", "#4a4642")
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One route to draw.
+
+    `colour` is "time" (dark to light from start to end) or an SVG colour; without one, a dashed
+    drive is grey, a single solid drive gets "time" and several get one colour each.
+    """
+
+    path: ArrayLike
+    """[T, 2] positions or [T, 3] poses, world units (y down), radians."""
+    label: str | None = None
+    """Name in the legend; drives without one are not in it."""
+    colour: str | None = None
+    style: str = "solid"
+    """"solid" or "dashed" (a reference, drawn thinner and below)."""
+    target: tuple[float, float] | None = None
+    """Where the drive should have ended, world units (y down); marked with cross-hairs."""
+
+
+def draw_scene(
+    world: World,
+    drives: Sequence[Drive] = (),
+    *,
+    title: str | None = None,
+    caption: str | None = None,
+    width: int = 600,
+    labels: bool = True,
+    legend: bool = True,
+    background: str = "inline",
+) -> str:
+    """Draw a world with drives on it.
+
+    Args:
+        title: one bold line or more above the scene.
+        caption: text below, wrapped to the width.
+        width: SVG pixels; 300 to 900 read well.
+        labels: whether objects and tiles are named.
+        legend: whether labelled drives are explained below.
+        background: "inline" makes the picture self-contained; "use" refers to the floor plan that
+            `scene_symbols(world)` puts once into the same HTML page.
+
+    Returns:
+        SVG text.
+
+    Raises:
+        InputError: a drive's path is not [T, 2] or [T, 3] of finite numbers, or an option is
+            unknown.
+    """
+    if background not in ("inline", "use"):
+        raise InputError(f'background is {background!r}; expected "inline" or "use"')
+    routes = _routes(drives)
+    look = Look(width)
+    plan = floor_plan(world)
+    floor = plan.markup if background == "inline" else _use(plan.symbol, world)
+    page = Page(width)
+    page.text(title, look.text * 1.15, bold=True)
+    page.scene(_scene(world, routes, look, floor, labels=labels), world.size, width)
+    page.text(caption, look.text)
+    if legend:
+        page.legend(_entries(routes), look)
+    return page.svg(title or caption or world.name)
+
+
+def draw_scenes(
+    world: World,
+    panels: Sequence[tuple[Sequence[Drive], str | None]],
+    *,
+    columns: int = 3,
+    title: str | None = None,
+    width: int = 900,
+    labels: bool = True,
+    legend: bool = True,
+) -> str:
+    """Draw several scenes of one world side by side, each with its sentence below.
+
+    Args:
+        panels: (drives, caption) of each scene, row by row.
+        columns: scenes in a row.
+        title, labels, legend: as for `draw_scene`; drives of the same label share a legend entry.
+        width: of the whole, SVG pixels.
+
+    Returns:
+        SVG text, self-contained.
+    """
+    if columns < 1:
+        raise InputError(f"columns is {columns}; expected 1 or more")
+    columns = max(1, min(columns, len(panels)))
+    gap = max(14.0, width / 40)
+    side = (width - gap * (columns - 1)) / columns
+    look = Look(side)
+    plan = floor_plan(world)
+    page = Page(width)
+    page.parts.append(f"<defs>{_symbol(world)}</defs>")
+    page.text(title, Look(width).text * 1.15, bold=True)
+    everything: list[Route] = []
+    for first in range(0, len(panels), columns):
+        if first:
+            page.y += gap * 0.8
+        top = bottom = page.y
+        for index, (drives, caption) in enumerate(panels[first : first + columns]):
+            routes = _routes(drives)
+            everything += routes
+            page.x, page.y = index * (side + gap), top
+            inside = _scene(world, routes, look, _use(plan.symbol, world), labels=labels)
+            page.scene(inside, world.size, side)
+            page.text(caption, look.text, width=side)
+            bottom = max(bottom, page.y)
+        page.x, page.y = 0.0, bottom
+    if legend:
+        page.legend(_entries(everything), look)
+    return page.svg(title or world.name)
+
+
+def draw_cells(
+    world: World,
+    values: ArrayLike,
+    *,
+    label: str,
+    colourmap: str = "viridis",
+    limits: tuple[float, float] | None = None,
+    title: str | None = None,
+    caption: str | None = None,
+    width: int = 600,
+    labels: bool = True,
+) -> str:
+    """Draw a map of values over the floor plan, with a colour bar: coverage, error, ….
+
+    Args:
+        values: [rows, columns] that cover the whole world, row 0 at the top (north), column 0 at
+            the left (west); NaN where there is nothing. (A pyribs grid over (x, y) with y down is
+            its transpose.)
+        label: what the colours mean, with the unit.
+        colourmap: a name that matplotlib knows.
+        limits: values of the colour bar's ends; from the data by default.
+        title, caption, width, labels: as for `draw_scene`.
+
+    Returns:
+        SVG text, self-contained.
+
+    Raises:
+        InputError: values is not a matrix, or the colour map is unknown.
+    """
+    cells = np.asarray(values, dtype=np.float64)
+    if cells.ndim != 2 or cells.size == 0:
+        raise InputError(f"values has shape {cells.shape}; expected [rows, columns]")
+    known = cells[np.isfinite(cells)]
+    low, high = limits or ((known.min(), known.max()) if known.size else (0.0, 1.0))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    shades = 32
+    colours = colours_of(colourmap, shades, 0.0, 1.0)
+    level = np.full(cells.shape, -1)
+    share = (np.clip(cells, low, high) - low) / (high - low)
+    level[np.isfinite(cells)] = np.minimum(share[np.isfinite(cells)] * shades, shades - 1)
+    rows, columns = cells.shape
+    overlay = [
+        f'<g transform="scale({num(world.size / columns, 6)} {num(world.size / rows, 6)})" '
+        'opacity=".9" shape-rendering="crispEdges">'
+    ]
+    overlay += [
+        f'<path fill="{colours[shade]}" d="{_runs(level == shade)}"/>'
+        for shade in range(shades)
+        if (level == shade).any()
+    ]
+    overlay.append("</g>")
+    look = Look(width)
+    plan = floor_plan(world)
+    # Tiles and furniture step back behind a veil: here the colours of the cells speak.
+    veil = f'<rect width="100%" height="100%" fill="{PAPER}" opacity=".72"/>'
+    floor = plan.floor + plan.furniture + veil + "".join(overlay) + plan.walls
+    page = Page(width)
+    page.text(title, look.text * 1.15, bold=True)
+    inside = _scene(world, [], look, floor, labels=labels, tiles=False)
+    page.scene(inside, world.size, width)
+    page.colour_bar(colours, low, high, label, look)
+    page.text(caption, look.text)
+    return page.svg(title or label)
+
+
+def scene_symbols(world: World) -> str:
+    """The floor plan as a hidden block of symbols, once per HTML page, for background="use"."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" '
+        f'style="position:absolute" aria-hidden="true"><defs>{_symbol(world)}</defs></svg>'
+    )
+
+
+def _symbol(world: World) -> str:
+    plan = floor_plan(world)
+    side = num(world.size)
+    return f'<symbol id="{plan.symbol}" viewBox="0 0 {side} {side}">{plan.markup}</symbol>'
+
+
+def _use(symbol: str, world: World) -> str:
+    return f'<use href="#{symbol}" width="{num(world.size)}" height="{num(world.size)}"/>'
+
+
+def _routes(drives: Sequence[Drive]) -> list[Route]:
+    """Check drives and settle their colours."""
+    solid = sum(drive.style == "solid" for drive in drives)
+    routes: list[Route] = []
+    coloured = 0
+    for index, drive in enumerate(drives):
+        pose = np.asarray(drive.path, dtype=np.float64)
+        where = f"drive {index + 1}" + (f" ({drive.label!r})" if drive.label else "")
+        if pose.ndim != 2 or pose.shape[1] not in (2, 3) or len(pose) == 0:
+            raise InputError(f"{where}: path has shape {pose.shape}; expected [T, 2] or [T, 3]")
+        if not np.isfinite(pose).all():
+            raise InputError(f"{where}: path holds values that are not finite; cut them off")
+        if drive.style not in ("solid", "dashed"):
+            raise InputError(f'{where}: style is {drive.style!r}; expected "solid" or "dashed"')
+        colour = drive.colour
+        if colour is None and drive.style == "dashed":
+            colour = REFERENCE
+        elif colour is None:
+            colour = "time" if solid == 1 else PALETTE[coloured % len(PALETTE)]
+            coloured += 1
+        target = None if drive.target is None else (float(drive.target[0]), float(drive.target[1]))
+        dashed = drive.style == "dashed"
+        routes.append(Route(pose, escape(colour), dashed, drive.label, target))
+    return sorted(routes, key=lambda route: not route.dashed)
+
+
+def _scene(
+    world: World,
+    routes: Sequence[Route],
+    look: Look,
+    floor: str,
+    *,
+    labels: bool,
+    tiles: bool = True,
+) -> str:
+    """Floor, routes, names and marks, in world units."""
+    unit = world.size / look.width  # world units per SVG pixel
+    pen = Pen(world.size, look.line * unit)
+    parts = [floor, pen.group("".join(part for route in routes for part in pen.route(route)))]
+    starts = _starts(world, routes)
+    mark = max(world.robot.radius * 0.9, 5 * unit)
+    dot = 3.6 * unit + mark * 0.25
+    targets = list(dict.fromkeys(route.target for route in routes if route.target))
+    if labels:
+        marks = [_square(x, y, mark * 1.4) for x, y, *_ in [*starts, *targets]]
+        marks += [_square(x, y, dot) for x, y in (route.pose[-1, :2].tolist() for route in routes)]
+        paths = [route.pose[:, :2] for route in routes]
+        names = place_labels(world, look.label * unit, paths, marks)
+        parts += _names(*names, look.label * unit, tiles=tiles)
+    parts += [start_mark(x, y, theta, mark) for x, y, theta in starts]
+    for route in routes:
+        x, y = route.pose[-1, :2].tolist()
+        share, ring = (0.7, 1.2) if route.dashed else (1.0, 1.8)
+        parts.append(end_mark(x, y, dot * share, route.end_colour, ring * unit))
+    parts += [target_mark(x, y, mark * 1.05, unit) for x, y in targets]
+    return "".join(parts)
+
+
+def _square(x: float, y: float, reach: float) -> tuple[float, float, float, float]:
+    return (x - reach, y - reach, x + reach, y + reach)
+
+
+def _starts(world: World, routes: Sequence[Route]) -> list[tuple[float, float, float]]:
+    """Each place where a route begins, once, with a heading; the world's own if there is none."""
+    if not routes:
+        return [(world.robot.x, world.robot.y, world.robot.theta)]
+    starts: dict[tuple[float, float], float] = {}
+    for route in routes:
+        x, y, *theta = route.pose[0].tolist()
+        starts.setdefault((round(x, 1), round(y, 1)), theta[0] if theta else heading(route.pose))
+    return [(x, y, theta) for (x, y), theta in starts.items()]
+
+
+def _names(
+    objects: Sequence[Label], floors: Sequence[Label], font: float, *, tiles: bool
+) -> Iterable[str]:
+    """Names of objects on a soft halo, names of tiles in italics."""
+    if tiles and floors:
+        yield f'<g font-size="{num(font * 0.84)}" font-style="italic" text-anchor="middle">'
+        for label in floors:
+            yield f'<text x="{num(label.x, 1)}" y="{num(label.y, 1)}" fill="{label.colour}">'
+            yield f"{escape(label.text)}</text>"
+        yield "</g>"
+    yield (
+        f'<g font-size="{num(font)}" text-anchor="middle" fill="{INK}" stroke="#fff" '
+        f'stroke-opacity=".8" stroke-width="{num(font * 0.26)}" stroke-linejoin="round" '
+        'paint-order="stroke">'
+    )
+    for label in objects:
+        yield f'<text x="{num(label.x, 1)}" y="{num(label.y, 1)}">{escape(label.text)}</text>'
+    yield "</g>"
+
+
+def _runs(mask: np.ndarray) -> str:
+    """Path data of unit cells, horizontal neighbours joined."""
+    parts = []
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    for row, column in np.argwhere(edges == 1).tolist():
+        length = int(np.flatnonzero(edges[row, column:] == -1)[0])
+        parts.append(f"M{column} {row}h{length}v1h-{length}z")
+    return "".join(parts)
+
+
+def _entries(routes: Sequence[Route]) -> list[tuple[str, str]]:
+    """Legend entries (kind or colour, text): labelled drives, each label once, and markers."""
+    entries: dict[str, str] = {}
+    for route in sorted(routes, key=lambda route: route.dashed):
+        if route.label:
+            entries.setdefault(route.label, ("dashed " * route.dashed) + route.colour)
+    if entries and any(route.target for route in routes):
+        entries.setdefault("target", "target")
+    if entries:
+        entries = {"start": "start", **entries}
+    return [(kind, text) for text, kind in entries.items()]
