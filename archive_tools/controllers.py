@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from envs import InputError, World, kernel
-from envs.simulator import arena_of, empty_recording, start_poses
+from envs.simulator import arena_of, as_kernel_input, empty_recording, start_poses
 
 ACTIVATIONS = {"tanh": kernel.TANH, "relu": kernel.RELU, "linear": kernel.LINEAR}
 
@@ -106,7 +106,7 @@ class ControllerSpec:
         Raises:
             InputError: wrong length, NaN or infinite weights; names the first offending row.
         """
-        solutions = np.ascontiguousarray(solutions, dtype=np.float32)
+        solutions = as_kernel_input(solutions)
         if solutions.ndim != 2 or solutions.shape[1] != self.n_params:
             raise InputError(
                 f"solutions have shape {list(solutions.shape)}; expected [policies, "
@@ -132,19 +132,19 @@ class ControllerSpec:
             float32 [N, n_out].
         """
         solutions = self.check_solutions(solutions)
-        inputs = np.ascontiguousarray(obs, dtype=np.float32)
+        inputs = as_kernel_input(obs)
         if inputs.shape != (len(solutions), self.layers[0]):
             raise InputError(
                 f"observations have shape {list(inputs.shape)}; expected "
                 f"[{len(solutions)}, {self.layers[0]}]"
             )
         outputs = np.empty((len(solutions), self.layers[-1]), dtype=np.float32)
-        kernel.forward_batch(*self._network(), solutions, inputs, outputs)
+        kernel.forward_batch(self._network(), solutions, inputs, outputs)
         return outputs
 
-    def _network(self) -> tuple[np.ndarray, int, int, np.float32, np.float32]:
+    def _network(self) -> kernel.Network:
         tens = 0.0 if self.action_decimals is None else 10.0**self.action_decimals
-        return (
+        return kernel.Network(
             np.array(self.layers, dtype=np.int64),
             ACTIVATIONS[self.activation],
             ACTIVATIONS[self.output],
@@ -204,7 +204,7 @@ def rollout_controllers(
     recording = empty_recording(world, len(solutions), steps, start)
     action = np.empty((len(solutions), steps, 2), dtype=np.float32)
     kernel.rollout_batch(
-        arena_of(world), *spec._network(), gain, solutions,
+        arena_of(world), spec._network(), gain, solutions,
         recording.obs, action, recording.pose, recording.collision,
     )  # fmt: skip
     return Rollout(recording.obs, action, recording.pose, recording.collision)
@@ -226,5 +226,5 @@ def final_poses(
     gain = spec._gain(world)
     pose = start_poses(world, len(solutions), start)
     steps = world.steps if steps is None else steps
-    kernel.final_batch(arena_of(world), *spec._network(), gain, solutions, steps, pose)
+    kernel.final_batch(arena_of(world), spec._network(), gain, solutions, steps, pose)
     return pose

@@ -21,6 +21,9 @@ i64 = np.int64
 TANH, RELU, LINEAR = 0, 1, 2
 """Codes of activations."""
 
+LANES = 16
+"""Controllers computed side by side on one core: a multiple of the numbers in a vector register."""
+
 
 class Arena(NamedTuple):
     """A world as arrays; every look-up that a step needs is made beforehand."""
@@ -28,7 +31,7 @@ class Arena(NamedTuple):
     blocked: np.ndarray
     """uint8 [H, W]: a robot centred on this pixel touches a wall."""
     clearance: np.ndarray
-    """int32 [H, W]: chessboard distance to the nearest wall; 0 in a wall."""
+    """uint8 [H, W]: chessboard distance to the nearest wall, 255 where it is more; 0 in a wall."""
     disc: np.ndarray
     """int64 [n, 2]: column and row of the disc's pixels from its centre."""
     disc_angle: np.ndarray
@@ -41,6 +44,21 @@ class Arena(NamedTuple):
     """Pixels per world unit."""
     axle: np.float32
     """Distance between the wheels, world units."""
+
+
+class Network(NamedTuple):
+    """The shape of a controller; `archive_tools.controllers` makes one."""
+
+    layers: np.ndarray
+    """int64 [n]: neurons of each layer, inputs first."""
+    hidden: int
+    """Activation of the hidden layers."""
+    output: int
+    """Activation of the last layer."""
+    scale: np.float32
+    """Factor on the outputs."""
+    tens: np.float32
+    """Outputs are rounded to multiples of 1 / tens; 0 for no rounding."""
 
 
 def compiled(**options: Any) -> Callable[[Callable], Any]:
@@ -144,21 +162,23 @@ def cast(arena, column, row, end_column, end_row):
     major_x, major_y = (0, sign_y) if steep else (sign_x, 0)
     minor_x, minor_y = (sign_x, 0) if steep else (0, sign_y)
     x, y = column, row
-    free = arena.clearance[row, column]
+    free = i64(arena.clearance[row, column])
     buried = free == 0  # then whatever pixel the line comes to first is the hit
     error = n
+    slice_ = 1.0 / (2 * n) if n > 0 else 0.0
     i = 0
     while i < n:
-        if free > 3:
+        if free > 1:
             i += free - 1
             if i >= n:
                 return False, x, y
             total = n + 2 * m * i
-            rise = (total - 1) // (2 * n)
+            # (total - 1) // 2n; half a unit keeps the product clear of whole numbers.
+            rise = i64((total - 0.5) * slice_)
             error = total - 2 * n * rise
             x = column + major_x * i + minor_x * rise
             y = row + major_y * i + minor_y * rise
-            free = arena.clearance[y, x]
+            free = i64(arena.clearance[y, x])
             continue
         before = error
         i += 1
@@ -175,7 +195,7 @@ def cast(arena, column, row, end_column, end_row):
             hit = hit or (before + error >= 2 * n and is_wall(arena, x - major_x, y - major_y))
         if hit or is_wall(arena, x, y):
             return True, x, y
-        free = arena.clearance[y, x]
+        free = i64(arena.clearance[y, x])
     return False, x, y
 
 
@@ -269,41 +289,20 @@ def step_parallel(arena, actions, obs, pose, collision):
         collision[n] = advance(arena, pose[n], actions[n, 0], actions[n, 1], obs[n])
 
 
-@compiled()
-def forward(layers, hidden, last, solution, values, spare):
-    """A dense network on one input.
-
-    Args:
-        layers: int64 [n], neurons of each layer, inputs first.
-        hidden, last: codes of the activation of the hidden layers and of the last one.
-        solution: float32 [P]: per layer W row-major [n_in, n_out], then b [n_out].
-        values: float32 [max(layers)], the inputs; afterwards the outputs.
-        spare: float32 [max(layers)], overwritten.
-    """
-    offset = 0
-    depth = layers.shape[0] - 1
-    for layer in range(depth):
-        n_in = layers[layer]
-        n_out = layers[layer + 1]
-        bias = offset + n_in * n_out
-        for j in range(n_out):
-            spare[j] = solution[bias + j]
-        for i in range(n_in):
-            value = values[i]
-            row = offset + i * n_out
-            for j in range(n_out):
-                spare[j] += value * solution[row + j]
-        kind = hidden if layer < depth - 1 else last
-        if kind == 0:
-            for j in range(n_out):
-                values[j] = f32(math.tanh(spare[j]))
-        elif kind == 1:
-            for j in range(n_out):
-                values[j] = max(spare[j], f32(0.0))
-        else:
-            for j in range(n_out):
-                values[j] = spare[j]
-        offset = bias + n_out
+@compiled(inline="always")
+def tanh(x):
+    """tanh to 4e-7 by a rational function fitted to it on [-9, 9]: a loop over it vectorises."""
+    x = min(max(x, f32(-9.0)), f32(9.0))
+    z = x * x
+    p = f32(1.3354545e-08) * z + f32(2.0608995e-05)
+    p = p * z + f32(0.0034955828)
+    p = p * z + f32(0.13381021)
+    p = p * z + f32(1.0)
+    q = f32(7.776509e-07) * z + f32(0.0003285626)
+    q = q * z + f32(0.025876962)
+    q = q * z + f32(0.46714336)
+    q = q * z + f32(1.0)
+    return min(max(x * p / q, f32(-1.0)), f32(1.0))
 
 
 @compiled(inline="always")
@@ -314,65 +313,140 @@ def round_to(value, tens):
     return value
 
 
-@compiled(parallel=True)
-def forward_batch(layers, hidden, last, scale, tens, solutions, inputs, outputs):
-    """Networks on one input each: solutions [N, P], inputs [N, n_in], outputs [N, n_out]."""
-    widest = layers.max()
-    for n in numba.prange(solutions.shape[0]):
-        values = np.empty(widest, dtype=f32)
-        spare = np.empty(widest, dtype=f32)
-        values[: layers[0]] = inputs[n]
-        forward(layers, hidden, last, solutions[n], values, spare)
-        for j in range(layers[-1]):
-            outputs[n, j] = round_to(f32(scale * values[j]), tens)
+@compiled()
+def gather(solutions, first, weights):
+    """Lay the weights of LANES solutions from `first` on side by side: weights [P, LANES].
+
+    Beyond the last solution lanes repeat it; nobody reads what they compute.
+    """
+    for lane in range(LANES):
+        n = min(first + lane, solutions.shape[0] - 1)
+        for p in range(solutions.shape[1]):
+            weights[p, lane] = solutions[n, p]
 
 
 @compiled()
-def decide(layers, hidden, last, scale, tens, gain, solution, obs, values, spare):
-    """The action (left, right) of one controller on one observation."""
-    for i in range(layers[0]):
-        values[i] = obs[i] * gain[i]
-    forward(layers, hidden, last, solution, values, spare)
-    return round_to(f32(scale * values[0]), tens), round_to(f32(scale * values[1]), tens)
+def forward(network, weights, values, spare):
+    """LANES dense networks at once, one input each.
+
+    Each lane sums in the same order and rounds alike wherever its solution stands in a batch.
+
+    Args:
+        weights: float32 [P, LANES], made by `gather`.
+        values: float32 [widest, LANES], the inputs; afterwards the outputs, scaled and rounded.
+        spare: float32 [widest, LANES], overwritten.
+    """
+    layers = network.layers
+    depth = layers.shape[0] - 1
+    offset = 0
+    for layer in range(depth):
+        n_in = layers[layer]
+        n_out = layers[layer + 1]
+        bias = offset + n_in * n_out
+        for j in range(n_out):
+            for k in range(LANES):
+                spare[j, k] = weights[bias + j, k]
+        for i in range(n_in):
+            row = offset + i * n_out
+            for j in range(n_out):
+                for k in range(LANES):
+                    spare[j, k] += values[i, k] * weights[row + j, k]
+        kind = network.hidden if layer < depth - 1 else network.output
+        for j in range(n_out):
+            if kind == TANH:
+                for k in range(LANES):
+                    values[j, k] = tanh(spare[j, k])
+            elif kind == RELU:
+                for k in range(LANES):
+                    values[j, k] = max(spare[j, k], f32(0.0))
+            else:
+                for k in range(LANES):
+                    values[j, k] = spare[j, k]
+        offset = bias + n_out
+    for j in range(layers[depth]):
+        for k in range(LANES):
+            values[j, k] = round_to(f32(network.scale * values[j, k]), network.tens)
 
 
 @compiled(parallel=True)
-def rollout_batch(
-    arena, layers, hidden, last, scale, tens, gain, solutions, obs, action, pose, collision
-):
-    """Closed loop with recording: `pose[:, 0]` holds the starts; fills everything from step 0."""
-    widest = layers.max()
+def forward_batch(network, solutions, inputs, outputs):
+    """Networks on one input each: solutions [N, P], inputs [N, n_in], outputs [N, n_out]."""
+    count = solutions.shape[0]
+    widest = network.layers.max()
+    for block in numba.prange((count + LANES - 1) // LANES):
+        first = block * LANES
+        weights = np.empty((solutions.shape[1], LANES), dtype=f32)
+        values = np.zeros((widest, LANES), dtype=f32)
+        spare = np.empty((widest, LANES), dtype=f32)
+        gather(solutions, first, weights)
+        lanes = min(LANES, count - first)
+        for k in range(lanes):
+            for i in range(inputs.shape[1]):
+                values[i, k] = inputs[first + k, i]
+        forward(network, weights, values, spare)
+        for k in range(lanes):
+            for j in range(outputs.shape[1]):
+                outputs[first + k, j] = values[j, k]
+
+
+@compiled(parallel=True)
+def rollout_batch(arena, network, gain, solutions, obs, action, pose, collision):
+    """Closed loop with recording: `pose[:, 0]` holds the starts; fills everything from step 0.
+
+    Args:
+        gain: float32 [L + 2], factors on the observations before they enter the network.
+        solutions: float32 [N, P]; the rest as `envs.simulator.Simulation`, action [N, T, 2].
+    """
+    count = solutions.shape[0]
+    widest = network.layers.max()
     steps = action.shape[1]
-    for n in numba.prange(solutions.shape[0]):
-        values = np.empty(widest, dtype=f32)
-        spare = np.empty(widest, dtype=f32)
-        state = pose[n, 0].copy()
-        left = f32(0.0)
-        right = f32(0.0)
+    sensors = gain.shape[0]
+    for block in numba.prange((count + LANES - 1) // LANES):
+        first = block * LANES
+        weights = np.empty((solutions.shape[1], LANES), dtype=f32)
+        values = np.zeros((widest, LANES), dtype=f32)
+        spare = np.empty((widest, LANES), dtype=f32)
+        state = np.empty((LANES, 3), dtype=f32)
+        gather(solutions, first, weights)
+        lanes = min(LANES, count - first)
+        state[:lanes] = pose[first : first + lanes, 0]
         for t in range(steps + 1):
-            collision[n, t] = advance(arena, state, left, right, obs[n, t])
-            pose[n, t] = state
+            for k in range(lanes):
+                n = first + k
+                left = values[0, k] if t > 0 else f32(0.0)
+                right = values[1, k] if t > 0 else f32(0.0)
+                if t > 0:
+                    action[n, t - 1, 0] = left
+                    action[n, t - 1, 1] = right
+                collision[n, t] = advance(arena, state[k], left, right, obs[n, t])
+                for i in range(3):
+                    pose[n, t, i] = state[k, i]
+                for i in range(sensors):
+                    values[i, k] = obs[n, t, i] * gain[i]
             if t < steps:
-                left, right = decide(
-                    layers, hidden, last, scale, tens, gain, solutions[n], obs[n, t], values, spare
-                )
-                action[n, t, 0] = left
-                action[n, t, 1] = right
+                forward(network, weights, values, spare)
 
 
 @compiled(parallel=True)
-def final_batch(arena, layers, hidden, last, scale, tens, gain, solutions, steps, pose):
+def final_batch(arena, network, gain, solutions, steps, pose):
     """Closed loop without recording: pose [N, 3] holds the starts, afterwards the ends."""
-    widest = layers.max()
-    for n in numba.prange(solutions.shape[0]):
-        values = np.empty(widest, dtype=f32)
-        spare = np.empty(widest, dtype=f32)
-        obs = np.empty(layers[0], dtype=f32)
-        left = f32(0.0)
-        right = f32(0.0)
+    count = solutions.shape[0]
+    widest = network.layers.max()
+    sensors = gain.shape[0]
+    for block in numba.prange((count + LANES - 1) // LANES):
+        first = block * LANES
+        weights = np.empty((solutions.shape[1], LANES), dtype=f32)
+        values = np.zeros((widest, LANES), dtype=f32)
+        spare = np.empty((widest, LANES), dtype=f32)
+        obs = np.empty(sensors, dtype=f32)
+        gather(solutions, first, weights)
+        lanes = min(LANES, count - first)
         for t in range(steps + 1):
-            advance(arena, pose[n], left, right, obs)
+            for k in range(lanes):
+                left = values[0, k] if t > 0 else f32(0.0)
+                right = values[1, k] if t > 0 else f32(0.0)
+                advance(arena, pose[first + k], left, right, obs)
+                for i in range(sensors):
+                    values[i, k] = obs[i] * gain[i]
             if t < steps:
-                left, right = decide(
-                    layers, hidden, last, scale, tens, gain, solutions[n], obs, values, spare
-                )
+                forward(network, weights, values, spare)

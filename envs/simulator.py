@@ -39,7 +39,7 @@ def arena_of(world: World) -> kernel.Arena:
     disc = np.stack([column[inside], row[inside]], axis=1).astype(np.int64)
     return kernel.Arena(
         blocked=world.blocked.astype(np.uint8),
-        clearance=world.clearance.copy(),
+        clearance=np.minimum(world.clearance, 255).astype(np.uint8),
         disc=disc,
         disc_angle=np.array([math.atan2(j, i) for i, j in disc.tolist()]),
         laser_angles=world.laser_angles.copy(),
@@ -47,6 +47,14 @@ def arena_of(world: World) -> kernel.Arena:
         scale=np.float32(world.scale),
         axle=np.float32(2) * np.float32(world.robot.radius),
     )
+
+
+def as_kernel_input(values: ArrayLike) -> np.ndarray:
+    """The values as a float32 array of the one kind that the kernel is compiled for.
+
+    A read-only or strided array would work too, but be compiled for anew, which takes seconds.
+    """
+    return np.require(values, np.float32, ["C", "A", "W"])
 
 
 def start_poses(world: World, count: int, start: ArrayLike | None = None) -> np.ndarray:
@@ -71,13 +79,14 @@ def start_poses(world: World, count: int, start: ArrayLike | None = None) -> np.
         raise InputError(
             f"start has shape {list(poses.shape)}; expected [3] or [{count}, 3]: x, y, heading"
         )
-    for index, pose in enumerate(poses.reshape(-1, 3)):
+    places, first = np.unique(poses.reshape(-1, 3), axis=0, return_index=True)
+    for index, pose in sorted(zip(first.tolist(), places, strict=True), key=lambda pair: pair[0]):
         if not np.isfinite(pose).all():
             raise InputError(f"start {index} is {pose.tolist()}; expected numbers: x, y, heading")
         problem = world.start_problem(pose[0], pose[1])
         if problem is not None:
             raise InputError(f"start {index} ({pose[0]:g}, {pose[1]:g}) {problem}")
-    return np.ascontiguousarray(np.broadcast_to(poses, (count, 3)))
+    return np.array(np.broadcast_to(poses, (count, 3)), order="C")
 
 
 def simulate(world: World, actions: ArrayLike, start: ArrayLike | None = None) -> Simulation:
@@ -95,7 +104,7 @@ def simulate(world: World, actions: ArrayLike, start: ArrayLike | None = None) -
     Raises:
         InputError: wrong shape or NaN in the actions; a start that is not on free floor.
     """
-    actions = np.ascontiguousarray(actions, dtype=np.float32)
+    actions = as_kernel_input(actions)
     if actions.ndim != 3 or actions.shape[2] != 2:
         raise InputError(
             f"actions have shape {list(actions.shape)}; expected [robots, steps, 2] (left, right)"
@@ -162,7 +171,7 @@ class Robots:
 
     def step(self, actions: np.ndarray) -> None:
         """Move all robots: actions [N, 2], world units. NaN counts as 0."""
-        actions = np.ascontiguousarray(actions, dtype=np.float32)
+        actions = as_kernel_input(actions)
         self._step(self.arena, actions, self.obs, self.pose, self.collision)
 
 

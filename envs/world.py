@@ -170,6 +170,7 @@ class World:
         """int32 [H, W]: chessboard distance in pixels to the nearest occupied pixel or edge."""
         padded = np.pad(self.occupied, 1, constant_values=True)
         distance = ndimage.distance_transform_cdt(~padded, metric="chessboard")
+        assert isinstance(distance, np.ndarray)
         clearance = np.ascontiguousarray(distance[1:-1, 1:-1], dtype=np.int32)
         clearance.flags.writeable = False
         return clearance

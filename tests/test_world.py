@@ -1,0 +1,242 @@
+"""Worlds: the bundled apartment, files of this project and of libfastsim, and bad input."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import envs
+from envs.geometry import compass, scene_to_world, world_to_pixel, world_to_scene
+from envs.worldfile import WORLDS, read_pbm, write_pbm
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+APARTMENT = (WORLDS / "apartment.toml").read_text(encoding="utf-8")
+SMALL = """
+size = 64.0
+width = 32
+walls = [[0, 0, 32, 2]]
+laser = []
+[robot]
+x = 30
+y = 30
+theta = 90
+radius = 2
+"""
+
+
+def write(folder: Path, text: str, name: str = "small.toml") -> Path:
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def test_apartment():
+    world = envs.load_world("apartment")
+    assert world.occupied.shape == (200, 200) and world.size == 600 and world.steps == 400
+    assert world.robot.radius == 10 and world.radius_pixels == 3
+    np.testing.assert_allclose(world.laser_angles, np.radians([45, 0, -45]), rtol=1e-6)
+    assert world.scene is not None and len(world.scene.objects) == 14
+    assert all(item.picture is not None for item in world.scene.objects)
+    assert world.goal is not None and world.goal.radius == 42
+    assert world.diagonal == pytest.approx(848.528, abs=1e-3)
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference map is not here")
+def test_apartment_has_the_walls_of_the_reference_map():
+    occupied = read_pbm(REFERENCE / "apartment.pbm")
+    np.testing.assert_array_equal(envs.load_world("apartment").occupied, occupied)
+
+
+def test_saved_copy_is_equal(tmp_path):
+    world = envs.load_world("apartment")
+    copy = envs.load_world(world.save(tmp_path / "copy"))
+    assert copy == world and copy.digest() == world.digest()
+    assert sorted(path.name for path in (tmp_path / "copy").glob("*.svg"))[0] == "bathtub.svg"
+    again = envs.load_world(copy.save(tmp_path / "again"))
+    assert (tmp_path / "again" / "world.toml").read_bytes() == (
+        tmp_path / "copy" / "world.toml"
+    ).read_bytes()
+    assert again == world
+    assert replace(world, steps=10) != world
+    odd = replace(
+        world,
+        name='a "b"',
+        scene=None,
+        goal=None,
+        robot=replace(world.robot, theta=1.2345678, x=61.3),
+        laser_angles=np.array([0.123456, -2.2]),
+        laser_ranges=np.array([99.7, 0.1]),
+        size=500.5,
+    )
+    assert envs.load_world(odd.save(tmp_path / "odd")) == odd
+
+
+def test_saved_copy_of_the_small_world(tmp_path):
+    world = envs.load_world(write(tmp_path, SMALL))
+    assert len(world.laser_angles) == 0 and world.name == "small"
+    assert envs.load_world(world.save(tmp_path / "copy")) == world
+
+
+def test_map_header_may_hold_comments_and_the_last_byte_is_free(tmp_path):
+    body = bytes([0xFF] * 8)
+    for header in (b"P4\n16 4\n", b"P4\n# made by hand\n16 4\n", b"P4 # a\n# b\n 16\n#c\n4\n"):
+        (tmp_path / "map.pbm").write_bytes(header + body)
+        occupied = read_pbm(tmp_path / "map.pbm")
+        assert occupied.shape == (4, 16)
+        assert occupied.sum() == 56 and not occupied[3, 8:].any()
+
+
+def fastsim(folder: Path, xml: str, occupied: np.ndarray | None = None) -> Path:
+    occupied = np.zeros((40, 40), dtype=bool) if occupied is None else occupied
+    write_pbm(folder / "maze.pbm", occupied)
+    return write(folder, xml, "maze.xml")
+
+
+XML = """<?xml version="1.0"?>
+<fastsim>
+  <display enable="true"/>
+  <map name="maze.pbm" size="400"/>
+  <robot x="100" y="200" theta="-90" diameter="20"/>
+  <goal x="300" y="40" diameter="30" color="0"/>
+  <laser angle="45" range="100"/>
+  <laser angle="-30" range="80"/>
+</fastsim>
+"""
+
+
+def test_libfastsim_settings(tmp_path):
+    world = envs.load_world(fastsim(tmp_path, XML))
+    assert world.name == "maze" and world.size == 400
+    assert world.robot.radius == 20, "what is called diameter is the radius"
+    assert world.goal == envs.Goal(300, 40, 15)
+    assert world.robot.theta == np.float32(-np.pi / 2)
+    np.testing.assert_allclose(np.degrees(world.laser_angles), [45, -30], rtol=1e-6)
+    assert world.scene is None
+
+
+def test_scene_beside_libfastsim_settings(tmp_path):
+    path = fastsim(tmp_path, XML)
+    write(tmp_path, '[[object]]\nname = "lamp"\nbox = [0, 0, 4, 8]\n', "maze.scene.toml")
+    scene = envs.load_world(path).scene
+    assert scene is not None and scene.objects[0].box == (0, 320, 40, 400)
+    write(tmp_path, '[[object]]\nname = "lamp"\nbox = [0, 0, 4, 80]\n', "maze.scene.toml")
+    with pytest.raises(envs.InputError, match=r"maze\.scene\.toml: object 1 \('lamp'\): box"):
+        envs.load_world(path)
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("<map ", "<mop ", "unknown element <mop>"),
+        ('size="400"', "", "'size' is missing"),
+        ('size="400"', 'size="-4"', "size is -4"),
+        ('x="100"', 'x="far"', "x is 'far'"),
+        ('range="80"', 'range="-80"', "laser 2: range is -80"),
+        ('range="80"', 'range="inf"', "range is 'inf'"),
+        ('angle="-30"', 'angle="-3000"', "laser 2: angle is -3000"),
+        ("maze.pbm", "gone.pbm", "gone.pbm: no such map"),
+        ("</fastsim>", "", "not valid XML"),
+        ('diameter="20"', 'diameter="0"', "radius is 0"),
+        ('x="100"', 'x="1000"', "outside the world"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, old, new, words):
+    path = fastsim(tmp_path, XML.replace(old, new))
+    with pytest.raises(envs.InputError, match=words) as error:
+        envs.load_world(path)
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_parts_that_are_not_simulated_are_announced(tmp_path):
+    path = fastsim(tmp_path, XML.replace("</fastsim>", '<radar slices="4"/></fastsim>'))
+    with pytest.warns(UserWarning, match="<radar> is not simulated"):
+        envs.load_world(path)
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"P1\n8 8\n" + b"0 " * 64, "begins with 'P1', expected 'P4'"),
+        (b"<html>", "not a binary PBM map"),
+        (b"", "an empty file"),
+        (b"P4\n16\n", "no width and height"),
+        (b"P4\n20 20\n" + b"\0" * 60, "20 x 20 pixels.*multiple of 8"),
+        (b"P4\n16 16\n" + b"\0" * 31, "truncated map: 31 bytes of pixels, expected 32"),
+        (b"P4\n16 8\n" + b"\0" * 16, "16 x 8 pixels; expected a square"),
+    ],
+)
+def test_bad_maps_are_named(tmp_path, data, words):
+    (tmp_path / "map.pbm").write_bytes(data)
+    text = SMALL.replace("width = 32\nwalls = [[0, 0, 32, 2]]", 'map = "map.pbm"')
+    with pytest.raises(envs.InputError, match=words) as error:
+        envs.load_world(write(tmp_path, text))
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("size = 64.0", "size = ", r"not valid TOML.*line 2"),
+        ("size = 64.0", "size = -1", "size is -1"),
+        ("size = 64.0", 'size = "big"', "size is 'big'"),
+        ("size = 64.0", "size = 64\ncolour = 1", "unknown key 'colour'"),
+        ("size = 64.0", "size = 64\nsteps = 0", "steps is 0"),
+        ("width = 32", "width = 36", "36 pixels wide; expected a multiple of 8"),
+        ("width = 32", "width = 32\nheight = 40", "expected a square"),
+        ("walls = [[0, 0, 32, 2]]", "", "either walls"),
+        ("[0, 0, 32, 2]", "[0, 0, 33, 2]", r"wall 1 is \[0, 0, 33, 2\]: outside the map"),
+        ("[0, 0, 32, 2]", "[8, 0, 2, 2]", "wall 1.*inverted"),
+        ("x = 30", "", "robot: 'x' is missing"),
+        ("x = 30", "x = nan", "robot: x is nan"),
+        ("y = 30", "y = 1", "inside a wall"),
+        ("radius = 2", "radius = 31", "leaves no room for a robot of radius 31"),
+        ("radius = 2", "radius = -2", "radius is -2"),
+        ("laser = []", "laser = [{angle = 0, range = 0}]", "laser 1: range is 0"),
+        ("laser = []", "laser = [{angle = 0, range = 1e9}]", "laser 1: range is 1e"),
+        ("laser = []", "laser = [{angle = 400, range = 9}]", "laser 1: angle is 400"),
+        ("laser = []", "laser = [{angle = 0}]", "laser 1: 'range' is missing"),
+        ("laser = []", "laser = 3", "double brackets"),
+    ],
+)
+def test_bad_worlds_are_named(tmp_path, old, new, words):
+    assert old in SMALL
+    with pytest.raises(envs.InputError, match=words) as error:
+        envs.load_world(write(tmp_path, SMALL.replace(old, new, 1)))
+    assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["flat", "gone/world.toml", "."])
+def test_unknown_worlds_are_named(name):
+    with pytest.raises(envs.InputError, match=r"apartment|no world\.toml"):
+        envs.load_world(name)
+
+
+def test_reachable_follows_the_doors():
+    world = envs.load_world("apartment")
+    reachable = world.reachable()
+    assert reachable.dtype == bool and reachable.shape == (200, 200)
+    assert reachable[150, 20] and reachable[20, 20] and reachable[180, 180]
+    assert not reachable[150, 9], "the robot's disc would touch the wall"
+    assert not (reachable & world.occupied).any()
+    occupied = np.array(world.occupied)
+    occupied[150:176, 64:69] = occupied[131:136, 24:52] = True
+    shut = replace(world, occupied=occupied).reachable()
+    assert shut[150, 20] and not shut[20, 20]
+
+
+def test_drives_stay_on_reachable_pixels():
+    world = envs.load_world("apartment")
+    actions = np.random.default_rng(0).uniform(-2, 6, (64, 400, 2))
+    column, row = world_to_pixel(envs.simulate(world, actions).pose[..., :2], world.scale).T
+    assert world.reachable()[row, column].all()
+
+
+def test_frames():
+    np.testing.assert_array_equal(world_to_scene([[10.0, 20.0]], 100), [[10, 80]])
+    points = np.random.default_rng(0).random((5, 3, 2))
+    np.testing.assert_allclose(scene_to_world(world_to_scene(points, 7.0), 7.0), points)
+    np.testing.assert_array_equal(world_to_pixel([0.5, -0.5], 1.0), [1, -1])
+    assert world_to_pixel([0.49999997, 2.5], 1.0).tolist() == [0, 3]
+    names = [compass(dx, dy) for dx, dy in ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))]
+    assert names == ["north", "north-east", "east", "south-east", "south", "south-west"]
+    assert compass(-1, 0) == "west" and compass(-1, 1) == "north-west"
