@@ -55,7 +55,9 @@ def agreement(a: ArrayLike, b: ArrayLike) -> Agreement:
     kappa = weighted_kappa(a, b)
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return Agreement(nan, nan, nan, kappa, len(a))
-    tau, rho, r = (float(f(a, b)[0]) for f in (stats.kendalltau, stats.spearmanr, stats.pearsonr))
+    tau, rho, r = (
+        float(np.asarray(f(a, b))[0]) for f in (stats.kendalltau, stats.spearmanr, stats.pearsonr)
+    )
     return Agreement(tau, rho, r, kappa, len(a))
 
 

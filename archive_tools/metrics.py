@@ -213,6 +213,7 @@ def contrast_score(driven: Sequence[Route], own: Sequence[Route], other: Sequenc
 
 def bootstrap(
     values: ArrayLike,
+    less: ArrayLike | None = None,
     *,
     statistic: Literal["mean", "median"] = "mean",
     resamples: int = 2000,
@@ -221,21 +222,30 @@ def bootstrap(
 ) -> Interval:
     """A statistic of per-item values [N] with its percentile bootstrap interval (Efron 1979).
 
-    NaN values are left out. For paired comparisons pass per-item differences: resampling items
-    keeps the pairs together. With nothing left, the figures are NaN and n is 0.
+    With `less` [N], values of another system on the same items, the statistic of `values` minus
+    that of `less`; items are resampled as pairs, so what makes an item hard for both cancels.
+    Items with a NaN are left out. With nothing left, the figures are NaN and n is 0.
     """
-    values = np.asarray(values, np.float64)
-    values = values[~np.isnan(values)]
-    n = len(values)
+    columns = [np.asarray(values, np.float64)]
+    if less is not None:
+        columns.append(np.asarray(less, np.float64))
+    sample = np.stack(columns, axis=-1)
+    sample = sample[~np.isnan(sample).any(axis=1)]
+    n = len(sample)
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
     reduce = np.median if statistic == "median" else np.mean
+
+    def figure(drawn: Floats) -> Floats:  # [..., n, 1 or 2] -> [...]
+        found = reduce(drawn, axis=-2)
+        return found[..., 0] - found[..., 1] if less is not None else found[..., 0]
+
     rng = np.random.default_rng(seed)
-    rows = max(1, min(resamples, 4_000_000 // n))  # bound the memory of one block of resamples
-    draws: list[NDArray[np.float64]] = []
+    rows = max(1, min(resamples, 2_000_000 // n))  # bounds the memory of one block of resamples
+    draws: list[Floats] = []
     for start in range(0, resamples, rows):
-        size = (min(rows, resamples - start), n)
-        draws.append(reduce(values[rng.integers(0, n, size)], axis=1))
+        index = rng.integers(0, n, (min(rows, resamples - start), n))
+        draws.append(figure(sample[index]))
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(np.concatenate(draws), [tail, 100.0 - tail])
-    return Interval(float(reduce(values)), float(low), float(high), n)
+    return Interval(float(figure(sample)), float(low), float(high), n)

@@ -108,6 +108,18 @@ def test_bootstrap_median_nan_and_empty():
     assert metrics.bootstrap([7.0]) == metrics.Interval(7.0, 7.0, 7.0, 1)
 
 
+def test_paired_difference_is_tighter_than_its_parts():
+    rng = np.random.default_rng(2)
+    hard = rng.normal(0, 5, 200)
+    better, worse = hard + 1 + rng.normal(0, 0.3, 200), hard + rng.normal(0, 0.3, 200)
+    found = metrics.bootstrap(better, worse)
+    assert 0.9 < found.ci_low < found.mean < found.ci_high < 1.1
+    alone = metrics.bootstrap(better)
+    assert alone.ci_high - alone.ci_low > 5 * (found.ci_high - found.ci_low)
+    assert metrics.bootstrap(better, worse, statistic="median").ci_low > 0
+    assert metrics.bootstrap([1.0, np.nan], [np.nan, 1.0]).n == 0
+
+
 def test_thousands_of_routes_take_a_moment(benchmark_seconds=2.0):
     import time
 

@@ -1,0 +1,141 @@
+"""Stage 08 with planted policies: what is driven, by whom, and that it can be interrupted."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_factory import STEPS, Planted, make_run
+
+from archive_tools import rollouts
+from archive_tools.metrics import lcs_ratio
+from archive_tools.rollouts import BASELINES, CONTROLS, SYSTEMS, RolloutConfig
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("rollouts") / "run", n=90)
+
+
+def drive(run: Path, policy, **options):
+    config = RolloutConfig(run=run, redo=True, **{"items": 12, "batch": 8, **options})
+    folder = rollouts.run(config, lambda model: policy)
+    return (pd.read_parquet(folder / name) for name in ("items.parquet", "rollouts.parquet"))
+
+
+@pytest.fixture(scope="module")
+def driven(made):
+    items, rows = drive(made, Planted(made), pairs=4)
+    return made, items, rows
+
+
+def test_items_are_test_trajectories_and_contrast_pairs(driven):
+    run, items, _ = driven
+    dataset = pd.read_parquet(run / "dataset" / "trajectories.parquet").set_index("trajectory_id")
+    assert (dataset.loc[items["trajectory_id"], "split"] == "test").all()
+    for row in items.itertuples():
+        assert row.text in dataset.at[row.trajectory_id, "texts"]
+    test = items[items["set"] == "test"]
+    assert len(test) == 12 and test["trajectory_id"].is_unique and test["pair"].isna().all()
+    pairs = items[items["set"] == "contrast"]
+    assert len(pairs) == 8
+    visited = pd.read_parquet(run / "annotations" / "routes.parquet").set_index("trajectory_id")
+    for _, (first, second) in pairs.groupby("pair").apply(lambda g: g.itertuples()).items():
+        assert np.array_equal(first.bd, second.bd)
+        assert (first.trajectory_id, first.rival_id) == (second.rival_id, second.trajectory_id)
+        routes = [[list(visited.at[r.trajectory_id, "visited"])] for r in (first, second)]
+        assert lcs_ratio(*routes)[0] <= 0.5
+
+
+def test_every_system_drives_every_item_once(driven):
+    _, items, rows = driven
+    assert list(dict.fromkeys(rows["system"])) == list(SYSTEMS)
+    contrast = set(items[items["set"] == "contrast"]["item"])
+    for system, part in rows.groupby("system"):
+        plays = system in ("nanodt", "replay", *BASELINES)
+        assert set(part["item"]) == set(items["item"]) - (set() if plays else contrast)
+        assert part["item"].is_unique
+    assert {len(pose) for pose in rows["pose"]} == {(STEPS + 1) * 3}
+    for row in rows.itertuples():
+        assert np.array_equal(row.pose.reshape(-1, 3)[-1, :2], row.bd)
+
+
+def test_replay_and_perfect_policy_reach_the_reference_exactly(driven):
+    run, items, rows = driven
+    recorded = pd.read_parquet(run / "trajectories" / "trajectories.parquet")
+    recorded = recorded.set_index("trajectory_id")
+    reference = items.set_index("item")["trajectory_id"]
+    for row in rows[rows["system"].isin(["replay", "nanodt"])].itertuples():
+        assert np.array_equal(row.pose, recorded.at[reference[row.item], "pose"])
+
+
+def test_baselines_name_training_trajectories_and_show_their_record(driven):
+    run, _, rows = driven
+    dataset = pd.read_parquet(run / "dataset" / "trajectories.parquet").set_index("trajectory_id")
+    recorded = pd.read_parquet(run / "trajectories" / "trajectories.parquet")
+    recorded = recorded.set_index("trajectory_id")
+    part = rows[rows["system"].isin(BASELINES)]
+    assert (dataset.loc[part["source_trajectory"], "split"] == "train").all()
+    for row in part.itertuples():
+        assert np.array_equal(row.pose, recorded.at[row.source_trajectory, "pose"])
+        assert row.action is None
+    assert rows[rows["system"].str.startswith("nanodt")]["source_trajectory"].isna().all()
+
+
+def test_controls_withhold_what_they_say(made):
+    seen = []
+    planted = Planted(made)
+
+    def spy(envs, text, bd, seed):
+        seen.append((text, bd, seed))
+        return planted(envs, text, bd, seed)
+
+    controls = tuple(f"nanodt/{name}" for name in CONTROLS)
+    items, _ = drive(made, spy, systems=controls, batch=50, seeds=2)
+    test = items[items["set"] == "test"]
+    texts, bd = test["text"].tolist(), np.stack(test["bd"].tolist())
+    assert [seed for *_, seed in seen] == [0, 1] * 4
+    text_off, _, bd_off, _, both_off, _, shuffled, again = seen
+    assert text_off[0] is None and np.array_equal(text_off[1], bd)
+    assert bd_off[0] == texts and bd_off[1] is None
+    assert both_off[:2] == (None, None)
+    assert sorted(shuffled[0]) == sorted(texts) and np.array_equal(shuffled[1], bd)
+    assert not any(a == b for a, b in zip(shuffled[0], texts, strict=True))
+    assert shuffled[0] == again[0]
+
+
+def test_interrupted_run_ends_with_the_same_bytes(made):
+    config = RolloutConfig(run=made, items=10, pairs=2, batch=4, redo=True)
+    rollouts.run(config, lambda model: Planted(made))
+    first = json.loads((made / "rollouts" / "manifest.json").read_text())
+    (made / "rollouts").rename(made / "rollouts_first")
+    planted, calls = Planted(made), []
+
+    def failing(envs, text, bd, seed):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return planted(envs, text, bd, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        rollouts.run(config, lambda model: failing)
+    assert not (made / "rollouts").exists()
+    rollouts.run(config, lambda model: Planted(made))
+    second = json.loads((made / "rollouts" / "manifest.json").read_text())
+    assert first["outputs"] == second["outputs"]
+    rollouts.run(config, lambda model: pytest.fail("a finished stage loads no model"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"seeds": 0}, "--seeds 0"), ({"systems": ("oracle",)}, "--systems oracle: unknown")],
+)
+def test_wrong_options_are_refused(made, options, message):
+    with pytest.raises(ValueError, match=message):
+        drive(made, Planted(made), **options)
+
+
+def test_unknown_environment_is_refused():
+    with pytest.raises(ValueError, match="environment 'no-such/Env-v0'"):
+        rollouts.make_envs({"id": "no-such/Env-v0"}, 2)
