@@ -77,10 +77,11 @@ def sentence(text: str, bd: Sequence[float]) -> list[tuple[str, bool]]:
 
 
 def _pictures(world: World, drives: Sequence[Drive]) -> Card:
-    """The scene for a page that has the floor plan as a symbol, and one that stands alone."""
+    """The scene for a page that has the floor plan as a symbol; `alone()` draws one that stands
+    alone."""
     return {
         "svg": draw_scene(world, drives, width=420, legend=False, background="use"),
-        "alone": draw_scene(world, drives, width=420, legend=False),
+        "alone": lambda: draw_scene(world, drives, width=420, legend=False),
     }
 
 

@@ -321,9 +321,9 @@ def write_report(
             pictures[f"{group}-{number}"] = charts.resolve(picture)
     for gallery_number, shown in enumerate(facts["galleries"]):
         for number, card in enumerate(shown["cards"][:2]):
-            pictures[f"drive-{gallery_number}-{number}"] = card["alone"]
+            pictures[f"drive-{gallery_number}-{number}"] = card["alone"]()
     for number, card in enumerate(facts["contrasts"][:2]):
-        pictures[f"contrast-{number}"] = card["alone"]
+        pictures[f"contrast-{number}"] = card["alone"]()
     for name, picture in pictures.items():
         path = folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

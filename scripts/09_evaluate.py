@@ -8,14 +8,15 @@ disk, with report.md beside it.
 With --say, one sentence is driven instead: its events are printed and its picture is written.
 
 Example: python scripts/09_evaluate.py --run runs/demo
-Example: python scripts/09_evaluate.py --run runs/demo --say "Go past the sofa to the plant." \
-    --bd 550 170
+
+Example: python scripts/09_evaluate.py --run runs/demo --say "Go to the plant." --bd 550 170
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import nanodt
 from archive_tools import evaluate, rollouts
 from archive_tools.cli import main
 from archive_tools.say import say
@@ -35,8 +36,6 @@ class Config(evaluate.EvaluateConfig):
 
 def load_drive(model: Path) -> rollouts.Drive:
     """The policy of a model folder, ready to drive batches of commands."""
-    import nanodt  # torch is only needed here
-
     policy = nanodt.load(model)
     return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
 
@@ -49,4 +48,4 @@ def run(config: Config) -> Path:
 
 
 if __name__ == "__main__":
-    main(run, Config, __doc__)
+    main(run, Config, __doc__, nanodt.InputError)
