@@ -13,6 +13,7 @@ Each head turns actions into its own code and back (`encode`, `decode`), and sam
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -192,11 +193,22 @@ def _of_centre(offsets: Tensor, centre: Tensor) -> Tensor:
 
 
 def _k_means(values: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Centres [k, d] of values [M, d]; with at most k different values, those values."""
+    """Centres [k, d] of values [M, d]; with at most k different values, those values.
+
+    Lloyd's iterations from k-means++ (Arthur & Vassilvitskii 2007): each first centre is drawn
+    with a chance that grows with its squared distance to those already drawn.
+    """
     different = np.unique(values, axis=0)
     if len(different) <= k:
         return different[np.minimum(np.arange(k), len(different) - 1)]
-    return kmeans2(values, k, iter=30, minit="++", seed=rng, missing="warn")[0]
+    centres = [values[rng.integers(len(values))]]
+    far = np.full(len(values), np.inf)
+    while len(centres) < k:
+        far = np.minimum(far, ((values - centres[-1]) ** 2).sum(1))
+        centres.append(values[rng.choice(len(values), p=far / far.sum())])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a centre without members just stays
+        return kmeans2(values, np.array(centres), iter=30, minit="matrix")[0]
 
 
 class Bins(Head):

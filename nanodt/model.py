@@ -60,41 +60,45 @@ class Cache:
 
     Row i holds its tokens at columns 0..n_i-1 without gaps, so "attend to the columns up to my
     own" is the whole mask; what lies further right is stale and never read. Memory is taken
-    once, for `columns` tokens.
+    once, for `columns` tokens, head by head: [layer, rows, heads, columns, C / heads].
     """
 
     def __init__(self, config: TrunkConfig, rows: int, columns: int, like: Tensor) -> None:
-        shape = (config.n_layer, rows, columns, config.n_embd)
-        self.keys = like.new_zeros(shape)
-        self.values = like.new_zeros(shape)
+        heads, width = config.n_head, config.n_embd // config.n_head
+        shape = (config.n_layer, rows, heads, columns, width)
+        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
         self.columns = columns
-        self.first = torch.arange(rows, device=like.device) * columns
-        self.column_index = torch.arange(columns, device=like.device)
-
-    def fill(self, layer: int, rows: Tensor | None, k: Tensor, v: Tensor) -> None:
-        """Write k, v [R, S, C] to columns 0..S-1 of the given rows (all rows when None)."""
-        for store, new in ((self.keys[layer], k), (self.values[layer], v)):
-            if rows is None:
-                store[:, : new.shape[1]] = new
-            else:
-                store[rows, : new.shape[1]] = new
-
-    def extend(self, layer: int, flat: Tensor, width: int, k: Tensor, v: Tensor) -> list[Tensor]:
-        """Write k, v [N, S, C] at flat cells [N * S]; give both up to column `width`."""
-        out = []
-        for store, new in ((self.keys[layer], k), (self.values[layer], v)):
-            store.view(-1, store.shape[2]).index_copy_(0, flat, new.flatten(0, 1))
-            out.append(store[:, :width])
-        return out
+        first = torch.arange(rows * heads, device=like.device) * columns
+        self.first = first.view(rows, heads, 1)
+        self.index = torch.arange(columns, device=like.device)
 
 
 @dataclass
-class Extension:
-    """Where the new tokens of a cached forward go, and what they may see."""
+class Write:
+    """Where the tokens of a forward go in the cache, and what they may see there."""
 
-    flat: Tensor  # [N * S] cells of the cache
-    width: int  # columns in use, over all rows
-    mask: Tensor  # [N, 1, S, width] bool, True = may attend
+    cache: Cache
+    rows: Tensor | None = None
+    """Whole rows from column 0: which rows (None = all)."""
+    flat: Tensor | None = None
+    """New tokens of all rows: their cells [rows * heads * S] of the cache."""
+    width: int = 0
+    """Columns in use, over all rows."""
+    mask: Tensor | None = None
+    """[rows, 1, S, width] bool, True = may attend."""
+
+    def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k, v [N, heads, S, d]; give what the tokens attend to."""
+        out = []
+        for store, new in ((self.cache.keys[layer], k), (self.cache.values[layer], v)):
+            if self.flat is not None:
+                store.view(-1, new.shape[3]).index_copy_(0, self.flat, new.flatten(0, 2))
+                out.append(store[:, :, : self.width])
+            elif self.rows is None:
+                store[:, :, : new.shape[2]] = new
+            else:
+                store[self.rows, :, : new.shape[2]] = new
+        return (out[0], out[1]) if out else (k, v)
 
 
 class Block(nn.Module):
@@ -114,34 +118,28 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(
-        self, x: Tensor, cache: Cache | None, rows: Tensor | None, extension: Extension | None
-    ) -> Tensor:
-        n, s, c = x.shape
-        q, k, v = self.qkv(x).split(c, dim=2)
-        if cache is not None and extension is not None:
-            k, v = cache.extend(self.layer, extension.flat, extension.width, k, v)
-        elif cache is not None:
-            cache.fill(self.layer, rows, k, v)
-        q, k, v = (t.unflatten(2, (self.n_head, -1)).transpose(1, 2) for t in (q, k, v))
+    def attend(self, x: Tensor, write: Write | None) -> Tensor:
+        """[N, T, C] -> [N, T, C], not yet projected."""
+        qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
+        q, k, v = (qkv[:, :, i].transpose(1, 2) for i in range(3))
+        if write is not None:
+            k, v = write(self.layer, k, v)
+        mask = write.mask if write is not None else None
         y = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=extension.mask if extension else None,
-            is_causal=extension is None,
+            attn_mask=mask,
+            is_causal=mask is None,
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.proj(y.transpose(1, 2).reshape(n, s, c))
+        return y.transpose(1, 2).flatten(2)
 
-    def forward(
-        self,
-        x: Tensor,
-        cache: Cache | None = None,
-        rows: Tensor | None = None,
-        extension: Extension | None = None,
-    ) -> Tensor:
-        x = x + self.drop(self.attend(self.norm1(x), cache, rows, extension))
+    def forward(self, x: Tensor, write: Write | None = None, read: Tensor | None = None) -> Tensor:
+        y = self.attend(self.norm1(x), write)
+        if read is not None:
+            x, y = (F.embedding(read, t.flatten(0, 1)) for t in (x, y))
+        x = x + self.drop(self.proj(y))
         return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh")))
 
 
@@ -161,22 +159,31 @@ class Trunk(nn.Module):
                 residual = name.endswith(("proj.weight", "down.weight"))
                 nn.init.normal_(p, std=0.02 / math.sqrt(2 * config.n_layer) if residual else 0.02)
 
-    def forward(self, x: Tensor, cache: Cache | None = None, rows: Tensor | None = None) -> Tensor:
-        """Whole rows from their first token. With a cache, their keys and values go to `rows`."""
+    def forward(self, x: Tensor, write: Write | None = None, read: Tensor | None = None) -> Tensor:
+        """Hidden states of tokens x [N, T, C].
+
+        `write` keeps their keys and values in a cache. `read` [M] int64 are flat positions in
+        [N * T]: only their hidden states [M, C] come back, and the last block's projections are
+        spared for all other tokens, which nothing would look at.
+        """
         if self.config.dropout:
             x = F.dropout(x, self.config.dropout, self.training)
-        for block in self.blocks:
-            x = block(x, cache, rows)
+        last = len(self.blocks) - 1
+        for i, block in enumerate(self.blocks):
+            x = block(x, write, read if i == last else None)
         return self.norm(x)
 
     def extend(self, x: Tensor, cache: Cache, columns: Tensor) -> Tensor:
-        """New tokens x [N, S, C] of every cached row, placed at `columns` [N, S] of the cache."""
+        """New tokens x [N, S, C] of every cached row, placed at `columns` [N, S] of the cache.
+
+        Gives the hidden state [N, C] of each row's last token.
+        """
+        n, s, _ = x.shape
         width = int(columns.max()) + 1
-        mask = cache.column_index[:width] <= columns[:, None, :, None]
-        flat = (cache.first[:, None] + columns).flatten()
-        for block in self.blocks:
-            x = block(x, cache, None, Extension(flat, width, mask))
-        return self.norm(x)
+        mask = cache.index[:width] <= columns[:, None, :, None]
+        flat = (cache.first + columns[:, None, :]).flatten()
+        read = torch.arange(1, n + 1, device=x.device) * s - 1
+        return self(x, Write(cache, flat=flat, width=width, mask=mask), read)
 
 
 @dataclass(frozen=True)
@@ -255,27 +262,23 @@ class Model(nn.Module):
         pad = steps.new_zeros(1, steps.shape[1])
         return F.embedding(batch.place, torch.cat([text, steps, pad]))
 
-    def forward(
-        self, batch: Batch, cache: Cache | None = None, rows: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, batch: Batch, write: Write | None = None) -> Tensor:
         """Hidden states [M, C] at the tokens that predict: one per timestep of the batch."""
-        hidden = self.trunk(self.embed(batch), cache, rows)
-        return F.embedding(batch.read, hidden.flatten(0, 1))
+        return self.trunk(self.embed(batch), write, batch.read)
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss [M] of every timestep's action, not yet averaged."""
         return self.head.loss(self(batch), batch.values["action"])
 
-    def matmul_parameters(self) -> int:
-        """Weights every token is multiplied with: those of the trunk's matrices."""
-        return sum(p.numel() for p in self.trunk.parameters() if p.dim() == 2)
-
     def flops_per_token(self, row_tokens: float) -> float:
         """Training FLOPs (forward and backward) per token in rows of so many tokens.
 
-        6 per weight of the trunk's matrices, and for causal attention, which looks back over
+        6 per weight a token is multiplied with in the trunk (in the last block, past its
+        attention, only every third token is), and for causal attention, which looks back over
         half the row on average, 6 * n_layer * n_embd * row_tokens. Embeddings, norms, heads and
         elementwise work are left out. (Chowdhery et al. 2022, appendix B, with the causal half.)
         """
         c = self.config.trunk
-        return 6.0 * self.matmul_parameters() + 6.0 * c.n_layer * c.n_embd * row_tokens
+        skipped = 9 * c.n_embd**2 * (1 - 1 / TOKENS_PER_STEP)
+        weights = 12 * c.n_layer * c.n_embd**2 - skipped
+        return 6.0 * weights + 6.0 * c.n_layer * c.n_embd * row_tokens

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from nanodt.errors import InputError
 from nanodt.heads import Sampling
-from nanodt.model import READ_AT, TOKENS_PER_STEP, Cache, Model, ModelConfig
+from nanodt.model import READ_AT, TOKENS_PER_STEP, Cache, Model, ModelConfig, Write
 from nanodt.stream import Batch, pack, ragged
 from nanodt.text import TextTable, attach_source
 
@@ -180,7 +180,10 @@ class Policy:
             place=torch.from_numpy(place).to(device),
             read=torch.from_numpy(read[np.cumsum(n) - 1]).to(device),
         )
-        return self.model(batch, self.cache, None if len(rows) == self.rows else own)
+        write = None
+        if self.cache is not None:
+            write = Write(self.cache, rows=None if len(rows) == self.rows else own)
+        return self.model(batch, write)
 
     def _extend(self, start: np.ndarray) -> Tensor:
         """Add the last action, the bd and the observation of every row to the cache."""
@@ -198,9 +201,8 @@ class Policy:
         columns = last[:, None] + np.arange(TOKENS_PER_STEP)
         assert self.cache is not None
         columns = np.minimum(columns, self.cache.columns - 1)
-        return self.model.trunk.extend(x, self.cache, torch.from_numpy(columns).to(self.device))[
-            :, -1
-        ]
+        where = torch.from_numpy(columns).to(self.device)
+        return self.model.trunk.extend(x, self.cache, where)
 
 
 NO_TEXT = torch.zeros(0, dtype=torch.int64)

@@ -110,7 +110,7 @@ class TrainConfig:
     """Optimiser steps."""
     batch_size: int = 64
     """Windows per optimiser step, over all processes."""
-    micro_batch: int = 16
+    micro_batch: int = 8
     """Windows computed at once: small enough to stay in the caches, gradients add up."""
     lr: float = 1e-3
     min_lr: float = 0.05
