@@ -179,6 +179,15 @@ def _cell(value: Any) -> Record:
     return {"text": shown, "number": number}
 
 
+def _scalars(facts: Record) -> list[tuple[str, str]]:
+    """The plain values of a manifest's facts, with their names."""
+    return [
+        (name.replace("_", " "), _cell(value)["text"])
+        for name, value in facts.items()
+        if isinstance(value, (int, float, str))
+    ]
+
+
 def dataset_facts(info: Record) -> Record:
     """Counts and checks of dataset.json."""
     counts = info.get("trajectories", {})
@@ -261,8 +270,9 @@ def collect(
         ],
         "tokenizer": _plain_table(read_json(tokenizer)) if tokenizer.exists() else None,
         "dataset": dataset_facts(read_json(run / "dataset" / "dataset.json")),
-        "replayed": manifests["verification"]["facts"] if "verification" in manifests else {},
-        "agreement": [],
+        "replayed": _scalars(manifests["verification"]["facts"])
+        if "verification" in manifests
+        else [],
         "manifests": manifests,
         "versions": manifests["rollouts"]["versions"],
         "symbols": Markup(scene_symbols(world)) if has_poses else "",

@@ -166,6 +166,14 @@ def make_items(
     return frame
 
 
+def _check_info(info: dict[str, Any], environment: dict[str, Any]) -> None:
+    if "bd" not in info:
+        raise InputError(
+            f'environment {environment["id"]!r}: its info has no "bd" [n_bd], so what a drive '
+            "reached is unknown; report it from reset and step"
+        )
+
+
 class _Driver:
     """Everything that stands behind the names of the systems."""
 
@@ -211,6 +219,7 @@ class _Driver:
             drives = self._drive(envs, text, bd, seed)
         finally:
             envs.close()
+        _check_info(drives.info, self.environment)
         return _table(
             system,
             item,
@@ -232,6 +241,7 @@ class _Driver:
         envs = make_envs(self.environment, len(ids))
         try:
             info = envs.reset(seed=seed)[1]
+            _check_info(info, self.environment)
             track = [info]
             for step in range(action.shape[1]):
                 track.append(envs.step(action[:, step])[4])

@@ -68,6 +68,9 @@ def make_run(run: Path, *, n: int = 120, seed: int = 0, world: str = "apartment"
         steps = np.arange(1, 30)
         history = {"evaluations": steps * 2000, "coverage": 0.6 * (1 - np.exp(-steps / 8))}
         write_table(stage.path("history.parquet"), pd.DataFrame(history))
+    with Stage(config, "verification", inputs=("archive",)) as stage:
+        write_json(stage.path("verification.json"), {"tolerance": 0.1})
+        stage.facts.update(replayed=n, largest_error=0.0, offenders=0)
     with Stage(config, "trajectories", inputs=("archive",)) as stage:
         poses = pa.array([p.ravel() for p in pose], pa.list_(pa.float32()))
         write_table(stage.path("trajectories.parquet"), pa.table({**flat, "pose": poses}))

@@ -139,3 +139,13 @@ def test_wrong_options_are_refused(made, options, message):
 def test_unknown_environment_is_refused():
     with pytest.raises(ValueError, match="environment 'no-such/Env-v0'"):
         rollouts.make_envs({"id": "no-such/Env-v0"}, 2)
+
+
+def test_environment_without_a_bd_is_refused(made):
+    def drive_without(envs, text, bd, seed):
+        drives = Planted(made)(envs, text, bd, seed)
+        del drives.info["bd"]
+        return drives
+
+    with pytest.raises(ValueError, match='info has no "bd"'):
+        drive(made, drive_without, systems=("nanodt",))
