@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +263,8 @@ def error_map(
         f'style="fill:var(--seq{step[i]});stroke:var(--ink);stroke-width:.7"/>'
         for i in order
     ]
-    edges = [f"{edge:g}" for edge in ERROR_STEPS]
-    names = [f"≤ {edges[0]}", *(f"–{edge}" for edge in edges[1:]), f"> {edges[-1]} %"]
+    steps = [f"{a:g}–{b:g}" for a, b in pairwise(ERROR_STEPS)]
+    names = [f"≤ {ERROR_STEPS[0]:g}", *steps, f"> {ERROR_STEPS[-1]:g} %"]
     key = [(f"seq{number}", name) for number, name in enumerate(names)]
     note = "targets by BD error; lines lead to where the drive ended"
     return _map("Where it goes wrong", note, world.size, inside, key)
