@@ -204,12 +204,11 @@ class Plan:
 class Windows:
     """Draws batches of windows from one split.
 
-    A window is drawn by drawing a step, uniformly over all steps of all trajectories (times the
-    trajectory's weight): the window's first step lies uniformly on -(K-1) .. T-1, then is moved
-    into 0 .. T-K, where K is the number of steps that fit beside the text. So no row wastes
-    room, every step is a target at least as often as a step in the middle, and the stretch from
-    step 0, with which all acting begins, is drawn with probability K / (T + K - 1) and not
-    1 / (T - K + 1).
+    A trajectory is drawn with a chance proportional to its steps (times its weight). Its
+    window's first step is drawn uniformly from -(K-1) .. T-1 and then moved into 0 .. T-K, where
+    K is the number of steps that fit beside the text. So no row wastes room; every step is a
+    target with a chance of at least K / (T + K - 1); and the stretch from step 0, with which all
+    acting begins, is drawn as often as that, and not once in T - K + 1.
     """
 
     def __init__(

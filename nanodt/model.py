@@ -45,13 +45,14 @@ class TrunkConfig:
     def __post_init__(self) -> None:
         if self.n_embd % self.n_head:
             below = self.n_embd // self.n_head * self.n_head
-            heads = min(
-                (h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0),
-                key=lambda h: (abs(h - self.n_head), -h),
-            )
+            widths = [w for w in (below, below + self.n_head) if w]
+            fits = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
+            fewer = [h for h in fits if h < self.n_head][-1:]
+            more = [h for h in fits if h > self.n_head][:1]
             raise InputError(
                 f"n_embd={self.n_embd} cannot be shared by n_head={self.n_head} heads: take "
-                f"n_embd={below or self.n_head} or {below + self.n_head}, or n_head={heads}"
+                f"n_embd={' or '.join(map(str, widths))}, "
+                f"or n_head={' or '.join(map(str, fewer + more))}"
             )
 
 

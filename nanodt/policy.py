@@ -69,7 +69,7 @@ class Policy:
         self.step = -1
         self.cache: Cache | None = None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def act(
         self,
         obs: np.ndarray,

@@ -373,6 +373,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     if finished is not None:
         check_settings(out / TRAINING, finished["settings"], settings)
         if lead:
+            shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
             print(f"{out}: already trained")
         return out
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 STEPS = 24
@@ -18,6 +19,8 @@ SIDES = {"left": -1.0, "right": 1.0}
 
 class PointRobots(VectorEnv):
     """N points on a plane; the action is the displacement, at most 1 each way."""
+
+    metadata: ClassVar[dict] = {"autoreset_mode": AutoresetMode.DISABLED}
 
     def __init__(self, num_envs: int = 1, steps: int = STEPS) -> None:
         self.num_envs, self.steps = num_envs, steps

@@ -1,0 +1,247 @@
+"""The trunk against GPT-2, and what must not change an output: pads, the future, the cache."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from nanodt_toy import record, write_dataset
+
+import nanodt
+from nanodt.data import Windows, load_dataset
+from nanodt.heads import HeadConfig
+from nanodt.model import Cache, Model, ModelConfig, Trunk, TrunkConfig, Write
+from nanodt.policy import Policy, window_start
+from nanodt.stream import pack, ragged
+from nanodt.text import TextConfig
+from nanodt.tokenizer import train_tokenizer
+
+TEXTS = [t for row in record(8) for t in row["texts"]]
+
+
+def small_model(block_size: int = 48, **changes) -> Model:
+    """A random model with the toy's sizes, every parameter perturbed."""
+    torch.manual_seed(3)
+    tokenizer = train_tokenizer(TEXTS, 400)
+    config = dict(
+        n_obs=3,
+        n_act=2,
+        n_bd=2,
+        max_steps=60,
+        action_low=(-1.0, -1.0),
+        action_high=(1.0, 1.0),
+        action_decimals=None,
+        block_size=block_size,
+        trunk=TrunkConfig(2, 2, 32),
+        text=TextConfig(vocabulary=tokenizer.vocabulary),
+    )
+    model = Model(ModelConfig(**{**config, **changes}))
+    model.text.tokenizer = tokenizer
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    return model.eval()
+
+
+def test_trunk_is_gpt2():
+    """The weights of a random GPT2Model give its hidden states to 1e-5."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    theirs = transformers.GPT2Model(
+        transformers.GPT2Config(vocab_size=11, n_positions=40, n_embd=48, n_layer=3, n_head=4)
+    ).eval()
+    ours = Trunk(TrunkConfig(3, 4, 48)).eval()
+    names = {
+        "ln_1": "norm1",
+        "attn.c_attn": "qkv",
+        "attn.c_proj": "proj",
+        "ln_2": "norm2",
+        "mlp.c_fc": "up",
+        "mlp.c_proj": "down",
+    }
+    with torch.no_grad():
+        for p in theirs.parameters():  # zero biases and unit norms would hide mistakes
+            p += 0.1 * torch.randn_like(p)
+        weights = {}
+        for name, w in theirs.state_dict().items():
+            if name.startswith("h."):
+                _, layer, rest = name.split(".", 2)
+                part, kind = rest.rsplit(".", 1)
+                if part in names:
+                    turned = w.t() if w.dim() == 2 else w  # GPT-2 stores its matrices transposed
+                    weights[f"blocks.{layer}.{names[part]}.{kind}"] = turned
+            elif name.startswith("ln_f."):
+                weights["norm." + name.split(".")[1]] = w
+        ours.load_state_dict(weights)
+        x = torch.randn(2, 40, 48)
+        expected = theirs(inputs_embeds=x).last_hidden_state
+        found = ours(x + theirs.wpe.weight[None])  # GPT-2 adds its position table by itself
+    assert (expected - found).abs().max() < 1e-5
+
+
+def test_heads_must_share_the_width():
+    with pytest.raises(nanodt.InputError, match="n_embd=126 or 132, or n_head=4 or 8"):
+        TrunkConfig(n_layer=4, n_head=6, n_embd=128)
+
+
+def test_last_block_may_skip_what_is_not_read():
+    trunk = Trunk(TrunkConfig(2, 2, 32)).eval()
+    x, read = torch.randn(3, 10, 32), torch.tensor([4, 9, 25])
+    torch.testing.assert_close(trunk(x, read=read), trunk(x).flatten(0, 1)[read])
+
+
+def test_cache_with_rows_of_different_lengths():
+    """Filling and extending rows of 3 and 5 tokens gives the states of whole rows."""
+    trunk = Trunk(TrunkConfig(2, 2, 32)).eval()
+    x, lengths = torch.randn(2, 9, 32), torch.tensor([3, 5])
+    cache = Cache(trunk.config, 2, 9, x)
+    with torch.no_grad():
+        trunk(x[:, :5], Write(cache))  # row 0 holds two stale columns, to be overwritten
+        columns = lengths[:, None] + torch.arange(3)
+        new = torch.stack([x[i, c] for i, c in enumerate(columns)])
+        found = trunk.extend(new, cache, columns)
+        whole = trunk(x)
+    expected = torch.stack([whole[i, c[-1]] for i, c in enumerate(columns)])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_pack_lays_out_rows():
+    text, steps = np.array([2, 0]), np.array([1, 2])
+    place, read = pack(text, steps, 3, 1)
+    # flat tokens: 0 1 = text, 2..4 = step of row 0, 5..10 = steps of row 1, 11 = pad
+    assert place.tolist() == [[0, 1, 2, 3, 4, 11], [5, 6, 7, 8, 9, 10]]
+    assert read.tolist() == [3, 6 + 1, 6 + 4]
+    assert [x.tolist() for x in ragged(np.array([2, 0, 1]))] == [[0, 0, 2], [0, 1, 0]]
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory) -> Windows:
+    folder = write_dataset(tmp_path_factory.mktemp("data"), record(20))
+    model = small_model()
+    return Windows(load_dataset(folder).split("train"), model.text, model.config)
+
+
+def test_row_alone_equals_row_in_a_batch(windows):
+    """Pads and neighbours change nothing: each row's hidden states are those it has alone."""
+    model = small_model()
+    plan = windows.plan(np.random.default_rng(0), 6, 0.4, 0.4)
+    assert len(set(plan.steps)) > 1  # rows of different lengths: some are padded
+    with torch.no_grad():
+        together = model(windows.batch(plan)).split(plan.steps.tolist())
+        for i, expected in enumerate(together):
+            alone = model(windows.batch(plan.rows(slice(i, i + 1))))
+            torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_future_changes_nothing(windows):
+    """What comes after an observation does not change the action predicted at it."""
+    model = small_model()
+    plan = windows.plan(np.random.default_rng(1), 1, 0.0, 0.0)
+    with torch.no_grad():
+        before = model(windows.batch(plan))
+        batch = windows.batch(plan)
+        k = int(plan.steps[0]) // 2
+        batch.values["action"][k:] += 1  # the action of step k is read at o, before it
+        batch.values["obs"][k + 1 :] += 1
+        after = model(batch)
+    torch.testing.assert_close(after[: k + 1], before[: k + 1], atol=1e-6, rtol=1e-6)
+    assert (after[k + 1 :] - before[k + 1 :]).abs().max() > 1e-3
+
+
+def test_off_is_not_zero(windows):
+    """Text off, BD off and both on give different predictions."""
+    model = small_model()
+    rng = np.random.default_rng
+    with torch.no_grad():
+        outs = [
+            model(windows.batch(windows.plan(rng(2), 1, text_off, bd_off)))[0]
+            for text_off, bd_off in ((0, 0), (1, 0), (0, 1), (1, 1))
+        ]
+    for i in range(4):
+        for j in range(i):
+            assert (outs[i] - outs[j]).abs().max() > 1e-3
+
+
+def test_windows_hold_the_right_steps(windows):
+    """A window is a stretch of its trajectory that fits, with its own text and bd."""
+    data, config = windows.data, windows.config
+    plan = windows.plan(np.random.default_rng(3), 200, 0.1, 0.1)
+    batch = windows.batch(plan)
+    row, inner = ragged(plan.steps)
+    for m in range(0, len(row), 37):
+        i, t = plan.trajectory[row[m]], plan.start[row[m]] + inner[m]
+        assert batch.time[m] == t < data.length[i]
+        assert torch.equal(batch.values["obs"][m], data.obs[data.first[i] + t])
+        assert torch.equal(batch.values["action"][m], data.action[data.first[i] + t])
+    for r in range(0, 200, 11):
+        assert torch.equal(batch.values["bd"][r], data.bd[plan.trajectory[r]])
+        if plan.text[r] >= 0:
+            owner = np.searchsorted(np.cumsum(windows.text_count), plan.text[r], side="right")
+            assert owner == plan.trajectory[r]
+    lengths = np.where(plan.text >= 0, windows.table.lengths[plan.text], 0)
+    used = lengths + 3 * plan.steps
+    assert (used <= config.block_size).all()
+    full = plan.steps < data.length[plan.trajectory]
+    assert (config.block_size - used[full] < 3).all()  # no row wastes room
+    assert (plan.start == 0).mean() > 0.25  # all acting begins there
+    assert 0.03 < (plan.text < 0).mean() < 0.2 and 0.03 < plan.bd_off.mean() < 0.2
+
+
+def test_every_step_is_a_target_often_enough(windows):
+    plan = windows.plan(np.random.default_rng(4), 20_000, 0.0, 0.0)
+    row, inner = ragged(plan.steps)
+    count = np.bincount(plan.start[row] + inner)
+    steps, length = plan.steps.min(), len(count)
+    assert count.min() > 0.95 * 20_000 * steps / (length + steps - 1)
+
+
+@pytest.mark.parametrize("room", [1, 2, 5, 8])
+def test_window_when_acting(room):
+    """The context grows to `room` steps, then drops to its newest half."""
+    start = [int(window_start(t, np.array([room]))[0]) for t in range(40)]
+    held = [t - s + 1 for t, s in enumerate(start)]
+    assert held[:room] == list(range(1, room + 1))
+    assert max(held) == room
+    after_drop = [h for a, h in pairwise(held) if h <= a]
+    for t in range(1, 40):
+        assert start[t] == start[t - 1] or held[t - 1] == room
+    assert set(after_drop) <= {room // 2 + 1 if room > 1 else 1}
+
+
+@pytest.mark.parametrize("head", ["mse", "clusters", "bins"])
+def test_cached_equals_uncached(head):
+    """60 steps over several drops of the window, texts of different lengths, on and off."""
+    kind = HeadConfig(head, clusters=4, bins=5)
+    model = small_model(block_size=40, head=kind)
+    model.head.fit(torch.randn(100, 2))
+    rng = np.random.default_rng(0)
+    texts = [t + " now" * i for i, t in enumerate(TEXTS[:5])]
+    bd = rng.normal(size=(5, 2)).astype(np.float32)
+    for command in ({"text": texts, "bd": bd}, {"text": texts}, {"bd": bd}, {}):
+        cached, uncached = Policy(model), Policy(model, cache=False)
+        for _ in range(60):
+            obs = rng.normal(size=(5, 3)).astype(np.float32)
+            a, b = cached.act(obs, **command), uncached.act(obs, **command)
+            assert np.abs(a - b).max() < 1e-4
+
+
+def test_acting_sees_what_training_showed(windows):
+    """Teacher-forced, the policy acts as the head does on the training window."""
+    model = small_model(block_size=100)
+    data, i = windows.data, 3
+    whole = Windows(data, model.text, model.config)
+    plan = whole.plan(np.random.default_rng(0), 1, 0.0, 0.0)
+    plan.trajectory[:], plan.text[:] = i, whole.text_first[i]
+    plan.start[:], plan.steps[:] = 0, data.length[i]
+    policy = Policy(model)
+    with torch.no_grad():
+        expected = model.head.sample(model(whole.batch(plan)), policy.sampling).clamp(-1, 1)
+        for t in range(int(data.length[i])):
+            step = int(data.first[i]) + t
+            found = policy.act(
+                data.obs[step][None].numpy(), data.texts[i][:1], data.bd[i][None].numpy()
+            )
+            np.testing.assert_allclose(found[0], expected[t].numpy(), atol=1e-5)
+            policy.action[0, t] = data.action[step]  # what was driven, not what it chose

@@ -1,0 +1,291 @@
+"""Training: it learns, it obeys the text, it resumes to the byte, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.multiprocessing as mp
+from nanodt_toy import PointRobots, record, write_dataset
+
+import nanodt
+import nanodt.checkpoint
+from nanodt.data import Windows, load_dataset
+from nanodt.train import Processes, TrainConfig, Trainer, build_model, main, train
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> Path:
+    """A folder with a dataset and its tokenizer."""
+    folder = tmp_path_factory.mktemp("toy")
+    rows = record(60)
+    write_dataset(folder / "data", rows)
+    tokenizer = nanodt.train_tokenizer([t for r in rows for t in r["texts"]], 400)
+    (folder / "tokenizer").mkdir()
+    tokenizer.save(folder / "tokenizer")
+    return folder
+
+
+def small(toy: Path, out: Path, **changes) -> TrainConfig:
+    return replace(
+        TrainConfig(
+            data=toy / "data",
+            out=out,
+            tokenizer=toy / "tokenizer",
+            block_size=60,
+            n_layer=2,
+            n_head=2,
+            n_embd=32,
+            steps=30,
+            batch_size=16,
+            warmup=5,
+            lr=3e-3,
+            log_every=5,
+            checkpoint_every=10,
+            score_every=15,
+            score_items=4,
+        ),
+        **changes,
+    )
+
+
+def log_of(folder: Path) -> list[dict]:
+    """The log without what depends on the clock."""
+    timed = ("tokens_per_s", "flops_per_s", "data_share")
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(x).items() if k not in timed} for x in lines]
+
+
+def test_learns_to_go_where_and_how_it_is_told(toy, tmp_path):
+    """In closed loop, from commands it never saw: the asked place, by the asked side."""
+    out = train(small(toy, tmp_path / "m", steps=250, batch_size=64, score_every=125, warmup=20))
+    rows = record(40, seed=9)
+    texts = [r["texts"][0] for r in rows]
+    bd = np.array([r["bd"] for r in rows])
+    policy = nanodt.load(out)
+    drives = nanodt.drive(policy, PointRobots(40), texts, bd)
+    assert drives.obs.shape == (40, 25, 3) and drives.action.shape == (40, 24, 2)
+    assert np.array_equal(drives.action, np.round(drives.action, 2))
+    error = np.linalg.norm(drives.info["bd"][:, -1] - bd, axis=1)
+    assert np.median(error) < 1.0
+    asked_right = np.array(["right" in t for t in texts])
+    assert ((drives.obs[:, 12, 0] > 0) == asked_right).mean() > 0.95
+    # The same places by the other side: the words decide, not the place.
+    other = [r["texts"][0] for r in rows[1:] + rows[:1]]
+    turned = nanodt.drive(policy, PointRobots(40), other, bd)
+    assert ((turned.obs[:, 12, 0] > 0) == ~asked_right).mean() > 0.95
+    # Without a BD the side is still obeyed; without the text the place still is.
+    no_bd = nanodt.drive(policy, PointRobots(40), texts, None)
+    assert ((no_bd.obs[:, 12, 0] > 0) == asked_right).mean() > 0.9
+    record_ = log_of(out)[-1]
+    assert record_["bd_success"] > 0.5
+
+
+def test_killed_run_ends_with_the_same_bytes(toy, tmp_path):
+    """SIGKILL in the middle, run again: same weights, same log, as never interrupted."""
+    straight = train(small(toy, tmp_path / "straight", dropout=0.1))
+    out = tmp_path / "killed"
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, 'tests')\n"
+        "import test_nanodt_train as t\n"
+        f"t.train(t.small(Path({str(toy)!r}), Path({str(out)!r}), dropout=0.1))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
+    state = out / "checkpoint" / "state.safetensors"
+    for _ in range(1200):
+        if state.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.exists() and not (out / "training.json").exists()
+    train(small(toy, out, dropout=0.1))
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "training.json"):
+        assert (out / name).read_bytes() == (straight / name).read_bytes(), name
+    assert log_of(out) == log_of(straight)
+    assert not state.exists()
+
+
+def test_finished_run_is_left_alone_and_others_are_refused(toy, tmp_path, capsys):
+    config = small(toy, tmp_path / "m", steps=6)
+    out = train(config)
+    before = (out / "model.safetensors").stat().st_mtime_ns
+    train(config)
+    assert "already trained" in capsys.readouterr().out
+    assert (out / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(nanodt.InputError, match=r"lr=0.003, now lr=0.1: .*--redo"):
+        train(replace(config, lr=0.1))
+    train(replace(config, lr=0.1, redo=True))
+    assert (out / "model.safetensors").stat().st_mtime_ns > before
+
+
+def _gradients(config: TrainConfig, group: Processes) -> torch.Tensor:
+    dataset = load_dataset(config.data)
+    model = build_model(config, dataset)
+    trainer = Trainer(
+        model, Windows(dataset.split("train"), model.text, model.config), config, group
+    )
+    loss, _ = trainer.gradients(0)
+    return torch.cat([p.grad.flatten() for p in model.parameters()] + [loss[None]])
+
+
+def _one_of_two(rank: int, config: TrainConfig, file: str, result: str) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{file}", rank=rank, world_size=2
+    )
+    flat = _gradients(config, Processes(rank, 2, rank))
+    np.save(f"{result}-{rank}.npy", flat.numpy())
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_gradients_of_one(toy, tmp_path):
+    config = small(toy, tmp_path / "m", batch_size=10, micro_batch=3)
+    alone = _gradients(config, Processes())
+    result = str(tmp_path / "gradients")
+    mp.spawn(_one_of_two, (config, str(tmp_path / "store"), result), nprocs=2)
+    both = [np.load(f"{result}-{rank}.npy") for rank in range(2)]
+    np.testing.assert_array_equal(both[0], both[1])
+    np.testing.assert_allclose(both[0], alone.numpy(), atol=1e-6, rtol=1e-4)
+    assert float(alone[:-1].abs().max()) > 1e-3
+
+
+def test_micro_batches_give_the_gradients_of_one_batch(toy, tmp_path):
+    config = small(toy, tmp_path / "m", batch_size=12)
+    parts = [_gradients(replace(config, micro_batch=m), Processes()) for m in (12, 5)]
+    torch.testing.assert_close(parts[0], parts[1], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"head": "clusters", "clusters": 4, "joint": False},
+        {"head": "bins", "embedding": "linear"},
+        {"amp": "bfloat16"},
+    ],
+)
+def test_variants_train_and_drive(toy, tmp_path, changes):
+    out = train(small(toy, tmp_path / "m", steps=4, **changes))
+    drives = nanodt.drive(nanodt.load(out), PointRobots(3), None, np.zeros((3, 2)), steps=5)
+    assert drives.action.shape == (3, 5, 2) and np.abs(drives.action).max() <= 1
+
+
+def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
+    """A frozen encoder sees each text of the dataset once; the model folder keeps the vectors."""
+    seen: list[str] = []
+
+    def embed(texts: list[str]) -> np.ndarray:
+        seen.extend(texts)
+        return np.array([[len(t), t.count("left"), t.count("right"), 1] for t in texts], "f4")
+
+    monkeypatch.setattr("nanodt.train.frozen_embedder", lambda config: embed)
+    config = small(toy, tmp_path / "m", steps=4, text_encoder="sentence", tokenizer=None)
+    out = train(config)
+    assert len(seen) == len(set(seen)) == 4
+    seen.clear()
+
+    def refuse(config):
+        raise AssertionError("known texts need no encoder")
+
+    monkeypatch.setattr("nanodt.text.frozen_embedder", lambda config: refuse)
+    policy = nanodt.load(out)
+    text = record(1)[0]["texts"][0]
+    assert policy.act(np.zeros((1, 3)), [text], np.zeros((1, 2))).shape == (1, 2)
+
+
+def rows_with(**changes) -> list[dict]:
+    rows = record(6)
+    rows[2].update(changes)
+    return rows
+
+
+def nan_obs() -> np.ndarray:
+    obs = record(6)[2]["obs"].copy()
+    obs[7] = np.nan
+    return obs
+
+
+@pytest.mark.parametrize(
+    ("rows", "info", "message"),
+    [
+        (rows_with(obs=nan_obs()), {}, "obs of trajectory 102 holds a NaN"),
+        (rows_with(bd=[1.0]), {}, r"bd of trajectory 102 holds 1 numbers, expected 1 x 2"),
+        (record(6), {"n_obs": 4}, r"obs of trajectory 100 holds 75 numbers, expected 25 x 4"),
+        (record(6), {"action_low": [0.0]}, "action_low has 1 numbers, n_act is 2"),
+        (rows_with(length=0), {}, "trajectory 102 has no step"),
+        ([dict(r, split="test") for r in record(3)], {}, "no trajectory has split 'train'"),
+        (rows_with(texts=["word " * 90]), {}, "a text of trajectory 102 takes .* tokens"),
+        (record(6), {"environment": {"id": "nowhere:X-v0"}}, "cannot be made .*--score-items 0"),
+    ],
+)
+def test_wrong_data_is_told_in_one_line(toy, tmp_path, rows, info, message):
+    write_dataset(tmp_path / "data", rows, **info)
+    with pytest.raises(nanodt.InputError, match=message) as error:
+        train(replace(small(toy, tmp_path / "m"), data=tmp_path / "data"))
+    assert "\n" not in str(error.value)
+
+
+def test_broken_files_are_told_in_one_line(toy, tmp_path):
+    folder = write_dataset(tmp_path / "data", record(6))
+    path = folder / "trajectories.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-500])
+    with pytest.raises(nanodt.InputError, match="not a whole Parquet file"):
+        load_dataset(folder)
+    path.write_bytes(whole)
+    pq.write_table(pq.read_table(path).drop_columns(["obs"]), path)
+    with pytest.raises(nanodt.InputError, match="no column obs"):
+        load_dataset(folder)
+    path.unlink()
+    with pytest.raises(nanodt.InputError, match="does not exist"):
+        load_dataset(folder)
+    pq.write_table(pa.table({}), path)
+    (folder / "dataset.json").write_text("{")
+    with pytest.raises(nanodt.InputError, match="is not JSON"):
+        load_dataset(folder)
+
+
+def test_command_line_says_what_is_missing(toy, tmp_path, capsys):
+    arguments = ["--data", str(tmp_path / "no"), "--out", str(tmp_path / "m")]
+    assert main([*arguments, "--tokenizer", str(toy / "tokenizer")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1 and "dataset folder" in told
+    assert main(["--data", str(toy / "data"), "--out", str(tmp_path / "m")]) == 2
+    assert "--tokenizer is missing" in capsys.readouterr().err
+
+
+def test_wrong_models_and_commands_are_told(toy, tmp_path):
+    out = train(small(toy, tmp_path / "m", steps=2))
+    policy = nanodt.load(out)
+    with pytest.raises(nanodt.InputError, match=r"shape \[2, 5\], expected \[N, 3\]"):
+        policy.act(np.zeros((2, 5)))
+    with pytest.raises(nanodt.InputError, match="1 texts for 2 observations"):
+        policy.act(np.zeros((2, 3)), ["go"])
+    with pytest.raises(nanodt.InputError, match="text 1 takes"):
+        policy.act(np.zeros((2, 3)), ["go", "word " * 90])
+    with pytest.raises(nanodt.InputError, match=r"bd has shape \[2, 3\]"):
+        policy.act(np.zeros((2, 3)), None, np.zeros((2, 3)))
+    model = policy.model
+    with torch.no_grad():
+        model.trunk.blocks[0].up.weight[0, 0] = float("nan")
+    nanodt.checkpoint.save_weights(out / "model.safetensors", model.state_dict(), {})
+    with pytest.raises(nanodt.InputError, match=r"NaN .* in trunk\.blocks\.0\.up\.weight"):
+        nanodt.load(out)
+    (out / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(nanodt.InputError, match="cannot be read"):
+        nanodt.load(out)
+    with pytest.raises(nanodt.InputError, match="neither a model folder nor a Hub id"):
+        nanodt.load(tmp_path / "nothing")
