@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from envs.errors import InputError
@@ -70,9 +69,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:  # fmt: skip
+    def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def __len__(self) -> int:
@@ -110,9 +107,7 @@ class Ledger:
 
     def settings(self, server: str) -> dict[str, Any] | None:
         """What was found out about a server, if it was probed before."""
-        row = self._db.execute(
-            "SELECT settings FROM servers WHERE name = ?", (server,)
-        ).fetchone()
+        row = self._db.execute("SELECT settings FROM servers WHERE name = ?", (server,)).fetchone()
         return json.loads(row[0]) if row else None
 
     def remember(self, server: str, settings: Mapping[str, Any]) -> None:
