@@ -57,7 +57,8 @@ def comparison(
             vocabulary, count = _within(patience_s, fetch)
             rows.append(_row(name, vocabulary, count(texts), n_embd))
         except Exception as error:  # any library's any failure becomes a note
-            reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0] if str(error) else ""
+            reason = reason if 0 < len(reason) < 60 else type(error).__name__
             rows.append(Row(name, None, None, None, None, f"vocabulary not to be had: {reason}"))
     rows.append(
         Row(
@@ -130,12 +131,14 @@ def _tiktoken(name: str) -> tuple[int, Count]:
 def _bert() -> tuple[int, Count]:
     import tokenizers
     from huggingface_hub import hf_hub_download
+    from huggingface_hub import logging as hub_logging
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     name, file = "google-bert/bert-base-uncased", "tokenizer.json"
     try:
         path = hf_hub_download(name, file, local_files_only=True)
     except LocalEntryNotFoundError:
+        hub_logging.set_verbosity_error()  # its retries are not news: the row's note tells all
         path = hf_hub_download(name, file, etag_timeout=3)
     wordpiece = tokenizers.Tokenizer.from_file(path)
 
