@@ -11,16 +11,17 @@ import pyarrow as pa
 
 from archive_tools.agreement import agreement_table
 from archive_tools.annotate import load_annotations
+from archive_tools.judging import JudgeConfig, apply_model, apply_rules, show_prompts
 from archive_tools.report import write_report
 from archive_tools.scoring import COLUMNS, METRICS, Scored, differences, score, summarise
-from archive_tools.stage import Stage, StageConfig, read_manifest
+from archive_tools.stage import Stage, check_folder, read_manifest
 from archive_tools.tables import atomic_write, read_json, read_table, write_json, write_table
 from envs import load_world
 from envs.errors import InputError
 
 
 @dataclass
-class EvaluateConfig(StageConfig):
+class EvaluateConfig(JudgeConfig):
     """Score the drives, and write the metrics and the report."""
 
     resamples: int = 2000
@@ -36,6 +37,7 @@ class EvaluateConfig(StageConfig):
             raise InputError(
                 f"--resamples {self.resamples}, --gallery {self.gallery}: must be at least 1"
             )
+        self.check_judge()
 
 
 def latex_table(records: Sequence[dict[str, Any]]) -> str:
@@ -76,6 +78,7 @@ def _items_table(scored: Scored) -> pa.Table:
     columns["visited"] = pa.array(
         [None if a is None else a.visited for a in scored.driven], pa.list_(pa.string())
     )
+    columns["reasons"] = pa.array(frame["reasons"], pa.string())
     return pa.table(columns)
 
 
@@ -115,13 +118,23 @@ def run(config: EvaluateConfig) -> Path:
         InputError: an earlier stage is missing or stale, or an option is out of range.
     """
     config.check()
+    run_folder = Path(config.run)
     needed = ["archive", "trajectories", "annotations", "dataset", "rollouts"]
     told = ["verification", "descriptions", "tokenizer", "model"]  # the report tells of them
-    told = [name for name in told if (Path(config.run) / name / "manifest.json").exists()]
+    told = [name for name in told if (run_folder / name / "manifest.json").exists()]
+    if config.dry_run:
+        for name in needed:
+            check_folder(run_folder / name)
+        show_prompts(config, score_run(run_folder), load_world(run_folder / "archive" / "world"))
+        return run_folder / "evaluation"
     with Stage(config, "evaluation", inputs=(*needed, *told)) as stage:
         if stage.done:
             return stage.folder
-        scored = score_run(Path(config.run))
+        scored = score_run(run_folder)
+        world = load_world(run_folder / "archive" / "world")
+        apply_rules(scored, world)
+        if config.model:
+            stage.facts.update(apply_model(config, scored, world))
         records = summarise(scored.frame, resamples=config.resamples, seed=config.seed)
         paired = differences(scored.frame, resamples=config.resamples, seed=config.seed)
         judged = {n: np.asarray(scored.frame[n], float) for n in ("judge_rules", "judge_llm")}
@@ -135,7 +148,7 @@ def run(config: EvaluateConfig) -> Path:
         atomic_write(stage.path("metrics.tex"), latex_table(records))
         write_report(
             stage.path("report"),
-            Path(config.run),
+            run_folder,
             scored,
             records,
             paired,

@@ -40,7 +40,8 @@ class Scored:
 
     Attributes:
         frame: one row per drive: system, set, pair, item, seed, trajectory_id, rival_id, text,
-            target [n_bd], reached [n_bd], and the columns of METRICS.
+            target [n_bd], reached [n_bd], and the columns of METRICS. Those of the judges, and
+            `reasons`, are filled by `archive_tools.judging`.
         poses: per drive [T+1, 3] world units, or None where the environment has no pose.
         driven: per drive its annotation, or None.
         references: trajectory_id → annotation.
@@ -96,6 +97,7 @@ def score(
     for column in COLUMNS:
         if column not in frame:
             frame[column] = np.nan
+    frame["reasons"] = ""
     driven: list[Annotation | None] = [None] * len(frame)
     where = [i for i, pose in enumerate(poses) if pose is not None]
     if world.scene is not None and where:

@@ -5,6 +5,9 @@ metric), items.parquet (every metric of every drive), differences.json (the poli
 system, item by item), metrics.csv and metrics.tex, and report/index.html, one page that opens from
 disk, with report.md beside it.
 
+Every drive is judged by rules that read its command; with --model a language model judges some of
+them too, over any OpenAI-compatible server.
+
 With --say, one sentence is driven instead: its events are printed and its picture is written.
 
 Example: python scripts/09_evaluate.py --run runs/demo
@@ -31,7 +34,7 @@ class Config(evaluate.EvaluateConfig):
     bd: tuple[float, ...] | None = None
     """With --say: where to end, in world units (x to the right, y down); without, as the text."""
 
-    not_fingerprint: ClassVar[set[str]] = {"say", "bd"}
+    not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {"say", "bd"}
 
 
 def load_drive(model: Path) -> rollouts.Drive:

@@ -1,0 +1,97 @@
+"""Judges in the evaluation: rules always, a model when there is one, against a local server."""
+
+import json
+
+import pandas as pd
+import pytest
+from run_factory import Planted, make_run
+from werkzeug import Response
+
+from archive_tools import evaluate, rollouts
+from archive_tools.evaluate import EvaluateConfig
+
+VERDICT = {"score": 0.7, "reached": ["the stove"], "missed": [], "extra": [], "in_order": True,
+           "reasons": "it stops by the stove"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("judging") / "run", n=60)
+    config = rollouts.RolloutConfig(run=run, items=8, pairs=0)
+    rollouts.run(config, lambda model: Planted(run))
+    return run
+
+
+@pytest.fixture
+def server(httpserver, monkeypatch):
+    """An OpenAI-compatible server that gives a higher score to every further verdict."""
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    seen = []
+
+    def answer(request):
+        body = json.loads(request.data)
+        seen.append(body["messages"][0]["content"])
+        content = json.dumps({**VERDICT, "score": 0.6 + 0.2 * (len(seen) % 2)})
+        choice = {"index": 0, "finish_reason": "stop",
+                  "message": {"role": "assistant", "content": content}}  # fmt: skip
+        reply = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
+        }
+        return Response(json.dumps(reply), content_type="application/json")  # fmt: skip
+
+    httpserver.expect_request("/v1/chat/completions", method="POST").respond_with_handler(answer)
+    return httpserver.url_for("/v1"), seen
+
+
+def records(folder):
+    found = json.loads((folder / "metrics.json").read_text())
+    return {(r["system"], r["metric"]): r for r in found}
+
+
+def test_rules_judge_every_test_drive(made):
+    folder = evaluate.run(EvaluateConfig(run=made, redo=True, resamples=50, gallery=1))
+    found = records(folder)
+    assert found["replay", "judge_rules"]["mean"] > 0.95
+    assert found["random_elite", "judge_rules"]["mean"] < found["replay", "judge_rules"]["mean"]
+    assert ("nanodt", "judge_llm") not in found
+    items = pd.read_parquet(folder / "items.parquet")
+    assert items["judge_rules"].notna().all() and items["reasons"].str.len().min() > 0
+    assert "judge 1.00" in (folder / "report" / "index.html").read_text()
+
+
+def test_a_model_judges_the_chosen_drives_and_agreement_is_told(made, server):
+    address, seen = server
+    options = {"run": made, "redo": True, "resamples": 50, "gallery": 1, "model": "m",
+               "base_url": address, "judge_items": 4, "judge_samples": 2,
+               "judge_systems": ("nanodt", "random_elite")}  # fmt: skip
+    folder = evaluate.run(EvaluateConfig(**options))
+    found = records(folder)
+    assert found["nanodt", "judge_llm"]["n"] == found["random_elite", "judge_llm"]["n"] == 4
+    assert found["nanodt", "judge_llm"]["mean"] == pytest.approx(0.7)
+    assert ("replay", "judge_llm") not in found
+    agreement = json.loads((folder / "agreement.json").read_text())
+    assert agreement[0]["first"] == "judge_rules" and agreement[0]["n"] == 8
+    assert "Agreement of the judges" in (folder / "report" / "index.html").read_text()
+    paid = len(seen)
+    evaluate.run(EvaluateConfig(**{**options, "gallery": 2}))
+    assert len(seen) == paid, "verdicts that were paid for are not asked for again"
+
+
+def test_dry_run_shows_prompts_and_asks_nothing(made, server, capsys):
+    address, seen = server
+    config = EvaluateConfig(run=made, model="m", base_url=address, dry_run=True, judge_items=3)
+    evaluate.run(config)
+    shown = capsys.readouterr().out
+    assert seen == [] and shown.count("--- verdict") == 3
+    assert "36 verdicts on 12 drives" in shown
+
+
+def test_wrong_options_are_refused(made):
+    for options in ({"dry_run": True}, {"judge_samples": 0}, {"resamples": 0}):
+        with pytest.raises(ValueError, match="--"):
+            evaluate.run(EvaluateConfig(run=made, **options))
