@@ -1,0 +1,105 @@
+"""Pictures of an archive: coverage over evaluations, its cells over the scene, replay errors."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from archive_tools.archive import Archive
+from archive_tools.cells import Cells
+from archive_tools.tables import atomic_write
+from envs.drawing import draw_cells, svg_to_png
+from envs.world import World
+
+BLUE, ORANGE, INK = "#0b5fa5", "#c2410c", "#4a4642"
+
+
+def _figure(width: float = 6.4, height: float = 3.8) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e5e2dd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write path.svg and path.png, the same bytes each time."""
+    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+        buffer = io.BytesIO()
+        with matplotlib.rc_context({"svg.hashsalt": "wayword", "svg.fonttype": "none"}):
+            figure.savefig(buffer, format=suffix[1:], dpi=150, metadata=metadata)
+        atomic_write(path.with_suffix(suffix), buffer.getvalue())
+
+
+def plot_history(history: pd.DataFrame, cells: str, path: Path) -> None:
+    """Coverage and number of elites over evaluations, to path.svg and path.png."""
+    figure, axes = _figure()
+    axes.plot(history["evaluations"], 100 * history["coverage"], color=BLUE, linewidth=2)
+    axes.set(xlabel="evaluations", ylabel=f"coverage (% of {cells})", ylim=(0, 100))
+    axes.set_xlim(0, history["evaluations"].max())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.label.set_color(BLUE)
+    other = axes.twinx()
+    other.plot(history["evaluations"], history["elites"], color=ORANGE, linewidth=1.5, ls="--")
+    other.set_ylabel("elites (dashed)", color=ORANGE)
+    other.set_ylim(0, None)
+    other.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    other.spines[["top"]].set_visible(False)
+    _save(figure, path)
+
+
+def plot_archive(archive: Archive, cells: Cells, world: World | None, path: Path) -> None:
+    """The objective of each elite at its BD, to path.svg and path.png; nothing unless n_bd = 2.
+
+    Over the scene where the BD is a position in a world, else over plain axes.
+    """
+    if len(cells.measures.names) != 2:
+        return
+    low, high = cells.measures.low, cells.measures.high
+    if world is not None and tuple(cells.measures.names) == ("x", "y"):
+        side = cells.shape[0] if cells.centroids is None else round(np.sqrt(cells.count))
+        grid = Cells(cells.measures, (side, side))
+        best = np.full(grid.count, -np.inf)
+        np.maximum.at(best, grid.index(archive.measures), archive.objective)
+        values = np.where(np.isfinite(best), best, np.nan).reshape(side, side).T
+        svg = draw_cells(world, values, label="objective", title=f"{len(archive):,} elites")
+        atomic_write(path.with_suffix(".svg"), svg)
+        svg_to_png(svg, path.with_suffix(".png"))
+        return
+    figure, axes = _figure(5.6, 4.6)
+    dots = axes.scatter(*archive.measures.T, c=archive.objective, s=9, cmap="viridis")
+    axes.set(xlabel=cells.measures.names[0], ylabel=cells.measures.names[1])
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    figure.colorbar(dots, ax=axes, label="objective")
+    _save(figure, path)
+
+
+def plot_errors(error: NDArray[np.floating], ok: NDArray[np.bool_], unit: str, path: Path) -> None:
+    """Histogram of replay errors (log scale; exact replays apart), to path.svg and path.png."""
+    figure, axes = _figure()
+    floor = 1e-6
+    finite = np.isfinite(error)
+    shown = np.where(error[finite] > floor, error[finite], floor)
+    top = max(float(shown.max(initial=floor)), 10 * floor)
+    edges = np.logspace(np.log10(floor), np.log10(top) + 0.05, 41)
+    good = ok[finite]
+    axes.hist(
+        [shown[good], shown[~good]],
+        bins=list(edges),
+        stacked=True,
+        color=[BLUE, ORANGE],
+        label=[f"within tolerance ({int(ok.sum()):,})", f"beyond ({int((~ok).sum()):,})"],
+    )
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set(xlabel=f"distance from the archive's BD ({unit}); first bar: exact", ylabel="policies")
+    axes.legend(frameon=False)
+    _save(figure, path)
