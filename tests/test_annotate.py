@@ -101,7 +101,7 @@ def test_scene_without_objects_or_without_tiles():
 
 
 def settle_plainly(codes, persist):
-    """The rule of `settle`, one step at a time: take a value when it lasts, else keep the old one."""
+    """The rule of `settle`, one step at a time: a value that lasts is taken, else the old kept."""
     settled = [codes[0]]
     for t in range(1, len(codes)):
         lasts = 0

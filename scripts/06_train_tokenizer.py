@@ -1,0 +1,71 @@
+"""Learn a small tokenizer from the training texts, and compare it with others.
+
+Reads dataset/, writes tokenizer/: tokenizer.json (byte-level BPE, Hugging Face format) and a table,
+comparison.json and comparison.md: vocabulary, tokens per text and the parameters it costs, beside
+tiktoken, BERT WordPiece and sentence embeddings. A vocabulary that is neither on this machine nor
+to be fetched within seconds is a note in the table.
+
+Example: python scripts/06_train_tokenizer.py --run runs/demo --vocab-size 900
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from archive_tools.cli import main
+from archive_tools.stage import Stage, StageConfig
+from archive_tools.tables import atomic_write, read_table, write_json
+from envs import InputError
+from nanodt import train_tokenizer
+from nanodt.comparison import comparison, to_markdown
+
+
+@dataclass
+class Config(StageConfig):
+    """Learn the tokenizer."""
+
+    vocab_size: int = 900
+    """At most so many tokens."""
+    n_embd: int = 128
+    """Width of the model, for the column of parameters in the comparison."""
+    patience: float = 6.0
+    """Seconds to wait for each vocabulary that would have to be fetched."""
+
+    not_fingerprint: ClassVar[set[str]] = {"patience"}
+
+
+def run(config: Config) -> Path:
+    """Stage 06: dataset → `tokenizer/`.
+
+    Raises:
+        InputError: the vocabulary is too small for the bytes, or the dataset is missing or stale.
+    """
+    least = 258  # all bytes and the two special tokens
+    if config.vocab_size < least:
+        raise InputError(f"--vocab-size {config.vocab_size}: must be at least {least}")
+    with Stage(config, "tokenizer", inputs=("dataset",)) as stage:
+        if stage.done:
+            return stage.folder
+        table = read_table(stage.input("dataset") / "trajectories.parquet", ("split", "texts"))
+        texts = {
+            name: [text for row in rows["texts"] for text in row]
+            for name, rows in table.groupby("split")
+        }
+        tokenizer = train_tokenizer(texts["train"], config.vocab_size)
+        tokenizer.save(stage.path("tokenizer.json"))
+        everything = [text for own in texts.values() for text in own]
+        rows = comparison(everything, tokenizer, n_embd=config.n_embd, patience_s=config.patience)
+        write_json(stage.path("comparison.json"), [asdict(row) for row in rows])
+        atomic_write(stage.path("comparison.md"), to_markdown(rows))
+        print(to_markdown(rows))
+        stage.rows["texts"] = len(texts["train"])
+        stage.facts.update(
+            vocabulary=tokenizer.vocabulary,
+            tokens_per_text=round(rows[0].tokens_mean or 0.0, 1),
+            longest_text=rows[0].tokens_max,
+        )
+    return stage.folder
+
+
+if __name__ == "__main__":
+    main(run, Config, __doc__)
