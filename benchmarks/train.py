@@ -31,29 +31,13 @@ from torch import Tensor, nn
 
 from nanodt.data import Trajectories, Windows
 from nanodt.model import Model, ModelConfig, Trunk, TrunkConfig
+from nanodt.settings import TrainConfig
 from nanodt.text import TextConfig
 from nanodt.tokenizer import train_tokenizer
-from nanodt.train import TrainConfig, Trainer
+from nanodt.trainer import Trainer
 
 MATRIX, VOCABULARY = 2048, 512
-WORDS = [
-    "go",
-    "drive",
-    "past",
-    "the",
-    "bed",
-    "sofa",
-    "table",
-    "by",
-    "red",
-    "blue",
-    "tile",
-    "then",
-    "stop",
-    "at",
-    "kitchen",
-    "door",
-]
+WORDS = "go drive past the bed sofa table by red blue tile then stop at kitchen door"
 
 
 def synthetic(n: int, steps: int, seed: int = 0) -> Trajectories:
@@ -67,7 +51,7 @@ def synthetic(n: int, steps: int, seed: int = 0) -> Trajectories:
         obs=torch.from_numpy(rng.normal(size=(n * steps, 5)).astype(np.float32)),
         action=torch.from_numpy(rng.uniform(-4, 4, (n * steps, 2)).astype(np.float32)),
         bd=torch.from_numpy(rng.normal(size=(n, 2)).astype(np.float32)),
-        texts=[[" ".join(rng.choice(WORDS, rng.integers(30, 50)))] for _ in range(n)],
+        texts=[[" ".join(rng.choice(WORDS.split(), rng.integers(30, 50)))] for _ in range(n)],
     )
 
 

@@ -122,7 +122,7 @@ class Block(nn.Module):
     def attend(self, x: Tensor, write: Write | None) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
-        q, k, v = (qkv[:, :, i].transpose(1, 2) for i in range(3))
+        q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
         if write is not None:
             k, v = write(self.layer, k, v)
         mask = write.mask if write is not None else None

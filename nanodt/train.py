@@ -16,20 +16,16 @@ import hashlib
 import importlib
 import json
 import math
-import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from tqdm import tqdm
 
 from nanodt.checkpoint import (
@@ -41,298 +37,16 @@ from nanodt.checkpoint import (
     save_weights,
     write_json,
 )
-from nanodt.data import INFO, TABLE, Dataset, Windows, load_dataset
+from nanodt.data import INFO, TABLE, Windows, load_dataset
 from nanodt.errors import InputError
-from nanodt.heads import HeadConfig, HeadKind
-from nanodt.model import Model, ModelConfig, TrunkConfig
+from nanodt.model import Model, ModelConfig
 from nanodt.policy import CONFIG, WEIGHTS
 from nanodt.score import ClosedLoop, ValidationLoss
-from nanodt.stream import VectorCode
-from nanodt.text import (
-    VECTORS,
-    TextConfig,
-    TextKind,
-    TokenEncoder,
-    VectorCache,
-    VectorEncoder,
-    frozen_embedder,
-)
-from nanodt.tokenizer import Tokenizer
+from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
+from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
+from nanodt.trainer import Processes, Trainer, learning_rate, processes
 
 CHECKPOINT, TRAINING, LOG = "checkpoint", "training.json", "log.jsonl"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run."""
-
-    data: Path
-    """Dataset folder."""
-    out: Path
-    """Folder of the model."""
-    tokenizer: Path | None = None
-    """Folder (or file) of the tokenizer; needed by the text encoder `tokens`."""
-    preset: Literal["laptop", "gpu"] = "laptop"
-    """Picks the defaults of the options below."""
-    seed: int = 0
-    redo: bool = False
-    """Replace what OUT holds."""
-
-    block_size: int = 350
-    """Tokens in a row, text included."""
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 128
-    dropout: float = 0.0
-    embedding: Literal["mlp", "linear"] = "mlp"
-    """How observations, actions and BDs become tokens."""
-
-    head: HeadKind = "mse"
-    clusters: int = 16
-    """head clusters: centres."""
-    joint: bool = True
-    """head clusters: cluster whole actions, or each dimension by itself."""
-    focal_gamma: float = 2.0
-    offset_weight: float = 1.0
-    """head clusters: weight of the offset's loss."""
-    bins: int | None = None
-    """head bins: values per dimension; by default those the actions' decimals allow."""
-
-    text_encoder: TextKind = "tokens"
-    text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """sentence: name or path; endpoint: the model's name there."""
-    text_base_url: str | None = None
-    """endpoint: where, when it is not api.openai.com."""
-    text_prefix: int = 4
-    """sentence, endpoint: prefix tokens per text."""
-
-    steps: int = 2000
-    """Optimiser steps."""
-    batch_size: int = 64
-    """Windows per optimiser step, over all processes."""
-    micro_batch: int = 8
-    """Windows computed at once: small enough to stay in the caches, gradients add up."""
-    lr: float = 1e-3
-    min_lr: float = 0.05
-    """Last learning rate, as a share of lr."""
-    warmup: int = 100
-    weight_decay: float = 0.1
-    """Of matrices only."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-    """Largest gradient norm."""
-    text_dropout: float = 0.1
-    """How often a window comes without its text, so that the policy can drive without one."""
-    bd_dropout: float = 0.1
-    """How often a window comes without its BD."""
-
-    device: str = "auto"
-    amp: Literal["none", "bfloat16", "float16"] = "none"
-    """Mixed precision."""
-    tf32: bool = False
-    """Faster, coarser float32 products on a GPU."""
-    compile: bool = False
-    """torch.compile the trunk."""
-
-    log_every: int = 20
-    checkpoint_every: int = 250
-    score_every: int = 500
-    """Steps between validation loss and closed-loop score."""
-    score_items: int = 32
-    """Validation trajectories driven in closed loop; 0 = none."""
-    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "laptop": {},
-    "gpu": {
-        "batch_size": 256,
-        "micro_batch": 256,
-        "steps": 20_000,
-        "amp": "bfloat16",
-        "tf32": True,
-        "compile": True,
-    },
-}
-# What may differ between a run and its continuation without changing a weight.
-NOT_SETTINGS = {"data", "out", "tokenizer", "redo", "preset", "log_every", "tracker"}
-
-
-@dataclass
-class Processes:
-    """This process among those of torchrun; alone, it is number 0 of 1."""
-
-    rank: int = 0
-    world: int = 1
-    local: int = 0
-
-
-@contextmanager
-def processes(device: str) -> Iterator[Processes]:
-    """Join the process group of torchrun, if there is one."""
-    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
-        if dist.is_initialized():
-            yield Processes(dist.get_rank(), dist.get_world_size(), 0)
-        else:
-            yield Processes()
-        return
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    try:
-        yield Processes(
-            dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0))
-        )
-    finally:
-        dist.destroy_process_group()
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine down to min_lr * lr at the last step."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return config.lr * (config.min_lr + (1 - config.min_lr) * cosine)
-
-
-def build_model(config: TrainConfig, dataset: Dataset) -> Model:
-    """A fresh model for a dataset, its statistics fitted on the training split."""
-    info, train = dataset.info, dataset.split("train")
-    trunk = TrunkConfig(config.n_layer, config.n_head, config.n_embd, config.dropout)
-    decimals = info.get("action_decimals")
-    source: Any
-    if config.text_encoder == "tokens":
-        if config.tokenizer is None:
-            raise InputError("--tokenizer is missing: the folder that holds tokenizer.json")
-        source = Tokenizer.load(config.tokenizer)
-        text = TextConfig(vocabulary=source.vocabulary)
-    else:
-        text = TextConfig(
-            config.text_encoder,
-            model=config.text_model,
-            base_url=config.text_base_url,
-            prefix=config.text_prefix,
-        )
-        source = VectorCache(config.out / VECTORS, frozen_embedder(text))
-        some = next((t for own in train.texts for t in own), "")
-        text = TextConfig(**{**asdict(text), "dim": source([some]).shape[1]})
-    bins = config.bins
-    if bins is None:
-        span = np.subtract(info["action_high"], info["action_low"]).max()
-        bins = 64 if decimals is None else min(round(float(span) * 10**decimals) + 1, 1024)
-    head = HeadConfig(
-        config.head, config.clusters, config.joint, config.focal_gamma, config.offset_weight, bins
-    )
-    longest = max(int(t.length.max()) for t in dataset.splits.values())
-    torch.manual_seed(config.seed)
-    model = Model(
-        ModelConfig(
-            n_obs=info["n_obs"],
-            n_act=info["n_act"],
-            n_bd=info["n_bd"],
-            max_steps=longest,
-            action_low=tuple(info["action_low"]),
-            action_high=tuple(info["action_high"]),
-            action_decimals=decimals,
-            block_size=config.block_size,
-            trunk=trunk,
-            embedding=config.embedding,
-            head=head,
-            text=text,
-            environment=info.get("environment"),
-            bd_low=tuple(info["bd_low"]) if "bd_low" in info else None,
-            bd_high=tuple(info["bd_high"]) if "bd_high" in info else None,
-        )
-    )
-    if isinstance(model.text, TokenEncoder):
-        model.text.tokenizer = source
-    elif isinstance(model.text, VectorEncoder):
-        model.text.embed = source
-    for name, values in (("bd", train.bd), ("obs", train.obs), ("action", train.action)):
-        code = model.stream.codes[name]
-        if isinstance(code, VectorCode):
-            code.fit(values)
-    model.head.fit(train.action, config.seed)
-    return model
-
-
-def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW that decays matrices, not biases, norms and tables."""
-    tables = ("position", "time", "table", "null")
-    decayed, free = [], []
-    for name, p in model.named_parameters():
-        matrix = p.dim() == 2 and not any(t in name for t in tables)
-        (decayed if matrix else free).append(p)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
-
-
-class Trainer:
-    """A model, its optimiser and its windows; `step` makes one optimiser step."""
-
-    def __init__(
-        self, model: Model, windows: Windows, config: TrainConfig, group: Processes | None = None
-    ) -> None:
-        self.model, self.windows, self.config = model, windows, config
-        self.group = group or Processes()
-        self.device = torch.device(windows.device)
-        self.optimizer = make_optimizer(model, config)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "float16")
-        self.data_s = 0.0
-        # Gradients always exist: a parameter no window used has a gradient of zero, whether one
-        # process saw no use for it or all of them.
-        for p in model.parameters():
-            p.grad = torch.zeros_like(p)
-
-    def gradients(self, step: int) -> tuple[Tensor, int]:
-        """Gradient of the mean loss over all targets of the global batch; (loss, tokens).
-
-        The windows follow from (seed, step). Each process takes every world-th of them.
-        """
-        config, group = self.config, self.group
-        began = time.perf_counter()
-        rng = np.random.default_rng([config.seed, 0, step])
-        plan = self.windows.plan(rng, config.batch_size, config.text_dropout, config.bd_dropout)
-        targets = float(plan.steps.sum())
-        plan = plan.rows(slice(group.rank, None, group.world))
-        self.data_s += time.perf_counter() - began
-        if config.dropout:
-            torch.manual_seed((config.seed * 1_000_003 + step) * group.world + group.rank)
-        self.optimizer.zero_grad(set_to_none=False)
-        loss, tokens = torch.zeros((), device=self.device), 0
-        dtype = getattr(torch, config.amp) if config.amp != "none" else None
-        for i in range(0, len(plan.steps), config.micro_batch):
-            began = time.perf_counter()
-            batch = self.windows.batch(plan.rows(slice(i, i + config.micro_batch)))
-            self.data_s += time.perf_counter() - began
-            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-                part = self.model.loss(batch).float().sum() / targets
-            self.scaler.scale(part).backward()
-            loss += part.detach()
-            tokens += batch.tokens
-        if group.world > 1:
-            # The model is small: one sum over all gradients costs less than it would to overlap.
-            grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-            flat = torch.cat([g.flatten() for g in grads] + [loss[None]])
-            dist.all_reduce(flat)
-            parts = flat.split([g.numel() for g in grads] + [1])
-            for g, part in zip(grads, parts, strict=False):
-                g.copy_(part.view_as(g))
-            loss, tokens = parts[-1][0], tokens * group.world
-        return loss, tokens
-
-    def step(self, step: int) -> tuple[float, float, int]:
-        """One optimiser step; (loss, gradient norm before clipping, tokens)."""
-        for param_group in self.optimizer.param_groups:
-            param_group["lr"] = learning_rate(step, self.config)
-        loss, tokens = self.gradients(step)
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return float(loss), float(norm), tokens
 
 
 def train(config: TrainConfig) -> Path:

@@ -22,7 +22,9 @@ from nanodt_toy import PointRobots, record, write_dataset
 import nanodt
 import nanodt.checkpoint
 from nanodt.data import Windows, load_dataset
-from nanodt.train import Processes, TrainConfig, Trainer, build_model, main, train
+from nanodt.settings import TrainConfig, build_model
+from nanodt.train import main, train
+from nanodt.trainer import Processes, Trainer
 
 ROOT = Path(__file__).parent.parent
 
@@ -191,7 +193,7 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
         seen.extend(texts)
         return np.array([[len(t), t.count("left"), t.count("right"), 1] for t in texts], "f4")
 
-    monkeypatch.setattr("nanodt.train.frozen_embedder", lambda config: embed)
+    monkeypatch.setattr("nanodt.settings.frozen_embedder", lambda config: embed)
     config = small(toy, tmp_path / "m", steps=4, text_encoder="sentence", tokenizer=None)
     out = train(config)
     assert len(seen) == len(set(seen)) == 4

@@ -1,0 +1,183 @@
+"""The options of a training run, and the fresh model they describe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from nanodt.data import Dataset
+from nanodt.errors import InputError
+from nanodt.heads import HeadConfig, HeadKind
+from nanodt.model import Model, ModelConfig, TrunkConfig
+from nanodt.stream import VectorCode
+from nanodt.text import (
+    VECTORS,
+    TextConfig,
+    TextKind,
+    TokenEncoder,
+    VectorCache,
+    VectorEncoder,
+    frozen_embedder,
+)
+from nanodt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    data: Path
+    """Dataset folder."""
+    out: Path
+    """Folder of the model."""
+    tokenizer: Path | None = None
+    """Folder (or file) of the tokenizer; needed by the text encoder `tokens`."""
+    preset: Literal["laptop", "gpu"] = "laptop"
+    """Picks the defaults of the options below."""
+    seed: int = 0
+    redo: bool = False
+    """Replace what OUT holds."""
+
+    block_size: int = 350
+    """Tokens in a row, text included."""
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128
+    dropout: float = 0.0
+    embedding: Literal["mlp", "linear"] = "mlp"
+    """How observations, actions and BDs become tokens."""
+
+    head: HeadKind = "mse"
+    clusters: int = 16
+    """head clusters: centres."""
+    joint: bool = True
+    """head clusters: cluster whole actions, or each dimension by itself."""
+    focal_gamma: float = 2.0
+    offset_weight: float = 1.0
+    """head clusters: weight of the offset's loss."""
+    bins: int | None = None
+    """head bins: values per dimension; by default those the actions' decimals allow."""
+
+    text_encoder: TextKind = "tokens"
+    text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """sentence: name or path; endpoint: the model's name there."""
+    text_base_url: str | None = None
+    """endpoint: where, when it is not api.openai.com."""
+    text_prefix: int = 4
+    """sentence, endpoint: prefix tokens per text."""
+
+    steps: int = 2000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Windows per optimiser step, over all processes."""
+    micro_batch: int = 8
+    """Windows computed at once: small enough to stay in the caches, gradients add up."""
+    lr: float = 1e-3
+    min_lr: float = 0.05
+    """Last learning rate, as a share of lr."""
+    warmup: int = 100
+    weight_decay: float = 0.1
+    """Of matrices only."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    """Largest gradient norm."""
+    text_dropout: float = 0.1
+    """How often a window comes without its text, so that the policy can drive without one."""
+    bd_dropout: float = 0.1
+    """How often a window comes without its BD."""
+
+    device: str = "auto"
+    amp: Literal["none", "bfloat16", "float16"] = "none"
+    """Mixed precision."""
+    tf32: bool = False
+    """Faster, coarser float32 products on a GPU."""
+    compile: bool = False
+    """torch.compile the trunk."""
+
+    log_every: int = 20
+    checkpoint_every: int = 250
+    score_every: int = 500
+    """Steps between validation loss and closed-loop score."""
+    score_items: int = 32
+    """Validation trajectories driven in closed loop; 0 = none."""
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "laptop": {},
+    "gpu": {
+        "batch_size": 256,
+        "micro_batch": 256,
+        "steps": 20_000,
+        "amp": "bfloat16",
+        "tf32": True,
+        "compile": True,
+    },
+}
+# What may differ between a run and its continuation without changing a weight.
+NOT_SETTINGS = {"data", "out", "tokenizer", "redo", "preset", "log_every", "tracker"}
+
+
+def build_model(config: TrainConfig, dataset: Dataset) -> Model:
+    """A fresh model for a dataset, its statistics fitted on the training split."""
+    info, train = dataset.info, dataset.split("train")
+    trunk = TrunkConfig(config.n_layer, config.n_head, config.n_embd, config.dropout)
+    decimals = info.get("action_decimals")
+    source: Any
+    if config.text_encoder == "tokens":
+        if config.tokenizer is None:
+            raise InputError("--tokenizer is missing: the folder that holds tokenizer.json")
+        source = Tokenizer.load(config.tokenizer)
+        text = TextConfig(vocabulary=source.vocabulary)
+    else:
+        text = TextConfig(
+            config.text_encoder,
+            model=config.text_model,
+            base_url=config.text_base_url,
+            prefix=config.text_prefix,
+        )
+        source = VectorCache(config.out / VECTORS, frozen_embedder(text))
+        some = next((t for own in train.texts for t in own), "")
+        text = TextConfig(**{**asdict(text), "dim": source([some]).shape[1]})
+    bins = config.bins
+    if bins is None:
+        span = np.subtract(info["action_high"], info["action_low"]).max()
+        bins = 64 if decimals is None else min(round(float(span) * 10**decimals) + 1, 1024)
+    head = HeadConfig(
+        config.head, config.clusters, config.joint, config.focal_gamma, config.offset_weight, bins
+    )
+    longest = max(int(t.length.max()) for t in dataset.splits.values())
+    torch.manual_seed(config.seed)
+    model = Model(
+        ModelConfig(
+            n_obs=info["n_obs"],
+            n_act=info["n_act"],
+            n_bd=info["n_bd"],
+            max_steps=longest,
+            action_low=tuple(info["action_low"]),
+            action_high=tuple(info["action_high"]),
+            action_decimals=decimals,
+            block_size=config.block_size,
+            trunk=trunk,
+            embedding=config.embedding,
+            head=head,
+            text=text,
+            environment=info.get("environment"),
+            bd_low=tuple(info["bd_low"]) if "bd_low" in info else None,
+            bd_high=tuple(info["bd_high"]) if "bd_high" in info else None,
+        )
+    )
+    if isinstance(model.text, TokenEncoder):
+        model.text.tokenizer = source
+    elif isinstance(model.text, VectorEncoder):
+        model.text.embed = source
+    for name, values in (("bd", train.bd), ("obs", train.obs), ("action", train.action)):
+        code = model.stream.codes[name]
+        if isinstance(code, VectorCode):
+            code.fit(values)
+    model.head.fit(train.action, config.seed)
+    return model
