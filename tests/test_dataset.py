@@ -1,0 +1,167 @@
+"""The dataset stage on a small real run: joins, rules, splits, and every planted contradiction."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from archive_tools import annotate, dataset, describe, record, search
+from archive_tools.dataset import DatasetConfig
+from archive_tools.stage import Stage, StageConfig
+from archive_tools.tables import read_json, read_table, write_table
+from envs.errors import InputError
+
+SMALL = {"evaluations": 1500, "cells": (16, 16), "batch": 250}
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory):
+    """A run up to descriptions/: about a hundred elites of the apartment."""
+    run = tmp_path_factory.mktemp("dataset") / "run"
+    search.run(search.SearchConfig(run=run, **SMALL))
+    record.run(record.RecordConfig(run=run))
+    annotate.run(annotate.AnnotateConfig(run=run))
+    describe.run(describe.DescribeConfig(run=run))
+    return run
+
+
+@pytest.fixture
+def run(described, tmp_path):
+    """A copy that a test may damage."""
+    shutil.copytree(described, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@dataclass
+class Rewrite(StageConfig):
+    """Options of a stage that puts changed descriptions in place of the narrator's."""
+
+
+def rewrite(run: Path, change) -> pd.DataFrame:
+    """Replace descriptions/ by `change` of its table; returns what is there now."""
+    table = read_table(run / "descriptions" / "descriptions.parquet")
+    table = change(table.copy())
+    with Stage(Rewrite(run=run, redo=True), "descriptions", inputs=("annotations",)) as stage:
+        write_table(stage.path("descriptions.parquet"), table)
+    return table
+
+
+def test_dataset_joins_everything(run):
+    folder = dataset.run(DatasetConfig(run=run))
+    table = read_table(folder / "trajectories.parquet")
+    recorded = read_table(run / "trajectories" / "trajectories.parquet").set_index("trajectory_id")
+    texts = read_table(run / "descriptions" / "descriptions.parquet")
+    for row in table.itertuples():
+        source = recorded.loc[row.trajectory_id]
+        np.testing.assert_array_equal(row.obs, source.obs)
+        np.testing.assert_array_equal(row.action, source.action)
+        np.testing.assert_array_equal(row.bd, source.bd)
+        own = texts[texts["trajectory_id"] == row.trajectory_id].sort_values("sample")["text"]
+        assert list(row.texts) == own.tolist()
+    assert set(table["split"]) == {"train", "validation", "test"}
+    info = read_json(folder / "dataset.json")
+    assert sum(info["trajectories"].values()) == len(table) == len(recorded)
+    assert all(rule["broken"] == 0 for rule in info["verification"])
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nconfigs:")
+    assert f"| train | {info['trajectories']['train']:,} |" in card
+
+
+def test_same_seed_same_bytes_other_seed_other_split(run):
+    def outputs(**options):
+        folder = dataset.run(DatasetConfig(run=run, redo=True, **options))
+        shutil.rmtree(run / "dataset.kept", ignore_errors=True)
+        kept = folder.rename(run / "dataset.kept")
+        return read_json(kept / "manifest.json")["outputs"]
+
+    assert outputs() == outputs()
+    assert outputs() != outputs(seed=1)
+
+
+def plant(table, annotations, kind):
+    """Falsify the description of every trajectory that has room for this kind of contradiction."""
+    planted = {}
+    for index, row in table.iterrows():
+        visited = annotations[row["trajectory_id"]].visited
+        here = set(visited)
+        if kind == "wrong object":
+            absent = sorted({"piano", "bed", "statue", "sofa", "desk"} - here)
+            text = f"Go past the {absent[0]} and stop." if absent else None
+        elif kind == "unknown object":
+            text = "Go past the aquarium and stop."
+        elif kind == "wrong colour":
+            absent = sorted({"red", "white", "purple", "blue"} - here)
+            text = f"Go through the {absent[0]} tile and stop." if absent else None
+        else:
+            once = [name for name in visited if visited.count(name) == 1]
+            tiles = [name for name in once if name in annotations[row["trajectory_id"]].tiles]
+            text = (
+                f"Go through the {tiles[-1]} tile, then through the {tiles[0]} tile and stop."
+                if len(tiles) > 1
+                else None
+            )
+        if text:
+            table.loc[index, "text"] = text
+            planted[row["trajectory_id"]] = text
+    return planted
+
+
+@pytest.mark.parametrize("kind", ["wrong object", "unknown object", "wrong colour", "swapped"])
+def test_every_planted_contradiction_is_found(run, kind):
+    annotations = annotate.load_annotations(run / "annotations")
+    planted: dict[int, str] = {}
+
+    def change(table):
+        planted.update(plant(table, annotations, kind))
+        return table
+
+    rewrite(run, change)
+    assert len(planted) > 20
+    with pytest.raises(InputError, match=r"problems\.csv") as caught:
+        dataset.run(DatasetConfig(run=run))
+    assert "\n" not in str(caught.value)
+    problems = pd.read_csv(run / "problems.csv")
+    assert set(problems["trajectory_id"]) == set(planted)
+    assert not (run / "dataset").exists()
+
+
+def test_description_without_trajectory_is_a_broken_rule(run):
+    def change(table):
+        table.loc[0, "trajectory_id"] = 10**9
+        return table
+
+    rewrite(run, change)
+    with pytest.raises(InputError, match="1000000000"):
+        dataset.run(DatasetConfig(run=run))
+
+
+def test_rejected_text_leaves_its_trajectory_out(run):
+    def change(table):
+        table.loc[0, "status"] = "rejected"
+        table.loc[0, "reason"] = "too long"
+        return table
+
+    first = int(rewrite(run, change).loc[0, "trajectory_id"])
+    folder = dataset.run(DatasetConfig(run=run))
+    assert first not in set(read_table(folder / "trajectories.parquet")["trajectory_id"])
+    assert read_json(folder / "dataset.json")["without_accepted_text"] == 1
+
+
+def test_train_fraction_keeps_the_test_split(run):
+    whole = read_table(dataset.run(DatasetConfig(run=run)) / "trajectories.parquet")
+    part = read_table(
+        dataset.run(DatasetConfig(run=run, redo=True, train_fraction=0.3)) / "trajectories.parquet"
+    )
+    for split in ("test", "validation"):
+        ids = [t.loc[t["split"] == split, "trajectory_id"].tolist() for t in (whole, part)]
+        assert ids[0] == ids[1]
+    trained = [(t["split"] == "train").sum() for t in (whole, part)]
+    assert trained[1] == round(0.3 * trained[0])
+
+
+def test_bad_shares_are_refused(run):
+    with pytest.raises(InputError, match="leave something for training"):
+        dataset.run(DatasetConfig(run=run, test=0.9, validation=0.2))
