@@ -26,43 +26,40 @@ from nanodt.text import (
 from nanodt.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run."""
-
-    data: Path
-    """Dataset folder."""
-    out: Path
-    """Folder of the model."""
-    tokenizer: Path | None = None
-    """Folder (or file) of the tokenizer; needed by the text encoder `tokens`."""
-    preset: Literal["laptop", "gpu"] = "laptop"
-    """Picks the defaults of the options below."""
-    seed: int = 0
-    redo: bool = False
-    """Replace what OUT holds."""
+@dataclass(kw_only=True)
+class TrainOptions:
+    """What shapes a policy and its training."""
 
     block_size: int = 350
     """Tokens in a row, text included."""
     n_layer: int = 4
+    """Blocks of the transformer."""
     n_head: int = 4
+    """Attention heads per block; n_embd must be a multiple."""
     n_embd: int = 128
+    """Width."""
     dropout: float = 0.0
+    """Of hidden states and attention; above 0 it is about three times slower on a CPU."""
     embedding: Literal["mlp", "linear"] = "mlp"
     """How observations, actions and BDs become tokens."""
 
     head: HeadKind = "mse"
+    """How actions are predicted: mse (one mean action), clusters (k-means centre and offset), bins
+    (a distribution per dimension), discrete (class numbers)."""
     clusters: int = 16
     """head clusters: centres."""
     joint: bool = True
     """head clusters: cluster whole actions, or each dimension by itself."""
     focal_gamma: float = 2.0
+    """head clusters: how much the loss looks away from what is already sure."""
     offset_weight: float = 1.0
     """head clusters: weight of the offset's loss."""
     bins: int | None = None
     """head bins: values per dimension; by default those the actions' decimals allow."""
 
     text_encoder: TextKind = "tokens"
+    """tokens (learned, our tokenizer), sentence (a frozen sentence-transformers model), endpoint
+    (an OpenAI-compatible embeddings server)."""
     text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """sentence: name or path; endpoint: the model's name there."""
     text_base_url: str | None = None
@@ -77,12 +74,15 @@ class TrainConfig:
     micro_batch: int = 8
     """Windows computed at once: small enough to stay in the caches, gradients add up."""
     lr: float = 1e-3
+    """Largest learning rate, after the warm-up."""
     min_lr: float = 0.05
     """Last learning rate, as a share of lr."""
     warmup: int = 100
+    """Steps until the learning rate is at its largest."""
     weight_decay: float = 0.1
     """Of matrices only."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Of AdamW."""
     clip: float = 1.0
     """Largest gradient norm."""
     text_dropout: float = 0.1
@@ -91,6 +91,7 @@ class TrainConfig:
     """How often a window comes without its BD."""
 
     device: str = "auto"
+    """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     amp: Literal["none", "bfloat16", "float16"] = "none"
     """Mixed precision."""
     tf32: bool = False
@@ -99,12 +100,33 @@ class TrainConfig:
     """torch.compile the trunk."""
 
     log_every: int = 20
+    """Steps between lines of log.jsonl."""
     checkpoint_every: int = 250
+    """Steps between checkpoints: what a kill can cost."""
     score_every: int = 500
     """Steps between validation loss and closed-loop score."""
     score_items: int = 32
     """Validation trajectories driven in closed loop; 0 = none."""
     tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where the log goes besides log.jsonl."""
+
+
+@dataclass(kw_only=True)
+class TrainConfig(TrainOptions):
+    """One training run: what to learn from, where to, and how."""
+
+    data: Path
+    """Dataset folder."""
+    out: Path
+    """Folder of the model."""
+    tokenizer: Path | None = None
+    """Folder (or file) of the tokenizer; needed by the text encoder `tokens`."""
+    preset: Literal["laptop", "gpu"] = "laptop"
+    """Picks the defaults of the other options."""
+    seed: int = 0
+    """Seed of the weights and of every draw."""
+    redo: bool = False
+    """Replace what OUT holds."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {

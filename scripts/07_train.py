@@ -1,0 +1,66 @@
+"""Train the policy: text tokens, then (bd, o, a) for every step, mean squared error of the action.
+
+Reads dataset/ and tokenizer/, writes model/: config.json, model.safetensors (the best by
+closed-loop score on the validation split), tokenizer.json, training.json and log.jsonl. Killed and
+run again it goes on from its last checkpoint and ends with the same weights. It is the same as
+
+    python -m nanodt.train --data RUN/dataset --tokenizer RUN/tokenizer --out RUN/model
+
+with this run's bookkeeping around it.
+
+Example: python scripts/07_train.py --run runs/demo --block-size 350 --steps 2000
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import nanodt
+from archive_tools.cli import main
+from archive_tools.stage import Stage, StageConfig
+from archive_tools.tables import read_json
+from nanodt.settings import TrainConfig, TrainOptions
+from nanodt.train import CHECKPOINT, train
+
+
+@dataclass(kw_only=True)
+class Config(TrainOptions, StageConfig):
+    """Train nanodt on the dataset of a run."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    not_fingerprint: ClassVar[set[str]] = {"log_every", "tracker", "device"}
+
+
+def run(config: Config) -> Path:
+    """Stage 07: dataset and tokenizer → `model/`.
+
+    Raises:
+        nanodt.InputError: an option or the data is unfit (see the message).
+    """
+    with Stage(config, "model", inputs=("dataset", "tokenizer")) as stage:
+        if stage.done:
+            return stage.folder
+        options = {f.name: getattr(config, f.name) for f in fields(TrainOptions)}
+        stage.scratch(CHECKPOINT)
+        train(
+            TrainConfig(
+                data=stage.input("dataset"),
+                tokenizer=stage.input("tokenizer"),
+                out=stage.partial,
+                seed=config.seed,
+                **options,
+            )
+        )
+        best = read_json(stage.path("training.json"))["best"]
+        model = nanodt.load(stage.partial).model
+        stage.rows["steps"] = config.steps
+        stage.facts.update(
+            parameters=sum(p.numel() for p in model.parameters()),
+            best_step=best["step"],
+            **{k: round(v, 4) for k, v in best.items() if k.startswith(("val_", "bd_"))},
+        )
+    return stage.folder
+
+
+if __name__ == "__main__":
+    main(run, Config, __doc__, nanodt.InputError)
