@@ -118,9 +118,7 @@ def _visits(parsed: Parsed, annotation: Annotation) -> list[str]:
             reasons.append(f"says that {say(mention)} is not met, but it is")
         elif mention.role != "negated" and not met:
             reasons.append(f"{say(mention)} is never met")
-    known = [m for m in parsed.visits if any(name in visited for name in m.names)]
-    # The same place said twice running ("past the fan, keeping north of the fan") is one visit.
-    steps = [m for k, m in enumerate(known) if k == 0 or m.names != known[k - 1].names]
+    steps = [m for m in parsed.visits if any(name in visited for name in m.names)]
     for k, index in enumerate(follow(steps, visited)):
         if index is None:
             before = f" after {say(steps[k - 1])}" if k else ""

@@ -134,7 +134,8 @@ class Client:
     async def _pay(self, body: dict[str, Any], key: str) -> Reply:
         """Send a request within the cap and store the reply before anyone sees it."""
         prompt = body["messages"][0]["content"]
-        worst = self._usd(count_tokens(prompt), self.config.max_tokens)
+        # Room for a chat template, and for an estimate of the tokens that is too low.
+        worst = self._usd(round(1.3 * count_tokens(prompt)) + 20, self.config.max_tokens)
         if self.config.max_usd and (
             self.ledger.spent + self._reserved + worst > self.config.max_usd
         ):

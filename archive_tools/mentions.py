@@ -61,6 +61,7 @@ class Parsed:
 
     @property
     def visits(self) -> list[Mention]:
+        """Places to be met, in order; one said twice is to be met twice."""
         return [m for m in self.mentions if m.role == "visit"]
 
 
@@ -113,7 +114,7 @@ def _colour_words(name: str) -> tuple[str, ...]:
     return synonyms.all if synonyms else ()
 
 
-SEQUENCE = r"\b(?:then|next|after(?:wards)?|finally|before|until|past|through|cross\w*|via)\b"
+SEQUENCE = r"\b(?:then|next|after(?:wards)?|finally|before|until|past|through|cross\w*|via|having)\b"
 STOP = re.compile(
     r"(?<!the )(?<!its )(?<!east )(?<!west )(?<!north )(?<!south )"
     r"\b(?:stop(?:s|ped|ping)?|halt(?:s|ed|ing)?|finish(?:es|ed|ing)?|end(?:s|ed|ing)?(?: up)?"
@@ -263,8 +264,7 @@ def _stop(parsed: Parsed) -> list[Mention]:
     if not stops or not parsed.mentions or "~" in parsed.masked[stops[-1].start() :]:
         return []
     start = stops[-1].end()
-    after = [m for m in parsed.mentions if m.start >= start and m.role != "negated"]
-    if not after or parsed.mentions[-1] is not after[-1]:
-        return []
-    latest = max(m.end for m in after)
-    return [] if re.search(SEQUENCE, parsed.masked[start:latest]) else after
+    cut = re.search(SEQUENCE, parsed.masked[start:])
+    end = start + cut.start() if cut else len(parsed.masked)
+    there = [m for m in parsed.mentions if start <= m.start < end and m.role != "negated"]
+    return there if parsed.mentions[-1] in there else []
