@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tyro
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,11 @@ from archive_tools.stage import SCRIPTS
 from archive_tools.tables import read_json
 from envs.errors import InputError
 
-HEADLINE = ("bd_error_median", "bd_success", "route_lcs", "contrast")
+HEADLINE = {
+    "bd_error_median": "bd_error, %",
+    "route_lcs": "route",
+    "contrast": "contrast",
+}
 
 
 @dataclass
@@ -90,9 +95,17 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def interval(record: dict[str, Any] | None) -> str:
+    """A figure with its interval, in few characters."""
+    if record is None:
+        return "–"
+    mean, low, high = (f"{record[k]:#.3g}".rstrip(".") for k in ("mean", "ci_low", "ci_high"))
+    return f"{mean} ({low}–{high})"
+
+
 def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
     """Print time, size and rows per stage, the headline metrics, and where the report is."""
-    table = Table(title=f"{run}: done in {sum(seconds.values()) / 60:.1f} minutes")
+    table = Table(title=f"{run}: done in {sum(seconds.values()) / 60:.1f} minutes", box=SIMPLE)
     table.add_column("stage")
     for heading in ("this time", "its work", "size"):
         table.add_column(heading, justify="right")
@@ -106,22 +119,13 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
     console.print(table)
 
     records = read_json(run / "evaluation" / "metrics.json")
-    systems = list(dict.fromkeys(record["system"] for record in records))
-    metrics = Table(title="Mean (bd_error: median) with 95 % interval")
-    metrics.add_column("system")
-    for metric in HEADLINE:
-        metrics.add_column(metric, justify="right")
     by_key = {(record["system"], record["metric"]): record for record in records}
-    for system in systems:
-        cells = []
-        for metric in HEADLINE:
-            record = by_key.get((system, metric))
-            missing = record is None or record["mean"] is None
-            cells.append(
-                "–"
-                if missing
-                else f"{record['mean']:.3g} [{record['ci_low']:.3g}, {record['ci_high']:.3g}]"
-            )
+    metrics = Table(title="Mean (of bd_error the median) and 95 % interval", box=SIMPLE)
+    metrics.add_column("system", no_wrap=True)
+    for heading in HEADLINE.values():
+        metrics.add_column(heading, justify="right", no_wrap=True)
+    for system in dict.fromkeys(record["system"] for record in records):
+        cells = (interval(by_key.get((system, metric))) for metric in HEADLINE)
         metrics.add_row(system, *cells)
     console.print(metrics)
     console.print(f"Report: {(run / 'evaluation' / 'report' / 'index.html').resolve()}")
