@@ -177,7 +177,9 @@ async def ask_for_text(
     text, reasons = "", list[str]()
     for attempt in range(config.reasks + 1):
         prompt = prompt_of(config, job, scene, reasons, text)
-        answer = await asker.ask(prompt, Description, f"{job.sample}.{attempt}")
+        # Trajectories whose prompts are equal still get texts of their own.
+        sample = f"{job.trajectory_id}.{job.sample}.{attempt}"
+        answer = await asker.ask(prompt, Description, sample)
         if answer.value is None:
             text, reasons = " ".join(answer.content.split())[:500], [answer.problem]
             if answer.refused:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import openai
 from pydantic import BaseModel
@@ -104,10 +105,7 @@ class Client:
         self._refusals = 0
         self._answered = False
         self._jitter = random.Random(0)
-        self.paid = 0
-        """Requests answered by the server in this session."""
-        self.from_ledger = 0
-        """Requests answered by the ledger."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,14 +118,12 @@ class Client:
         settings = await self._probed()
         body = request_body(self.config, settings, prompt, schema)
         key = body_key(body, sample)
-        reply = self.ledger.get(key)
-        if reply is not None:
-            self.from_ledger += 1
-        else:
-            try:
-                reply = await self._pay(body, key)
-            except _Refused as refusal:
-                return Answer(None, f"refused by the server: {refusal}", refused=True)
+        try:
+            # One at a time per key: whoever asks the same meanwhile finds it in the ledger.
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                reply = self.ledger.get(key) or await self._pay(body, key)
+        except _Refused as refusal:
+            return Answer(None, f"refused by the server: {refusal}", refused=True)
         value, problem = read_reply(reply, schema)
         return Answer(value, problem, reply.content or "")
 
@@ -149,7 +145,6 @@ class Client:
         finally:
             self._reserved -= worst
         self.ledger.put(key, self.config.model, reply)
-        self.paid += 1
         self._answered, self._refusals = True, 0
         return reply
 

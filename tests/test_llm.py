@@ -96,6 +96,12 @@ def go(tmp_path, httpserver, monkeypatch):
     return run
 
 
+def test_the_same_question_asked_side_by_side_is_paid_once(go):
+    answers, fake = go(items=[7] * 20, concurrency=8)
+    assert texts(answers) == ["re: question 7"] * 20
+    assert fake.paid == {"question 7": 1, next(p for p in fake.paid if "ready" in p): 1}
+
+
 def texts(answers):
     return [a.value.text if a.value else a.problem for a in answers]
 
