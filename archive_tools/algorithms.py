@@ -11,14 +11,15 @@ ribs works in units in which the BD's bounds are 0 and 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from ribs.archives import ArchiveBase, CVTArchive, GridArchive, ProximityArchive, k_means_centroids
-from ribs.emitters import EmitterBase, EvolutionStrategyEmitter, GaussianEmitter, IsoLineEmitter
-from ribs.schedulers import Scheduler
-from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:  # ribs brings torch and scikit-learn: seconds that only a search should pay
+    from ribs.archives import ArchiveBase
+    from ribs.emitters import EmitterBase
+    from ribs.schedulers import Scheduler
 
 Algorithm = Literal["map-elites", "cvt-map-elites", "novelty"]
 Emitter = Literal["gaussian", "iso-line", "evolution-strategy"]
@@ -51,6 +52,9 @@ def make_centroids(
         points: [M, n_bd], a sample of what can be reached, in [0, 1]; uniform where None.
         seed: of the sample and of k-means.
     """
+    from ribs.archives import k_means_centroids
+    from threadpoolctl import threadpool_limits
+
     rng = np.random.default_rng(seed)
     size = max(20_000, 25 * count)
     if points is None:
@@ -76,11 +80,14 @@ def make_scheduler(
     shape: Sequence[int],
     n_bd: int,
     centroids: NDArray[np.float64] | None,
-) -> Scheduler:
+) -> "Scheduler":
     """A ribs scheduler; `ask` gives float32 [emitters · (batch // emitters), n_params].
 
     The archive has a field "evaluation": the number of the evaluation that found an elite.
     """
+    from ribs.archives import CVTArchive, GridArchive, ProximityArchive
+    from ribs.schedulers import Scheduler
+
     words = np.random.SeedSequence(settings.seed).generate_state(settings.emitters + 2)
     seeds = [int(word) for word in words]
     common: dict[str, Any] = {
@@ -112,8 +119,10 @@ def make_scheduler(
 
 
 def _emitter(
-    settings: Settings, archive: ArchiveBase, n_params: int, rng: np.random.Generator, seed: int
-) -> EmitterBase:
+    settings: Settings, archive: "ArchiveBase", n_params: int, rng: np.random.Generator, seed: int
+) -> "EmitterBase":
+    from ribs.emitters import EvolutionStrategyEmitter, GaussianEmitter, IsoLineEmitter
+
     batch = settings.batch // settings.emitters
     first = rng.normal(scale=settings.init_sigma, size=(batch, n_params)).astype(np.float32)
     if settings.emitter == "evolution-strategy":

@@ -6,6 +6,7 @@ people's formats, `archive_tools.cells` partitions the BD space.
 
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,7 @@ class Archive:
                 "objective": pa.array(self.objective, pa.float32()),
                 "measures": _vectors(self.measures),
                 "solution": _vectors(self.solutions),
+                "checksum": pa.array(checksums(self.solutions), pa.uint32()),
             }
         )
         write_table(folder / "elites.parquet", table)
@@ -169,6 +171,25 @@ class Archive:
         columns |= {f"measures_{i}": column for i, column in enumerate(self.measures.T)}
         columns["index"] = self.policy_ids
         return pd.DataFrame(columns)
+
+
+def checksums(solutions: Floats) -> NDArray[np.uint32]:
+    """CRC-32 of each solution [N, n_params]: a changed weight shows, even one without effect."""
+    rows = np.ascontiguousarray(solutions, dtype="<f4")
+    return np.array([zlib.crc32(row.tobytes()) for row in rows], dtype=np.uint32)
+
+
+def altered_policies(folder: Path | str) -> NDArray[np.int64]:
+    """Ids of the policies whose weights are not those that were saved.
+
+    Empty where elites.parquet has no checksums.
+    """
+    table = read_arrow(Path(folder) / "elites.parquet")
+    if "checksum" not in table.column_names:
+        return np.empty(0, dtype=np.int64)
+    solutions = stack_lists(table["solution"], "solution", Path(folder) / "elites.parquet")
+    changed = table["checksum"].to_numpy() != checksums(solutions)
+    return np.sort(table["policy_id"].to_numpy()[changed])
 
 
 def _vectors(rows: Floats) -> pa.Array:

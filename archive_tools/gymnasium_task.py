@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
+import numba
 import numpy as np
 from gymnasium.spaces import Box
 
@@ -18,6 +19,17 @@ from envs.world import World
 
 BD = Callable[[Floats, Floats, Mapping[str, Any]], Sequence[float] | Floats]
 """bd(obs [T + 1, n_obs], action [T, n_act], last info) -> n_bd numbers."""
+
+
+def _boxes(env: gymnasium.Env[Any, Any], id: str) -> tuple[Box, Box]:
+    """Observation and action space; InputError unless both are Box."""
+    obs, act = env.observation_space, env.action_space
+    if not isinstance(obs, Box) or not isinstance(act, Box):
+        raise InputError(
+            f"{id}: observations are {type(obs).__name__}, actions {type(act).__name__}; "
+            "expected Box for both (wrap the environment)"
+        )
+    return obs, act
 
 
 class GymnasiumTask:
@@ -53,12 +65,7 @@ class GymnasiumTask:
         self.id, self.kwargs, self.measures, self._bd = id, dict(kwargs or {}), measures, bd
         self._envs: list[gymnasium.Env[Any, Any]] = []
         env = self._env(0)
-        obs, act = env.observation_space, env.action_space
-        if not isinstance(obs, Box) or not isinstance(act, Box):
-            raise InputError(
-                f"{id}: observations are {type(obs).__name__}, actions {type(act).__name__}; "
-                "expected Box for both (wrap the environment)"
-            )
+        obs, act = _boxes(env, id)
         limit = steps or (env.spec.max_episode_steps if env.spec else None)
         if not limit:
             raise InputError(f"{id}: has no time limit; give the number of steps in the options")
@@ -100,6 +107,14 @@ class GymnasiumTask:
 
     def record(self, solutions: Floats, seed: int = 0) -> Recording:
         """Drive N policies side by side, each in its own copy, all reset with the same seed."""
+        threads = numba.get_num_threads()
+        numba.set_num_threads(1)  # waking threads at every step costs more than the networks
+        try:
+            return self._record(solutions, seed)
+        finally:
+            numba.set_num_threads(threads)
+
+    def _record(self, solutions: Floats, seed: int) -> Recording:
         count, steps = len(solutions), self.steps
         n_obs, n_act = self.controller.layers[0], self.controller.layers[-1]
         obs = np.zeros((count, steps + 1, n_obs), dtype=np.float32)
@@ -179,12 +194,11 @@ def gymnasium_task(
         InputError: as `GymnasiumTask`, or a BD without bounds.
     """
     try:
-        space = gymnasium.make(id, **(kwargs or {})).observation_space
+        env = gymnasium.make(id, **(kwargs or {}))
     except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"environment {id!r} cannot be made: {reason}") from None
-    if not isinstance(space, Box):
-        raise InputError(f"{id}: observations are {type(space).__name__}; expected Box")
+    space, _ = _boxes(env, id)
     width = int(np.prod(space.shape))
     places = list(range(width)) if bd_obs is None else [int(i) for i in bd_obs]
     if not places or min(places) < 0 or max(places) >= width:

@@ -1,7 +1,8 @@
 """Stage 01: does every policy of the archive still do what the archive says it does?"""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from archive_tools.archive import Archive, load_archive
+from archive_tools.archive import Archive, altered_policies, load_archive
 from archive_tools.archive_plots import plot_errors
 from archive_tools.cells import Cells, load_cells
 from archive_tools.environment import Environment, environment_of
@@ -41,13 +42,18 @@ class VerifyConfig(StageConfig):
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
 
-def offenders(archive: Archive, replays: Replays) -> pd.DataFrame:
-    """The policies beyond the tolerance, those without weights first, then the worst first."""
+def offenders(archive: Archive, replays: Replays, altered: Sequence[int] = ()) -> pd.DataFrame:
+    """The policies that are not ok: those without weights first, then the worst first."""
     bad = np.flatnonzero(~replays.ok)
     order = bad[np.argsort(-np.nan_to_num(replays.error[bad], nan=np.inf), kind="stable")]
+    reasons = {int(i): "altered weights" for i in altered}
+    reasons |= {int(i): "NaN or infinite weights" for i in archive.broken}
     return pd.DataFrame(
         {
             "policy_id": archive.policy_ids[order],
+            "reason": [
+                reasons.get(i, "ends elsewhere") for i in archive.policy_ids[order].tolist()
+            ],
             "error": replays.error[order],
             "archived": [" ".join(f"{v:g}" for v in row) for row in archive.measures[order]],
             "replayed": [" ".join(f"{v:g}" for v in row) for row in replays.measures[order]],
@@ -77,22 +83,27 @@ def replays_table(archive: Archive, replays: Replays) -> pa.Table:
 
 
 def summarise(
-    archive: Archive, replays: Replays, cells: Cells, tolerance: np.ndarray, config: VerifyConfig
+    archive: Archive,
+    replays: Replays,
+    bad: pd.DataFrame,
+    cells: Cells,
+    tolerance: np.ndarray,
+    config: VerifyConfig,
 ) -> dict[str, Any]:
     """The content of verification.json.
 
-    Corrected figures count each policy where, and as well as, it really does.
+    Corrected figures count each policy where it really ends, with the objective it really has.
     """
     whole = np.isfinite(replays.measures).all(axis=1) & np.isfinite(replays.objective)
     told = cells.score(archive.objective, archive.measures)
     true = cells.score(replays.objective[whole], replays.measures[whole])
     errors = replays.error[np.isfinite(replays.error)]
-    bad = offenders(archive, replays)
     return {
         "policies": len(archive),
         "ok": int(replays.ok.sum()),
         "offenders": len(bad),
         "offending_policies": bad["policy_id"].tolist(),
+        "altered_weights": bad["reason"].tolist().count("altered weights"),
         "broken_weights": len(archive.broken),
         "pruned": config.prune,
         "tolerance": tolerance.tolist(),
@@ -136,16 +147,28 @@ def show(result: dict[str, Any], bad: pd.DataFrame) -> None:
         for name in bad.columns:
             worst.add_column(name, justify="right")
         for row in bad.head(SHOWN).itertuples(index=False):
-            worst.add_row(str(row[0]), f"{row[1]:.4g}", str(row[2]), str(row[3]))
+            worst.add_row(str(row[0]), str(row[1]), f"{row[2]:.4g}", str(row[3]), str(row[4]))
         console.print(worst)
     if result["hint"]:
         console.print(result["hint"])
 
 
-def verify(
-    folder: Path, config: VerifyConfig
-) -> tuple[Archive, Replays, Cells, np.ndarray, Environment]:
-    """Replay the archive in a folder."""
+@dataclass(frozen=True)
+class Verification:
+    """An archive, its replays, and what came of the comparison."""
+
+    archive: Archive
+    replays: Replays
+    offenders: pd.DataFrame
+    result: dict[str, Any]
+    environment: Environment
+
+
+def verify(folder: Path, config: VerifyConfig) -> Verification:
+    """Replay the archive in a folder, and print what was found.
+
+    A policy is ok when it ends within the tolerance and its weights are those that were saved.
+    """
     archive = load_archive(folder, allow_broken=True)
     environment = environment_of(folder, archive.info)
     if archive.solutions.shape[1] != environment.controller.n_params:
@@ -162,8 +185,13 @@ def verify(
         replays=config.replays,
         seed=int(archive.info.get("seed", 0)),
     )
+    altered = altered_policies(folder)
+    replays = replace(replays, ok=replays.ok & ~np.isin(archive.policy_ids, altered))
     cells = load_cells(folder, archive.info, environment.reachable())
-    return archive, replays, cells, tolerance, environment
+    bad = offenders(archive, replays, altered.tolist())
+    result = summarise(archive, replays, bad, cells, tolerance, config)
+    show(result, bad)
+    return Verification(archive, replays, bad, result, environment)
 
 
 def open_stage(config: VerifyConfig) -> Stage:
@@ -177,15 +205,15 @@ def open_stage(config: VerifyConfig) -> Stage:
         folder = Path(config.run) / "archive"
         try:
             read_manifest(folder)
-            archive, replays, cells, tolerance, _ = verify(folder, config)
+            found = verify(folder, config)
         except InputError:
             raise error from None
-        table = offenders(archive, replays)
-        show(summarise(archive, replays, cells, tolerance, config), table)
-        bad = table["policy_id"].tolist()
+        bad = found.offenders["policy_id"].tolist()
         names = ", ".join(map(str, bad[:SHOWN])) + (", …" if len(bad) > SHOWN else "")
-        found = f"{len(bad):,} of {len(archive):,} policies do not replay to their BD"
-        raise InputError(f"{error}; {found}{': ' + names if bad else ''}") from None
+        raise InputError(
+            f"{error}; of its {len(found.archive):,} policies {len(bad):,} are not what they were"
+            f"{': ' + names if bad else ''}"
+        ) from None
 
 
 def run(config: VerifyConfig) -> Path:
@@ -199,21 +227,19 @@ def run(config: VerifyConfig) -> Path:
     with open_stage(config) as stage:
         if stage.done:
             return stage.folder
-        archive, replays, cells, tolerance, environment = verify(stage.input("archive"), config)
-        result = summarise(archive, replays, cells, tolerance, config)
-        bad = offenders(archive, replays)
-        show(result, bad)
+        found = verify(stage.input("archive"), config)
+        archive, replays, result, bad = found.archive, found.replays, found.result, found.offenders
         if config.prune and not replays.ok.any():
             raise InputError(
                 f"{stage.input('archive')}: no policy is within the tolerance "
-                f"({', '.join(f'{t:g}' for t in tolerance)}), so nothing would be left"
+                f"({', '.join(f'{t:g}' for t in result['tolerance'])}), so nothing would be left"
             )
-        if config.replays > 1 and not environment.stochastic:
+        if config.replays > 1 and not found.environment.stochastic:
             print("this environment has no randomness: all replays are alike", file=sys.stderr)
         write_table(stage.path("replays.parquet"), replays_table(archive, replays))
         write_json(stage.path("verification.json"), result)
         stage.path("offenders.csv").write_text(bad.to_csv(index=False))
-        units = "world units" if environment.world is not None else "BD units"
+        units = "world units" if found.environment.world is not None else "BD units"
         plot_errors(replays.error, replays.ok, units, stage.path("errors"))
         stage.rows.update(policies=len(archive), offenders=len(bad))
         stage.facts.update(
@@ -230,7 +256,7 @@ def failed(folder: Path) -> str | None:
     if result["offenders"] == 0 or result["pruned"]:
         return None
     return (
-        f"{result['offenders']:,} of {result['policies']:,} policies do not replay to their BD "
+        f"{result['offenders']:,} of {result['policies']:,} policies are not what the archive says "
         f"(all of them in {folder / 'offenders.csv'}); mend the archive, raise --tolerance, or "
         "leave them out with --prune --redo"
     )

@@ -1,0 +1,156 @@
+"""Other environments go the same way, with their own observations, actions and BDs."""
+
+import textwrap
+
+import gymnasium
+import numpy as np
+import pytest
+
+from archive_tools.archive import load_archive
+from archive_tools.environment import Navigation, environment_of, make_environment
+from archive_tools.record import RecordConfig
+from archive_tools.record import run as record
+from archive_tools.search import SearchConfig
+from archive_tools.search import run as search
+from archive_tools.tables import read_json
+from archive_tools.trajectories import load_trajectories
+from archive_tools.verify import VerifyConfig
+from archive_tools.verify import run as verify
+from envs.errors import InputError
+
+CAR = "MountainCarContinuous-v0"
+OPTIONS = '{"bd_obs": [0, 1], "bd_names": ["position", "speed"], "steps": 120}'
+
+
+@pytest.fixture(scope="module")
+def car(tmp_path_factory):
+    path = tmp_path_factory.mktemp("car")
+    search(
+        SearchConfig(
+            run=path, environment=CAR, environment_options=OPTIONS, layers=(2, 8, 1),
+            evaluations=300, batch=60, cells=(10, 10),
+        )
+    )  # fmt: skip
+    return path
+
+
+def test_mountain_car_is_searched_verified_and_recorded(car):
+    archive = load_archive(car)
+    assert archive.info["measures"]["names"] == ["position", "speed"]
+    assert archive.info["reachable_cells"] is None and len(archive) > 20
+    assert not (car / "archive" / "world").exists()
+    assert read_json(verify(VerifyConfig(run=car)) / "verification.json")["offenders"] == 0
+    trajectories = load_trajectories(record(RecordConfig(run=car)))
+    assert trajectories.pose is None and trajectories.info["n_obs"] == 2
+    # Gymnasium itself, driven by the recorded actions, sees what was recorded.
+    env = gymnasium.make(CAR)
+    for n in (0, len(archive) // 2, len(archive) - 1):
+        obs, action = trajectories.obs[n], trajectories.action[n]
+        first, _ = env.reset(seed=0)
+        seen = [first, *(env.step(word)[0] for word in action)]
+        np.testing.assert_array_equal(np.array(seen), obs)
+        np.testing.assert_array_equal(trajectories.bd[n], obs[-1])
+
+
+def test_car_that_arrives_early_has_a_shorter_trajectory(car):
+    task = environment_of(car / "archive", load_archive(car).info)
+    rng = np.random.default_rng(1)
+    solutions = rng.normal(size=(200, task.controller.n_params)).astype(np.float32) * 2
+    recording = task.record(solutions, 0)
+    arrived = recording.lengths < 120
+    assert arrived.any() and not arrived.all()
+    assert (recording.measures[arrived, 0] >= 0.45).all()
+    n = int(np.flatnonzero(arrived)[0])
+    np.testing.assert_array_equal(recording.obs[n, recording.lengths[n]], recording.measures[n])
+
+
+def test_replays_with_other_seeds_show_what_is_luck(car):
+    config = VerifyConfig(run=car, replays=3, tolerance=(0.02, 0.005), redo=True)
+    result = read_json(verify(config) / "verification.json")
+    assert 0 < result["offenders"] <= result["policies"]
+    assert result["spread_mean"] > 0
+
+
+def test_custom_environment_from_a_file(tmp_path):
+    source = tmp_path / "tasks" / "reach.py"
+    source.parent.mkdir()
+    source.write_text(
+        textwrap.dedent(
+            """
+            import numpy as np
+            from archive_tools.cells import Measures
+            from archive_tools.gymnasium_task import GymnasiumTask
+
+            def make(controller, steps=50):
+                def bd(obs, action, info):
+                    return obs[:, 0].max(), np.abs(action).mean(), len(action)
+                names = ("highest", "effort", "steps")
+                measures = Measures(names, (-1.2, 0, 0), (0.6, 1, steps + 1))
+                return GymnasiumTask(
+                    "MountainCarContinuous-v0", bd, measures, controller=controller, steps=steps
+                )
+            """
+        )
+    )
+    options = dict(environment=f"{source}:make", evaluations=80, batch=40, cells=(4, 4, 2))
+    path = tmp_path / "run"
+    archive = load_archive(search(SearchConfig(run=path, **options)))
+    assert archive.measures.shape[1] == 3
+    assert (archive.measures[:, 2] == 50).all()
+    assert read_json(verify(VerifyConfig(run=path)) / "verification.json")["offenders"] == 0
+    assert load_trajectories(record(RecordConfig(run=path))).info["n_bd"] == 3
+    source.write_text(source.read_text().replace("steps=50", "steps=40"))
+    with pytest.raises(InputError, match="environment file"):
+        search(SearchConfig(run=path, **options))
+
+
+def test_navigation_through_gymnasium_is_navigation():
+    """The kernel's drives and those of the registered environment are the same, pose included."""
+    fast = Navigation()
+    slow = make_environment(
+        "wayword/Navigation-v0", fast.controller.to_json() | {"obs_scale": "none"},
+        bd_obs=[0], bd_low=[0], bd_high=[600], steps=400,
+    )  # fmt: skip
+    solutions = np.random.default_rng(0).normal(size=(3, 302)).astype(np.float32)
+    there = slow.record(solutions, 0)
+    raw = Navigation(controller={"obs_scale": "none"}).record(solutions)
+    np.testing.assert_array_equal(there.action, raw.action)
+    np.testing.assert_array_equal(there.pose, raw.pose)
+    np.testing.assert_array_equal(there.obs, raw.obs)
+
+
+def test_calm_driving_is_worth_more():
+    navigation = Navigation(controller={"layers": [5, 2]})
+    still, spin, wall = np.zeros((3, 12), dtype=np.float32)
+    spin[-2:] = 9, -9  # the wheels' biases
+    wall[-2:] = 9, 9
+    objective = navigation.record(np.stack([still, spin, wall])).objective
+    assert objective[0] == 1 and objective[1] == pytest.approx(0.5)
+    assert 0.5 < objective[2] < 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("CartPole-v1", {}, "expected Box"),
+        (CAR, {"bd_obs": [5]}, "bd_obs"),
+        ("Pendulum-v1", {"bd_names": ["x"]}, "must have 3 values"),
+        (CAR, {"colour": 1}, "takes no 'colour'"),
+        ("nowhere.py:make", {}, "nowhere"),
+        ("os.path:jump", {}, "jump"),
+    ],
+)
+def test_mistakes_get_one_clear_line(name, options, match):
+    with pytest.raises(InputError, match=match) as caught:
+        make_environment(name, None, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_layers_are_explained():
+    with pytest.raises(InputError, match="2 observations and 1 actions"):
+        make_environment(CAR, {"layers": [3, 4, 1]})
+
+
+def test_archive_that_does_not_say_where_it_was_made(tmp_path):
+    with pytest.raises(InputError, match="--import"):
+        environment_of(tmp_path, {})
