@@ -83,23 +83,34 @@ def plot_archive(archive: Archive, cells: Cells, world: World | None, path: Path
 
 
 def plot_errors(error: NDArray[np.floating], ok: NDArray[np.bool_], unit: str, path: Path) -> None:
-    """Histogram of replay errors (log scale; exact replays apart), to path.svg and path.png."""
+    """Histogram of replay errors on log axes, exact replays in a bar of their own at the left.
+
+    Args:
+        error: [N], distances in BD units; NaN where there was nothing to replay.
+        ok: bool [N].
+        unit: of the distance, for the axis.
+        path: picture, without suffix; .svg and .png are written.
+    """
     figure, axes = _figure()
-    floor = 1e-6
-    finite = np.isfinite(error)
-    shown = np.where(error[finite] > floor, error[finite], floor)
-    top = max(float(shown.max(initial=floor)), 10 * floor)
-    edges = np.logspace(np.log10(floor), np.log10(top) + 0.05, 41)
-    good = ok[finite]
-    axes.hist(
-        [shown[good], shown[~good]],
-        bins=list(edges),
-        stacked=True,
-        color=[BLUE, ORANGE],
-        label=[f"within tolerance ({int(ok.sum()):,})", f"beyond ({int((~ok).sum()):,})"],
-    )
+    decades = (-6, max(1, int(np.ceil(np.log10(max(np.nanmax(error, initial=0), 1e-6))))))
+    edges = np.logspace(*decades, 5 * (decades[1] - decades[0]) + 1)
+    exact = edges[0] / 8
+    for group, colour, name in ((ok, BLUE, "ok"), (~ok, ORANGE, "offenders")):
+        values = error[group & np.isfinite(error)].astype(np.float64)
+        count, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+        zero = int((values <= edges[0]).sum())
+        count[0] -= zero
+        style = {"color": colour, "alpha": 0.85, "linewidth": 0}
+        label = f"{name}: {int(group.sum()):,}"
+        axes.bar(edges[:-1], count, np.diff(edges), align="edge", label=label, **style)
+        axes.bar(exact / 1.5, zero, exact * 1.5 - exact / 1.5, align="edge", **style)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1)
-    axes.set(xlabel=f"distance from the archive's BD ({unit}); first bar: exact", ylabel="policies")
+    axes.set_ylim(0, None)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ticks = [10.0**d for d in range(decades[0], decades[1] + 1)]
+    axes.set_xticks([exact, *ticks], ["exact", *(f"{tick:g}" for tick in ticks)])
+    axes.minorticks_off()
+    axes.set(xlabel=f"distance from the archive's BD ({unit})", ylabel="policies")
     axes.legend(frameon=False)
     _save(figure, path)
