@@ -114,7 +114,9 @@ def _colour_words(name: str) -> tuple[str, ...]:
     return synonyms.all if synonyms else ()
 
 
-SEQUENCE = r"\b(?:then|next|after(?:wards)?|finally|before|until|past|through|cross\w*|via|having)\b"
+SEQUENCE = (
+    r"\b(?:then|next|after(?:wards)?|finally|before|until|past|through|cross\w*|via|having)\b"
+)
 STOP = re.compile(
     r"(?<!the )(?<!its )(?<!east )(?<!west )(?<!north )(?<!south )"
     r"\b(?:stop(?:s|ped|ping)?|halt(?:s|ed|ing)?|finish(?:es|ed|ing)?|end(?:s|ed|ing)?(?: up)?"

@@ -53,7 +53,7 @@ class Narrator(Clauses):
 
     def choose(self, visits: list[Visit]) -> list[Visit]:
         """An in-order part of `visits` that keeps most of it, and always its last element."""
-        share = self.pick((1.0, 1.0, 0.85, 0.6))
+        share = self.pick((1.0, 1.0, 0.85, 0.65))
         keep = [self.chance(share) for _ in visits]
         keep[-1] = True
         if len(visits) > 1 and visits[0].kind == "tile":
@@ -127,8 +127,12 @@ class Narrator(Clauses):
         for part in parts[1:-1]:
             text += (self.pick(self.words.then) if self.chance(0.25) else ", ") + part
         comma = "," if len(parts) > 2 and (self.oxford or len(parts) > 3) else ""
-        last = self.pick(self.words.then) if self.chance(0.3) else f"{comma} and "
+        last = self.pick(self.words.and_last) if self.chance(0.3) else f"{comma} and "
         return text + last + parts[-1]
+
+    def opening(self, rest: Sequence[str]) -> str:
+        """Opens a second sentence of `rest`."""
+        return self.pick(self.words.final if len(rest) == 1 else self.words.next)
 
     def write(self, annotation: Annotation, style: Style) -> str:
         plan = self.plan(annotation, style)
@@ -160,7 +164,7 @@ class Narrator(Clauses):
         if len(phrases) > 2 and self.chance(0.3):
             cut = int(self.rng.integers(1, len(phrases)))
             first = f"{lead}{opener}{self.chain(phrases[:cut])}{mark}"
-            return f"{first} {self.pick(self.words.next)}{self.chain(phrases[cut:])}."
+            return f"{first} {self.opening(phrases[cut:])}{self.chain(phrases[cut:])}."
         return f"{lead}{opener}{self.chain(phrases)}{mark}"
 
     def goal_first(self, plan: Plan, opener: str, mark: str) -> str:
@@ -186,7 +190,8 @@ class Narrator(Clauses):
             verbs = ("begin by", *["continue by"] * (len(phrases) - 2), "conclude by")
             steps = [f"{v} {conjugate(p, 'ing')}." for v, p in zip(verbs, phrases, strict=True)]
             return " ".join(steps)
-        steps = [f"{self.pick(self.words.first)}{phrases[0]}."]
+        first = "" if plan.start else self.pick(self.words.first)
+        steps = [f"{first}{phrases[0]}."]
         steps += [
             f"{self.pick(self.words.next) if self.chance(0.6) else ''}{p}." for p in phrases[1:-1]
         ]
@@ -203,7 +208,7 @@ class Narrator(Clauses):
         if len(phrases) > 2 and self.chance(0.5):
             cut = int(self.rng.integers(1, len(phrases)))
             first = f"{lead}{subject} {self.chain(phrases[:cut], 'past')}."
-            return f"{first} {self.pick(self.words.next)}it {self.chain(phrases[cut:], 'past')}."
+            return f"{first} {self.opening(phrases[cut:])}it {self.chain(phrases[cut:], 'past')}."
         return f"{lead}{subject} {self.chain(phrases, 'past')}."
 
 

@@ -110,6 +110,8 @@ class Vocabulary:
     """{x} and {y}, met in turn several times."""
     then: tuple[str, ...]
     """Joins two verb phrases."""
+    and_last: tuple[str, ...]
+    """Joins the last one."""
     next: tuple[str, ...]
     """Opens the next sentence."""
     final: tuple[str, ...]
@@ -134,7 +136,7 @@ TRAIN = Vocabulary(
         ("now ", "."),
     ),
     subjects=("the robot", "the robot", "our robot", "the little robot"),
-    tile_nouns=("tile", "tile", "tile", "area", "square", "floor"),
+    tile_nouns=("tile", "tile", "tile", "square", "floor", "patch"),
     start=("start on {t}", "leave {t}", "set off from {t}", "begin on {t}"),
     start_prefix=("from {t}", "starting on {t}", "leaving {t}"),
     past=(
@@ -218,7 +220,8 @@ TRAIN = Vocabulary(
     past_object=("past {x}", "by {x}"),
     over_tile=("through {t}", "across {t}", "over {t}"),
     forth=("go back and forth between {x} and {y}", "move to and fro between {x} and {y}"),
-    then=(", then ", " and then ", ", and then "),
+    then=(", then ",),
+    and_last=(" and then ", ", then ", " and finally "),
     next=("then ", "next, ", "after that, ", "from there, ", "now "),
     final=("finally, ", "then ", "at the end, ", "last, "),
     first=("first, ", "first ", ""),
@@ -234,7 +237,7 @@ HELD_OUT = Vocabulary(
         ("try to ", "."),
     ),
     subjects=("the machine", "the vehicle"),
-    tile_nouns=("zone", "section", "patch"),
+    tile_nouns=("field", "panel", "slab"),
     start=("depart from {t}", "commence on {t}"),
     start_prefix=("out of {t}", "beginning on {t}"),
     past=("proceed past {x}", "travel by {x}", "roll past {x}", "visit {x}"),
@@ -265,7 +268,8 @@ HELD_OUT = Vocabulary(
     past_object=("alongside {x}", "around {x}"),
     over_tile=("along {t}", "on over {t}"),
     forth=("shuttle between {x} and {y}", "oscillate between {x} and {y}"),
-    then=(", afterwards ", ", subsequently ", " and afterwards "),
+    then=(", afterwards ", ", subsequently "),
+    and_last=(" and afterwards ", ", subsequently "),
     next=("afterwards, ", "subsequently, ", "thereupon, "),
     final=("lastly, ", "to conclude, "),
     first=("to begin with, ", "initially, "),
