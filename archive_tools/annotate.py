@@ -313,21 +313,23 @@ def run(config: AnnotateConfig) -> Path:
     with Stage(config, "annotations", inputs=("archive", "trajectories")) as stage:
         if stage.done:
             return stage.folder
-        world = load_world(stage.input("archive") / "world")
+        folder = stage.input("archive") / "world"
+        trajectories = load_trajectories(stage.input("trajectories"), columns=("pose",))
+        pose = trajectories.pose
+        if pose is None or not folder.exists():
+            raise InputError(
+                f"{stage.input('trajectories')}: recorded in an environment without a map, so "
+                "positions in a scene are unknown; it can be searched, verified and recorded, "
+                "but not annotated"
+            )
+        world = load_world(folder)
         if world.scene is None:
             raise InputError(
-                f"{stage.input('archive') / 'world'}: the world has no scene (no [[object]] and no "
-                "[tiles]), so there is nothing to annotate with; add them to the world's file and "
-                "run scripts/00_search_archive.py again"
+                f"{folder}: the world has no scene (no [[object]] and no [tiles]), so there is "
+                "nothing to annotate with; add them to the world's file and run "
+                "scripts/00_search_archive.py again"
             )
-        trajectories = load_trajectories(stage.input("trajectories"), columns=("pose",))
-        ids = np.asarray(trajectories.ids).tolist()
-        pose = trajectories.pose
-        if pose is None:
-            raise InputError(
-                f"{stage.input('trajectories')}: no poses were recorded, so positions in the scene "
-                "are unknown; this environment can be searched and recorded but not annotated"
-            )
+        ids = trajectories.ids.tolist()
         annotations: list[Annotation] = []
         with tqdm(total=len(ids), desc="annotate", unit=" trajectories") as bar:
             for begin in range(0, len(ids), config.chunk):

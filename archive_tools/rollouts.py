@@ -321,6 +321,11 @@ def run(config: RolloutConfig, load_drive: Callable[[Path], Drive]) -> Path:
         if stage.done:
             return stage.folder
         info = read_json(stage.input("dataset") / "dataset.json")
+        environment = dict(info["environment"])
+        if "world" in environment["kwargs"]:
+            # The run's own copy: a run may be moved, and a bundled world may change.
+            world = str(stage.input("archive") / "world")
+            environment["kwargs"] = {**environment["kwargs"], "world": world}
         dataset = read_table(
             stage.input("dataset") / "trajectories.parquet",
             ("trajectory_id", "split", "bd", "length", "action", "texts"),
@@ -336,7 +341,7 @@ def run(config: RolloutConfig, load_drive: Callable[[Path], Drive]) -> Path:
         write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
         driver = _Driver(
             config,
-            info["environment"],
+            environment,
             dataset,
             stage.input("trajectories") / "trajectories.parquet",
             lambda: load_drive(stage.input("model")),

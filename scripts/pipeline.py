@@ -29,10 +29,10 @@ from archive_tools.stage import SCRIPTS
 from archive_tools.tables import read_json
 from envs.errors import InputError
 
-HEADLINE = {
-    "bd_error_median": "bd_error, %",
-    "route_lcs": "route",
-    "contrast": "contrast",
+HEADLINE = {  # metric -> heading, decimals
+    "bd_error_median": ("bd_error, %", 1),
+    "route_lcs": ("route", 2),
+    "contrast": ("contrast", 2),
 }
 
 
@@ -95,11 +95,11 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def interval(record: dict[str, Any] | None) -> str:
+def interval(record: dict[str, Any] | None, decimals: int) -> str:
     """A figure with its interval, in few characters."""
     if record is None:
         return "–"
-    mean, low, high = (f"{record[k]:#.3g}".rstrip(".") for k in ("mean", "ci_low", "ci_high"))
+    mean, low, high = (f"{record[k]:.{decimals}f}" for k in ("mean", "ci_low", "ci_high"))
     return f"{mean} ({low}–{high})"
 
 
@@ -122,10 +122,10 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
     by_key = {(record["system"], record["metric"]): record for record in records}
     metrics = Table(title="Mean (of bd_error the median) and 95 % interval", box=SIMPLE)
     metrics.add_column("system", no_wrap=True)
-    for heading in HEADLINE.values():
+    for heading, _ in HEADLINE.values():
         metrics.add_column(heading, justify="right", no_wrap=True)
     for system in dict.fromkeys(record["system"] for record in records):
-        cells = (interval(by_key.get((system, metric))) for metric in HEADLINE)
+        cells = (interval(by_key.get((system, m)), d) for m, (_, d) in HEADLINE.items())
         metrics.add_row(system, *cells)
     console.print(metrics)
     console.print(f"Report: {(run / 'evaluation' / 'report' / 'index.html').resolve()}")

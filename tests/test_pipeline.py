@@ -1,4 +1,4 @@
-"""The whole way, 00 to 09, as its own processes on a tiny run, and what killing and re-running does."""
+"""The whole way, 00 to 09, on a tiny run, and what killing a stage and running it again does."""
 
 import json
 import os
