@@ -16,6 +16,7 @@ text prefix and a behaviour descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -263,13 +264,18 @@ class Model(nn.Module):
         pad = steps.new_zeros(1, steps.shape[1])
         return F.embedding(batch.place, torch.cat([text, steps, pad]))
 
-    def forward(self, batch: Batch, write: Write | None = None) -> Tensor:
-        """Hidden states [M, C] at the tokens that predict: one per timestep of the batch."""
-        return self.trunk(self.embed(batch), write, batch.read)
+    def forward(
+        self, batch: Batch, write: Write | None = None, trunk: Callable[..., Tensor] | None = None
+    ) -> Tensor:
+        """Hidden states [M, C] at the tokens that predict: one per timestep of the batch.
 
-    def loss(self, batch: Batch) -> Tensor:
+        `trunk` may stand in for the model's own (the same one, compiled).
+        """
+        return (trunk or self.trunk)(self.embed(batch), write, batch.read)
+
+    def loss(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
         """Loss [M] of every timestep's action, not yet averaged."""
-        return self.head.loss(self(batch), batch.values["action"])
+        return self.head.loss(self(batch, trunk=trunk), batch.values["action"])
 
     def flops_per_token(self, row_tokens: float) -> float:
         """Training FLOPs (forward and backward) per token in rows of so many tokens.

@@ -102,8 +102,6 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
             closed_loop = ClosedLoop(data, dataset.info, config.score_items)
     if lead and isinstance(model.text, VectorEncoder) and isinstance(model.text.embed, VectorCache):
         model.text.embed.save()
-    if config.compile:
-        model.trunk.compile()
 
     trainer = Trainer(model, windows, config, group)
     state: dict[str, Any] = {

@@ -80,6 +80,8 @@ class Trainer:
         self.device = torch.device(windows.device)
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "float16")
+        # Only here: driving, with its ever new shapes, would be compiled again and again.
+        self.trunk = torch.compile(model.trunk) if config.compile else None
         self.data_s = 0.0
         # Gradients always exist: a parameter no window used has a gradient of zero, whether one
         # process saw no use for it or all of them.
@@ -108,7 +110,7 @@ class Trainer:
             batch = self.windows.batch(plan.rows(slice(i, i + config.micro_batch)))
             self.data_s += time.perf_counter() - began
             with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-                part = self.model.loss(batch).float().sum() / targets
+                part = self.model.loss(batch, self.trunk).float().sum() / targets
             self.scaler.scale(part).backward()
             loss += part.detach()
             tokens += batch.tokens
