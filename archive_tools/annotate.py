@@ -79,16 +79,15 @@ class Annotation:
     def _arrivals(self) -> list[tuple[str, str]]:
         """(tile, "") for each tile entered and ("", object) for each object met, in order."""
         arrivals: list[tuple[str, str]] = []
-        tile, present, last = "", set[str](), ""
+        tile, present = "", set[str]()
         for event in self.events:
             if event.tile and event.tile != tile:
                 tile = event.tile
                 arrivals.append((tile, ""))
             for near in event.near:
-                # An object left and met again with nothing else in between is one visit.
-                if near.object not in present and near.object != last:
+                # An object left and met again with nothing in between is one visit.
+                if near.object not in present and arrivals[-1:] != [("", near.object)]:
                     arrivals.append(("", near.object))
-                    last = near.object
             present = {near.object for near in event.near}
         return arrivals
 

@@ -28,7 +28,7 @@ def visits_of(annotation: Annotation) -> list[Visit]:
     visits: list[Visit] = []
     active: dict[str, Visit] = {}
     seen: set[str] = set()
-    tile, last_object = "", ""
+    tile = ""
     for event in annotation.events:
         if event.tile and event.tile != tile:
             if not (visits and visits[-1].name == event.tile):
@@ -37,8 +37,7 @@ def visits_of(annotation: Annotation) -> list[Visit]:
             seen.add(tile)
         for near in event.near:
             if near.object not in active:
-                if near.object != last_object:
-                    last_object = near.object
+                if not (visits and visits[-1].name == near.object):
                     visits.append(Visit(near.object, "object", near.object in seen))
                     seen.add(near.object)
                 latest = [v for v in visits if v.name == near.object]

@@ -82,6 +82,8 @@ def test_leaving_and_coming_back_is_a_second_visit_only_with_something_between()
     assert other.objects == ["bed", "fan", "bed"]
     assert other.tiles == ["red", "blue"]
     assert other.visited == ["red", "bed", "fan", "blue", "bed"]
+    tile = Annotation((event(0, "bed"), event(5, tile="blue"), event(9, "bed", tile="blue")))
+    assert tile.visited == ["red", "bed", "blue", "bed"]
 
 
 def test_trajectories_of_different_lengths_keep_their_order():
