@@ -204,6 +204,8 @@ class ModelConfig:
     block_size: int = 350
     """Tokens in a row, text included."""
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    hide_actions: bool = False
+    """The tokens of past actions say nothing but that there was one."""
     embedding: str = "mlp"
     """How a vector becomes a token: mlp | linear."""
     head: HeadConfig = field(default_factory=HeadConfig)
@@ -248,6 +250,7 @@ class Model(nn.Module):
                 int(config.action_high[0]) + 1 if discrete else config.n_act,
                 "table" if discrete else config.embedding,
                 predicted=True,
+                hidden=config.hide_actions,
             ),
         )
         self.text = build_text_encoder(config.text, width)

@@ -43,6 +43,11 @@ class TrainOptions:
     embedding: Literal["mlp", "linear"] = "mlp"
     """How observations, actions and BDs become tokens."""
 
+    hide_actions: bool = False
+    """Put one learned token in the place of every past action. A policy that sees what it just did
+    learns to repeat it, which costs little in the data and leads astray when it drives (the
+    copycat problem: de Haan et al. 2019, Causal confusion in imitation learning)."""
+
     head: HeadKind = "mse"
     """How actions are predicted: mse (one mean action), clusters (k-means centre and offset), bins
     (a distribution per dimension), discrete (class numbers)."""
@@ -185,6 +190,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             action_decimals=decimals,
             block_size=config.block_size,
             trunk=trunk,
+            hide_actions=config.hide_actions,
             embedding=config.embedding,
             head=head,
             text=text,

@@ -29,6 +29,8 @@ class Slot:
     """The same value at every step of a trajectory; it can be switched off (a learned null)."""
     predicted: bool = False
     """Its value is what the head predicts, read at the token before it."""
+    hidden: bool = False
+    """Its value never enters; a learned token stands in its place."""
 
 
 @dataclass
@@ -155,8 +157,13 @@ class TokenStream(nn.Module):
             }
         )
         self.null = nn.ParameterDict(
-            {s.name: nn.Parameter(0.02 * torch.randn(width)) for s in slots if s.constant}
+            {
+                s.name: nn.Parameter(0.02 * torch.randn(width))
+                for s in slots
+                if s.constant or s.hidden
+            }
         )
+        self.hidden = {s.name for s in slots if s.hidden}
         self.time = nn.Embedding(max_steps, width)
         nn.init.normal_(self.time.weight, std=0.02)
 
@@ -167,6 +174,8 @@ class TokenStream(nn.Module):
 
     def token(self, name: str, values: Tensor, off: Tensor | None = None) -> Tensor:
         """Tokens [R, C] of one slot, still without their timestep. `off` [R] bool: null there."""
+        if name in self.hidden:
+            return self.null[name].expand(len(values), -1)
         token = self.codes[name](values)
         if off is not None:
             token = torch.where(off[:, None], self.null[name], token)

@@ -150,6 +150,22 @@ def test_future_changes_nothing(windows):
     assert (after[k + 1 :] - before[k + 1 :]).abs().max() > 1e-3
 
 
+def test_hidden_actions_change_nothing(windows):
+    """With hide_actions no past action enters; in training and in driving alike."""
+    model = small_model(hide_actions=True)
+    plan = windows.plan(np.random.default_rng(1), 3, 0.0, 0.0)
+    with torch.no_grad():
+        batch = windows.batch(plan)
+        before = model(batch)
+        batch.values["action"] += 1
+        torch.testing.assert_close(model(batch), before, atol=0, rtol=0)
+    obs = np.random.default_rng(0).normal(size=(9, 1, 3)).astype(np.float32)
+    plain, changed = Policy(model), Policy(model)
+    for step in obs:
+        assert (plain.act(step) == changed.act(step)).all()
+        changed.action += 1
+
+
 def test_off_is_not_zero(windows):
     """Text off, BD off and both on give different predictions."""
     model = small_model()
@@ -210,11 +226,12 @@ def test_window_when_acting(room):
     assert set(after_drop) <= {room // 2 + 1 if room > 1 else 1}
 
 
+@pytest.mark.parametrize("hide_actions", [False, True])
 @pytest.mark.parametrize("head", ["mse", "clusters", "bins"])
-def test_cached_equals_uncached(head):
+def test_cached_equals_uncached(head, hide_actions):
     """60 steps over several drops of the window, texts of different lengths, on and off."""
     kind = HeadConfig(head, clusters=4, bins=5)
-    model = small_model(block_size=40, head=kind)
+    model = small_model(block_size=40, head=kind, hide_actions=hide_actions)
     model.head.fit(torch.randn(100, 2))
     rng = np.random.default_rng(0)
     texts = [t + " now" * i for i, t in enumerate(TEXTS[:5])]
