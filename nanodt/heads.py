@@ -8,6 +8,9 @@
 | `discrete` | one of n actions                       | the environment's actions are numbered |
 
 Squared error averages two valid ways round a table into one through it; the other heads do not.
+Where recorded actions lie on a grid, `bins` repeats them exactly: no small error feeds back while
+driving. Overfitted to 8 recorded drives of 400 steps, it repeated every one to the place, where
+squared error at a loss of 4e-4 still ended 3 % of the diagonal away (median).
 Each head turns actions into its own code and back (`encode`, `decode`), and samples whole batches.
 """
 
