@@ -1,4 +1,4 @@
-"""From a quality-diversity archive to a described, verified dataset, and from drives to a report."""
+"""From a quality-diversity archive to a verified dataset, and from drives to a report."""
 
 from archive_tools.archive import Archive, load_archive
 from envs.errors import InputError

@@ -164,7 +164,8 @@ def _annotate_equal(
 ) -> list[Annotation]:
     """Annotate [N, T, 2] scene points of trajectories of one length."""
     number, steps, _ = points.shape
-    boxes = shapely.box(*np.array([o.box for o in scene.objects], dtype=float).reshape(-1, 4).T)
+    low_x, low_y, high_x, high_y = scene.boxes.T
+    boxes = np.asarray(shapely.box(low_x, low_y, high_x, high_y))
     relations = settle(_relations(scene, boxes, points, near), persist)
     tiles = settle(np.asarray(scene.tile_at(points), dtype=np.int16), persist)
 
@@ -176,7 +177,7 @@ def _annotate_equal(
     events: list[list[Event]] = [[] for _ in range(number)]
     who, when = np.nonzero(begins)
     xy = points[who, when].astype(float)
-    distances = shapely.distance(shapely.points(xy)[:, None], boxes[None, :])
+    distances = shapely.distance(np.asarray(shapely.points(xy))[:, None], boxes[None, :])
     tile_names = [*scene.tile_names, ""]  # index -1, outside the tiling, reads the last
     objects = [o.name for o in scene.objects]
     for trajectory, step, (x, y), distance, codes in zip(

@@ -37,7 +37,7 @@ from archive_tools.tables import (
     write_json,
     write_table,
 )
-from archive_tools.trajectories import Trajectories, load_trajectories
+from archive_tools.trajectories import Floats, Sequences, Trajectories, load_trajectories
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene
@@ -73,6 +73,18 @@ class Rule:
     """(trajectory_id, what is wrong)."""
 
 
+def recorded(trajectories: Trajectories) -> tuple[Sequences, Sequences, Floats, Floats]:
+    """obs, action, pose and bd of trajectories that were recorded in a world.
+
+    Raises:
+        InputError: there are no poses, or the trajectories differ in length.
+    """
+    obs, action, pose, bd = (getattr(trajectories, k) for k in ("obs", "action", "pose", "bd"))
+    if pose is None or isinstance(pose, list):
+        raise InputError("trajectories/: a dataset needs poses, and trajectories of equal length")
+    return obs, action, pose, bd
+
+
 def check_trajectories(trajectories: Trajectories) -> list[Rule]:
     """Rules on the recorded arrays: finite, ids unique, the BD is where the trajectory ends."""
     ids = np.asarray(trajectories.ids)
@@ -83,11 +95,12 @@ def check_trajectories(trajectories: Trajectories) -> list[Rule]:
     unique.offenders += [
         (int(i), f"appears {n} times") for i, n in zip(values, counts, strict=True) if n > 1
     ]
+    obs, action, pose, bd = recorded(trajectories)
     for index, identity in enumerate(ids.tolist()):
-        for name in ("obs", "action", "pose"):
-            if not np.isfinite(getattr(trajectories, name)[index]).all():
+        for name, values in (("obs", obs), ("action", action), ("pose", pose)):
+            if not np.isfinite(values[index]).all():
                 finite.offenders.append((identity, f"{name} has NaN or infinite values"))
-        miss = np.abs(trajectories.pose[index][-1, :2] - trajectories.bd[index]).max()
+        miss = np.abs(pose[index][-1, :2] - bd[index]).max()
         if not miss <= 1e-3:
             ends.offenders.append((identity, f"ends {miss:.4g} units away from its BD"))
     return [finite, unique, ends]
@@ -132,10 +145,10 @@ def check_split(
     if whole_groups:
         apart = Rule("near-duplicates are on one side", len(ids))
         frame = pd.DataFrame({"group": groups, "split": split, "id": ids})
-        mixed = frame.groupby("group")["split"].nunique()
-        for group in mixed[mixed > 1].index:
-            first = int(frame.loc[frame["group"] == group, "id"].iloc[0])
-            apart.offenders.append((first, f"its group {group} lies on several sides"))
+        for group, rows in frame.groupby("group"):
+            if len(set(rows["split"])) > 1:
+                first = int(rows["id"].iloc[0])
+                apart.offenders.append((first, f"its group {group} lies on several sides"))
         rules.append(apart)
     return rules
 
@@ -225,6 +238,7 @@ def run(config: DatasetConfig) -> Path:
         if stage.done:
             return stage.folder
         world = load_world(stage.input("archive") / "world")
+        scene = world.scene or Scene()
         trajectories = load_trajectories(stage.input("trajectories"))
         annotations = load_annotations(stage.input("annotations"))
         descriptions = read_table(
@@ -233,11 +247,11 @@ def run(config: DatasetConfig) -> Path:
         ).sort_values(["trajectory_id", "sample"])
         ids = np.asarray(trajectories.ids).tolist()
 
-        groups = near_duplicates(trajectories.pose, config.duplicate_tolerance * world.size)
+        groups = near_duplicates(recorded(trajectories)[2], config.duplicate_tolerance * world.size)
         split = _split(config, trajectories, annotations, groups)
         rules = [
             *check_trajectories(trajectories),
-            *check_descriptions(descriptions, annotations, ids, world.scene),
+            *check_descriptions(descriptions, annotations, ids, scene),
             *check_split(split, groups, ids, config.split == "random"),
         ]
         report_rules(rules, Path(config.run) / "problems.csv")
@@ -289,7 +303,7 @@ def run(config: DatasetConfig) -> Path:
             ],
         }
         write_json(stage.path("dataset.json"), info)
-        sample = accepted.drop_duplicates("trajectory_id")["text"].head(5).tolist()
+        sample = accepted.groupby("trajectory_id")["text"].first().head(5).tolist()
         card = Environment(
             loader=PackageLoader("archive_tools"),
             undefined=StrictUndefined,

@@ -42,9 +42,9 @@ class SearchConfig(StageConfig):
     """Where the robot drives: the name of a bundled world, a .toml, or an .xml of libfastsim."""
     algorithm: Algorithm = "map-elites"
     """map-elites (a grid), cvt-map-elites (Voronoi cells of the reachable floor), or novelty."""
-    evaluations: int = 40_000
+    evaluations: int = 100_000
     """Controllers to try."""
-    cells: tuple[int, ...] = (64, 64)
+    cells: tuple[int, ...] = (96, 96)
     """Cells per BD dimension; for cvt-map-elites their product is the number of centroids; for
     novelty they only serve to count coverage."""
     batch: int = 500

@@ -67,11 +67,11 @@ def random_split(
     members = np.bincount(groups) if number else np.zeros(0, dtype=int)
     side = np.full(len(members), "train", dtype="<U10")
     room = {"test": round(shares.test * number), "validation": round(shares.validation * number)}
-    for group in rng.permutation(len(members)):
+    for group in rng.permutation(len(members)).tolist():
         for name in room:
             if members[group] <= room[name]:
                 side[group] = name
-                room[name] -= members[group]
+                room[name] -= int(members[group])
                 break
     return side[groups] if number else np.zeros(0, dtype="<U10")
 

@@ -1,0 +1,75 @@
+"""A policy that cannot learn eight trajectories by heart, and then drive them, has a bug."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nanodt
+from archive_tools import annotate, dataset, describe, record, search
+from archive_tools.metrics import bd_error, lcs_ratio
+from archive_tools.rollouts import make_envs
+from archive_tools.tables import read_json, write_json, write_table
+from envs import load_world
+from nanodt.settings import TrainConfig
+from nanodt.train import train
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """A dataset folder with eight elites of the apartment, their ends as far apart as can be."""
+    folder = tmp_path_factory.mktemp("sanity")
+    run = folder / "run"
+    search.run(search.SearchConfig(run=run, evaluations=3000, cells=(16, 16), batch=250))
+    record.run(record.RecordConfig(run=run))
+    annotate.run(annotate.AnnotateConfig(run=run))
+    describe.run(describe.DescribeConfig(run=run))
+    source = dataset.run(dataset.DatasetConfig(run=run))
+    table = pd.read_parquet(source / "trajectories.parquet")
+    ends = np.stack(table["bd"].tolist())
+    chosen = [0]
+    while len(chosen) < 8:
+        gaps = np.linalg.norm(ends[:, None] - ends[chosen], axis=2).min(axis=1)
+        chosen.append(int(gaps.argmax()))
+    table = table.iloc[chosen].assign(split="train", weight=np.float32(1))
+    write_table(folder / "data" / "trajectories.parquet", table)
+    write_json(folder / "data" / "dataset.json", read_json(source / "dataset.json"))
+    return folder, table
+
+
+def test_overfits_eight_trajectories_and_drives_them(eight):
+    folder, table = eight
+    texts = [row[0] for row in table["texts"]]
+    nanodt.train_tokenizer(texts).save(folder / "tokenizer.json")
+    model = train(
+        TrainConfig(
+            data=folder / "data",
+            tokenizer=folder / "tokenizer.json",
+            out=folder / "model",
+            n_layer=2,
+            n_embd=96,
+            block_size=250,
+            hide_actions=True,
+            steps=1200,
+            batch_size=8,
+            lr=3e-3,
+            warmup=30,
+            weight_decay=0.0,
+            text_dropout=0.0,
+            bd_dropout=0.0,
+        )
+    )
+    bd = np.stack(table["bd"].tolist())
+    envs = make_envs(read_json(folder / "data" / "dataset.json")["environment"], len(bd))
+    drives = nanodt.drive(nanodt.load(model), envs, texts, bd)
+    world = load_world("apartment")
+    error = bd_error(drives.info["bd"][:, -1], bd, world.diagonal)
+    assert np.median(error) < 2, error
+
+    recorded = pd.read_parquet(folder / "run" / "trajectories" / "trajectories.parquet")
+    recorded = recorded.set_index("trajectory_id").loc[table["trajectory_id"], "pose"]
+    reference = [pose.reshape(-1, 3) for pose in recorded]
+    routes = [
+        [a.visited for a in annotate.annotate(world.scene, poses, size=world.size)]
+        for poses in (drives.info["pose"], reference)
+    ]
+    assert lcs_ratio(*routes).mean() > 0.8
