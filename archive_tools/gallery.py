@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive_tools.annotate import Annotation, Event
+from archive_tools.checks import fill_descriptor
 from archive_tools.scoring import Scored
 from envs import World
-from envs.drawing import Drive, draw_scene
+from envs.drawing import Drive, draw_scene, draw_scenes
 from envs.floorplan import tile_colour
 
 Card = dict[str, Any]
@@ -117,8 +118,8 @@ def _card(scored: Scored, row: int, world: World) -> Card:
     }
 
 
-def galleries(scored: Scored, world: World, size: int, system: str = "nanodt") -> list[Card]:
-    """Obeyed, in the middle, disobeyed: test drives of the first seed, sorted by obedience.
+def _by_obedience(scored: Scored, system: str) -> NDArray[np.int64]:
+    """Rows of the system's test drives of the first seed, the most obedient first.
 
     Obedience is the route's LCS ratio minus the BD error as a share of the diagonal.
     """
@@ -129,10 +130,46 @@ def galleries(scored: Scored, world: World, size: int, system: str = "nanodt") -
         & (frame["seed"] == frame["seed"].min())
         & np.array([annotation is not None for annotation in scored.driven])
     )
+    obedience = (frame["route_lcs"] - frame["bd_error"] / 100).to_numpy()[rows]
+    return rows[np.argsort(-obedience, kind="stable")]
+
+
+def showcase(
+    scored: Scored, world: World, size: int = 6, places: int = 6, system: str = "nanodt"
+) -> str | None:
+    """SVG of the best obeyed commands that name a way: whose reference visits several places.
+
+    Args:
+        scored: the drives.
+        world: with its scene.
+        size: how many drives, three in a row.
+        places: how many visits a reference needs at least.
+        system: whose drives.
+
+    Returns:
+        None where no drive qualifies.
+    """
+    panels = []
+    for row in _by_obedience(scored, system):
+        pose, _, asked = _drawable(scored, row)
+        if len(asked.visited) < places or len(panels) == size:
+            continue
+        frame = scored.frame.iloc[row]
+        reference = scored.reference_poses[int(frame["trajectory_id"])]
+        target = (float(frame["target"][0]), float(frame["target"][1]))
+        drives = [
+            Drive(reference, "reference elite", REFERENCE, "dashed"),
+            Drive(pose, "driven, dark to light with time", "time", "solid", target),
+        ]
+        panels.append((drives, fill_descriptor(frame["text"], frame["target"])))
+    return draw_scenes(world, panels, columns=3, width=1000) if panels else None
+
+
+def galleries(scored: Scored, world: World, size: int, system: str = "nanodt") -> list[Card]:
+    """Obeyed, in the middle, disobeyed: test drives of the first seed, sorted by obedience."""
+    rows = _by_obedience(scored, system)
     if not len(rows):
         return []
-    obedience = (frame["route_lcs"] - frame["bd_error"] / 100).to_numpy()[rows]
-    rows = rows[np.argsort(-obedience, kind="stable")]
     size = min(size, max(1, len(rows) // 3))
     middle = (len(rows) - size) // 2
     parts = (

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from archive_tools import charts, figures
-from archive_tools.gallery import contrast_cards, galleries, overview
+from archive_tools.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.scoring import METRICS, Scored
 from archive_tools.stage import SCRIPTS, read_manifest
 from archive_tools.tables import atomic_write, read_json, read_table
@@ -260,6 +260,7 @@ def collect(
         "panels": figures.metric_panels(records),
         "table": metric_table(found),
         "differences": difference_table(found),
+        "showcase": showcase(scored, world) if has_poses else None,
         "galleries": galleries(scored, world, gallery) if has_poses else [],
         "contrasts": contrast_cards(scored, world, max(2, gallery // 2)) if has_poses else [],
         "maps": maps,
@@ -325,7 +326,7 @@ def write_report(
             f"show fewer drives with --gallery (now {gallery})"
         )
     atomic_write(folder / "index.html", page)
-    pictures: dict[str, str] = {}
+    pictures: dict[str, str] = {"drives": facts["showcase"]} if facts["showcase"] else {}
     for group in ("panels", "maps", "curves"):
         for number, picture in enumerate(facts[group]):
             pictures[f"{group}-{number}"] = charts.resolve(picture)

@@ -42,6 +42,7 @@ def processes(device: str) -> Iterator[Processes]:
         yield Processes(
             dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0))
         )
+        dist.barrier()  # gloo aborts a process whose peer leaves in mid-message
     finally:
         dist.destroy_process_group()
 
