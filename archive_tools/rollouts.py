@@ -76,7 +76,7 @@ Drive = Callable[[VectorEnv, list[str] | None, Array | None, int], Drives]
 class RolloutConfig(StageConfig):
     """Drive the test commands with the policy, its controls and the baselines."""
 
-    items: int = 128
+    items: int = 256
     """How many items of the test split to drive, drawn by seed; 0 means all."""
     pairs: int = 32
     """At most this many contrast pairs; each is two drives for every system that plays them."""

@@ -24,14 +24,14 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def server(httpserver, monkeypatch):
-    """An OpenAI-compatible server that gives a higher score to every further verdict."""
+    """An OpenAI-compatible server that gives two scores in turn to each prompt."""
     monkeypatch.setenv("OPENAI_API_KEY", "test")
     seen = []
 
     def answer(request):
         body = json.loads(request.data)
         seen.append(body["messages"][0]["content"])
-        content = json.dumps({**VERDICT, "score": 0.6 + 0.2 * (len(seen) % 2)})
+        content = json.dumps({**VERDICT, "score": 0.6 + 0.2 * (seen.count(seen[-1]) % 2)})
         choice = {"index": 0, "finish_reason": "stop",
                   "message": {"role": "assistant", "content": content}}  # fmt: skip
         reply = {
