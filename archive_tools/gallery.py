@@ -139,6 +139,8 @@ def showcase(
 ) -> str | None:
     """SVG of the best obeyed commands that name a way: whose reference visits several places.
 
+    One drive for each sequence of tiles, so that no two show the same way.
+
     Args:
         scored: the drives.
         world: with its scene.
@@ -149,11 +151,13 @@ def showcase(
     Returns:
         None where no drive qualifies.
     """
-    panels = []
+    panels, shown = [], set[tuple[str, ...]]()
     for row in _by_obedience(scored, system):
         pose, _, asked = _drawable(scored, row)
-        if len(asked.visited) < places or len(panels) == size:
+        way = tuple(asked.tiles)
+        if len(asked.visited) < places or way in shown or len(panels) == size:
             continue
+        shown.add(way)
         frame = scored.frame.iloc[row]
         reference = scored.reference_poses[int(frame["trajectory_id"])]
         target = (float(frame["target"][0]), float(frame["target"][1]))
