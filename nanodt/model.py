@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,6 +43,8 @@ class TrunkConfig:
     n_embd: int = 128
     dropout: float = 0.0
     """On a CPU, dropout inside attention leaves the fused path: about three times slower."""
+    activation: str = "gelu_tanh"
+    """Of the MLPs: gelu_tanh (GPT-2's), gelu (exact), relu (Decision Transformer's)."""
 
     def __post_init__(self) -> None:
         if self.n_embd % self.n_head:
@@ -55,6 +58,13 @@ class TrunkConfig:
                 f"n_embd={' or '.join(map(str, widths))}, "
                 f"or n_head={' or '.join(map(str, fewer + more))}"
             )
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "gelu": F.gelu,
+    "relu": F.relu,
+}
 
 
 class Cache:
@@ -110,6 +120,7 @@ class Block(nn.Module):
         super().__init__()
         c = config.n_embd
         self.layer, self.n_head, self.dropout = layer, config.n_head, config.dropout
+        self.activation = ACTIVATIONS[config.activation]
         self.norm1 = nn.LayerNorm(c)
         self.qkv = nn.Linear(c, 3 * c)
         self.proj = nn.Linear(c, c)
@@ -120,13 +131,13 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(self, x: Tensor, write: Write | None) -> Tensor:
+    def attend(self, x: Tensor, write: Write | None, mask: Tensor | None = None) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
         if write is not None:
             k, v = write(self.layer, k, v)
-        mask = write.mask if write is not None else None
+            mask = write.mask if write.mask is not None else mask
         y = F.scaled_dot_product_attention(
             q,
             k,
@@ -137,12 +148,18 @@ class Block(nn.Module):
         )
         return y.transpose(1, 2).flatten(2)
 
-    def forward(self, x: Tensor, write: Write | None = None, read: Tensor | None = None) -> Tensor:
-        y = self.attend(self.norm1(x), write)
+    def forward(
+        self,
+        x: Tensor,
+        write: Write | None = None,
+        read: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        y = self.attend(self.norm1(x), write, mask)
         if read is not None:
             x, y = (F.embedding(read, t.flatten(0, 1)) for t in (x, y))
         x = x + self.drop(self.proj(y))
-        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh")))
+        return x + self.drop(self.down(self.activation(self.up(self.norm2(x)))))
 
 
 class Trunk(nn.Module):
@@ -161,28 +178,40 @@ class Trunk(nn.Module):
                 residual = name.endswith(("proj.weight", "down.weight"))
                 nn.init.normal_(p, std=0.02 / math.sqrt(2 * config.n_layer) if residual else 0.02)
 
-    def forward(self, x: Tensor, write: Write | None = None, read: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        write: Write | None = None,
+        read: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states of tokens x [N, T, C].
 
         `write` keeps their keys and values in a cache. `read` [M] int64 are flat positions in
         [N * T]: only their hidden states [M, C] come back, and the last block's projections are
-        spared for all other tokens, which nothing would look at.
+        spared for all other tokens, which nothing would look at. `mask` [N, 1, T, T] bool, True =
+        may attend, stands in for plain causality.
         """
         if self.config.dropout:
             x = F.dropout(x, self.config.dropout, self.training)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            x = block(x, write, read if i == last else None)
+            x = block(x, write, read if i == last else None, mask)
         return self.norm(x)
 
-    def extend(self, x: Tensor, cache: Cache, columns: Tensor) -> Tensor:
+    def extend(
+        self, x: Tensor, cache: Cache, columns: Tensor, unseen: Tensor | None = None
+    ) -> Tensor:
         """New tokens x [N, S, C] of every cached row, placed at `columns` [N, S] of the cache.
 
-        Gives the hidden state [N, C] of each row's last token.
+        Gives the hidden state [N, C] of each row's last token. `unseen` [columns of the cache]
+        bool marks columns to which no other may attend.
         """
         n, s, _ = x.shape
         width = int(columns.max()) + 1
         mask = cache.index[:width] <= columns[:, None, :, None]
+        if unseen is not None:
+            mask &= ~unseen[:width] | (cache.index[:width] == columns[:, None, :, None])
         flat = (cache.first + columns[:, None, :]).flatten()
         read = torch.arange(1, n + 1, device=x.device) * s - 1
         return self(x, Write(cache, flat=flat, width=width, mask=mask), read)
