@@ -6,6 +6,7 @@
 | `clusters` | a k-means centre and an offset from it | several ways are right; fine actions   |
 | `bins`     | per dimension one of a grid of values  | several ways; actions on a coarse grid |
 | `discrete` | one of n actions                       | the environment's actions are numbered |
+| `tanh`     | one action within its bounds, MSE      | as Decision Transformer does           |
 
 Squared error averages two valid ways round a table into one through it; the other heads do not.
 Where recorded actions lie on a grid, `bins` repeats them exactly: no small error feeds back while
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 
 from nanodt.errors import InputError
 
-HeadKind = Literal["mse", "clusters", "bins", "discrete"]
+HeadKind = Literal["mse", "clusters", "bins", "discrete", "tanh"]
 FIT_SAMPLE = 20_000  # actions k-means looks at: enough for a few dozen centres
 
 
@@ -125,6 +126,28 @@ class MSE(Standardised):
         self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
     ) -> Tensor:
         return self.restore(self.out(hidden))
+
+
+class Tanh(Head):
+    """One action, squashed into its bounds; mean squared error with the bounds at -1 and 1."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, width: int, low: Tensor, high: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("low", low)
+        self.register_buffer("high", high)
+        self.out = nn.Linear(width, len(low))
+
+    def loss(self, hidden: Tensor, action: Tensor) -> Tensor:
+        target = (action - self.low) / (self.high - self.low) * 2 - 1
+        return (self.out(hidden).tanh() - target).square().mean(-1)
+
+    def sample(
+        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return self.low + (self.out(hidden).tanh() + 1) / 2 * (self.high - self.low)
 
 
 class Clusters(Standardised):
@@ -264,6 +287,34 @@ class Discrete(Head):
         return pick(self.out(hidden), sampling, generator)[:, None].to(hidden.dtype)
 
 
+class Scalars(nn.Module):
+    """One class for each of D numbers, each from a hidden state of its own; cross-entropy.
+
+    Each number has its own matrix, or all share one. Classes are int64 [M, D].
+    """
+
+    def __init__(self, width: int, size: int, bins: int, shared: bool) -> None:
+        super().__init__()
+        self.size, self.bins, self.shared = size, bins, shared
+        self.out = nn.Linear(width, bins * (1 if shared else size))
+
+    def logits(self, hidden: Tensor, first: int = 0) -> Tensor:
+        """Logits [..., D, bins] of hidden states [..., D, C]; the first is that of number `first`.
+
+        Fewer than `size` may be given: acting asks for one number after the other.
+        """
+        if self.shared:
+            return self.out(hidden)
+        own = slice(first, first + hidden.shape[-2])
+        weight = self.out.weight.view(self.size, self.bins, -1)[own]
+        bias = self.out.bias.view(self.size, self.bins)[own]
+        return torch.einsum("...dc,dkc->...dk", hidden, weight) + bias
+
+    def loss(self, hidden: Tensor, classes: Tensor) -> Tensor:
+        """Loss [M, D] of hidden states [M, D, C]."""
+        return F.cross_entropy(self.logits(hidden).movedim(-1, 1), classes, reduction="none")
+
+
 def build_head(
     config: HeadConfig, width: int, low: tuple[float, ...], high: tuple[float, ...]
 ) -> Head:
@@ -280,4 +331,8 @@ def build_head(
                 f"head discrete needs one action numbered from 0, found bounds {low}..{high}"
             )
         return Discrete(width, int(high[0]) + 1)
-    raise InputError(f"unknown head {config.kind!r}: expected mse, clusters, bins or discrete")
+    if config.kind == "tanh":
+        return Tanh(width, torch.tensor(low), torch.tensor(high))
+    raise InputError(
+        f"unknown head {config.kind!r}: expected mse, clusters, bins, discrete or tanh"
+    )

@@ -1,8 +1,13 @@
 """What one timestep looks like as tokens, and how windows are packed into rows.
 
-A `TokenStream` is a list of slots. Each slot turns a value of the timestep (a vector, or a class
-number) into one token and adds the learned embedding of the absolute timestep. One rule says
-where a prediction is read: a slot is predicted from the token just before it.
+A `TokenStream` is a list of slots. A slot turns a value of the timestep into tokens: a vector or
+a class number into one, or each number of a vector into one of its own. It may also join the
+token before it, or have no token and only be predicted. The learned embedding of the absolute
+timestep is added to every token. One rule says where a prediction is read: a slot is predicted
+from the token just before it, unless it names another.
+
+The slots are compiled once to flat index arrays (`first`, `count`, `reads`, `unseen`, `local`);
+everything downstream sees those.
 """
 
 from __future__ import annotations
@@ -15,22 +20,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanodt.codec import Codec, CodecConfig
+from nanodt.errors import InputError
+from nanodt.heads import HeadConfig
+
 
 @dataclass(frozen=True)
 class Slot:
-    """One token of a timestep."""
+    """A value of a timestep, and the tokens it becomes."""
 
     name: str
     size: int
     """Numbers in its vector, or classes when the code is a table."""
     code: str = "mlp"
-    """mlp | linear (vectors, standardised) | table (class numbers)."""
+    """mlp | linear (the vector, standardised, as one token) | table (a class number) | scalars
+    (each number a token of its own, through the codec) | none (no token: only predicted)."""
     constant: bool = False
     """The same value at every step of a trajectory; it can be switched off (a learned null)."""
     predicted: bool = False
     """Its value is what the head predicts, read at the token before it."""
     hidden: bool = False
     """Its value never enters; a learned token stands in its place."""
+    join: bool = False
+    """Added to the token before it, rather than a token of its own."""
+    shift: bool = False
+    """The value of the step before (a learned null at a window's first step)."""
+    unseen: bool = False
+    """No other token may attend to its tokens."""
+    scale: float | None = None
+    """linear, mlp: divide by this, rather than standardise; 1 leaves values as they are."""
+    codec: CodecConfig | None = None
+    """scalars: how numbers become classes."""
+    shared: bool = False
+    """scalars: all numbers share one table of classes (and one matrix of the head)."""
+    head: HeadConfig | None = None
+    """How its value is predicted."""
+    low: tuple[float, ...] = ()
+    """Bounds of its numbers, for the heads that need them."""
+    high: tuple[float, ...] = ()
+    read: str | None = None
+    """The slot at whose token, of the same step, the prediction is read, rather than at the token
+    before."""
+    mask: str | None = None
+    """Name of a value [M, tokens] or [M, 1] that weighs each target."""
+    weight: float = 1.0
+    """Of its loss beside other slots'."""
 
 
 @dataclass
@@ -100,10 +134,11 @@ class VectorCode(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, size: int, width: int, code: str) -> None:
+    def __init__(self, size: int, width: int, code: str, scale: float | None = None) -> None:
         super().__init__()
+        self.scale = scale
         self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("std", torch.ones(size))
+        self.register_buffer("std", torch.full((size,), scale or 1.0))
         if code == "linear":
             self.net = nn.Linear(size, width)
         else:
@@ -115,8 +150,10 @@ class VectorCode(nn.Module):
         """Take mean and spread from training values [M, size].
 
         A sensor that hardly ever fires has a tiny spread and would enter as a huge number when
-        it does, so the spread is at least a twentieth of the range.
+        it does, so the spread is at least a twentieth of the range. A given scale stays.
         """
+        if self.scale is not None:
+            return
         spread = values.std(0, correction=0)
         span = values.amax(0) - values.amin(0)
         self.mean.copy_(values.mean(0))
@@ -141,39 +178,107 @@ class TableCode(nn.Module):
         return self.table(values[:, 0].long())
 
 
-class TokenStream(nn.Module):
-    """The slots of a timestep, embedded: values in, tokens [M, slots, C] out."""
+class ScalarCode(nn.Module):
+    """Each number of a vector as a token: its class's row of a learned table."""
 
-    def __init__(self, slots: tuple[Slot, ...], width: int, max_steps: int) -> None:
+    offset: Tensor
+
+    def __init__(self, slot: Slot, width: int) -> None:
+        super().__init__()
+        if slot.codec is None:
+            raise InputError(f"slot {slot.name}: code scalars needs a codec")
+        self.codec = Codec(slot.codec, slot.size)
+        self.table = nn.Embedding(slot.codec.bins * (1 if slot.shared else slot.size), width)
+        nn.init.normal_(self.table.weight, std=0.02)
+        offset = torch.arange(slot.size) * (0 if slot.shared else slot.codec.bins)
+        self.register_buffer("offset", offset, persistent=False)
+
+    def fit(self, values: Tensor) -> None:
+        self.codec.fit(values)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[R, D] -> [R, D, C]."""
+        return self.table(self.codec.encode(values) + self.offset)
+
+
+def build_code(slot: Slot, width: int) -> nn.Module:
+    """The module that turns a slot's values into tokens."""
+    if slot.code == "table":
+        return TableCode(slot.size, width)
+    if slot.code == "scalars":
+        return ScalarCode(slot, width)
+    if slot.code in ("mlp", "linear"):
+        return VectorCode(slot.size, width, slot.code, slot.scale)
+    raise InputError(
+        f"slot {slot.name}: unknown code {slot.code!r}: expected mlp, linear, table, scalars, none"
+    )
+
+
+class TokenStream(nn.Module):
+    """The slots of a timestep, embedded: values in, tokens [M, width of a step, C] out."""
+
+    def __init__(
+        self, slots: tuple[Slot, ...], width: int, max_steps: int, local: bool = False
+    ) -> None:
         super().__init__()
         self.slots = slots
-        self.predicted = next(i for i, slot in enumerate(slots) if slot.predicted)
+        self._compile()
         self.codes = nn.ModuleDict(
-            {
-                s.name: TableCode(s.size, width)
-                if s.code == "table"
-                else VectorCode(s.size, width, s.code)
-                for s in slots
-            }
+            {s.name: build_code(s, width) for s in slots if s.code != "none"}
         )
         self.null = nn.ParameterDict(
             {
                 s.name: nn.Parameter(0.02 * torch.randn(width))
                 for s in slots
-                if s.constant or s.hidden
+                if s.constant or s.hidden or s.shift
             }
         )
-        self.hidden = {s.name for s in slots if s.hidden}
-        self.time = nn.Embedding(max_steps, width)
+        self.time = nn.Embedding(max_steps, width)  # no rows: tokens say nothing of the timestep
         nn.init.normal_(self.time.weight, std=0.02)
+        self.local = nn.Embedding(self.tokens, width) if local else None
+        if self.local is not None:
+            nn.init.normal_(self.local.weight, std=0.02)
+
+    def _compile(self) -> None:
+        """Where each slot's tokens stand in a step, and where its predictions are read."""
+        self.first: dict[str, int] = {}
+        self.count: dict[str, int] = {}
+        self.tokens = 0
+        for slot in self.slots:
+            if slot.join and (self.tokens == 0 or slot.code in ("scalars", "none")):
+                raise InputError(f"slot {slot.name}: no token before it that it could join")
+            own = {"scalars": slot.size, "none": 0}.get(slot.code, 1)
+            self.first[slot.name] = self.tokens - slot.join
+            self.count[slot.name] = own
+            self.tokens += 0 if slot.join else own
+        self.hidden = {s.name for s in self.slots if s.hidden}
+        self.predicted = [s.name for s in self.slots if s.predicted or s.head]
+        # Token -1 is the last one of the step before.
+        self.reads: dict[str, np.ndarray] = {}
+        for slot in self.slots:
+            if slot.name in self.predicted:
+                at = self.first[slot.name] - 1
+                if slot.read is not None:
+                    if slot.read not in self.first:
+                        raise InputError(f"slot {slot.name} is read at {slot.read}: no such slot")
+                    at = self.first[slot.read] + self.count[slot.read] - 1
+                self.reads[slot.name] = at + np.arange(max(self.count[slot.name], 1))
+        self.unseen = np.zeros(self.tokens, bool)
+        for slot in self.slots:
+            if slot.unseen:
+                first = self.first[slot.name]
+                self.unseen[first : first + self.count[slot.name]] = True
 
     @property
     def read_at(self) -> int:
-        """Place within a step of the token the prediction is read at."""
-        return self.predicted - 1
+        """Place within a step of the token the first prediction is read at."""
+        return int(self.reads[self.predicted[0]][0])
 
     def token(self, name: str, values: Tensor, off: Tensor | None = None) -> Tensor:
-        """Tokens [R, C] of one slot, still without their timestep. `off` [R] bool: null there."""
+        """Tokens [R, C] (scalars: [R, D, C]) of one slot, still without their timestep.
+
+        `off` [R] bool: null there.
+        """
         if name in self.hidden:
             return self.null[name].expand(len(values), -1)
         token = self.codes[name](values)
@@ -184,8 +289,28 @@ class TokenStream(nn.Module):
     def forward(
         self, values: Mapping[str, Tensor], off: Mapping[str, Tensor], row: Tensor, time: Tensor
     ) -> Tensor:
-        tokens = []
+        tokens: list[Tensor] = []
         for slot in self.slots:
+            if slot.code == "none":
+                continue
             token = self.token(slot.name, values[slot.name], off.get(slot.name))
-            tokens.append(F.embedding(row, token) if slot.constant else token)
-        return torch.stack(tokens, dim=1) + self.time(time)[:, None]
+            if slot.constant:
+                token = F.embedding(row, token)
+            if slot.shift:
+                token = self._earlier(slot.name, token, row)
+            if slot.join:
+                tokens[-1] = tokens[-1] + token
+            elif token.dim() == 3:
+                tokens += token.unbind(1)
+            else:
+                tokens.append(token)
+        x = torch.stack(tokens, dim=1)
+        if self.time.num_embeddings:
+            x = x + self.time(time)[:, None]
+        return x if self.local is None else x + self.local.weight
+
+    def _earlier(self, name: str, token: Tensor, row: Tensor) -> Tensor:
+        """Each step's token replaced by that of the step before, in its row."""
+        first = torch.ones_like(row, dtype=torch.bool)
+        first[1:] = row[1:] != row[:-1]
+        return torch.where(first[:, None], self.null[name], token.roll(1, 0))
