@@ -29,7 +29,7 @@ class Arena(NamedTuple):
     """A world as arrays; every look-up that a step needs is made beforehand."""
 
     blocked: np.ndarray
-    """uint8 [H, W]: a robot centred on this pixel touches a wall."""
+    """uint8 [H, W]: a pixel of the disc around this pixel is occupied, as `is_occupied` reads."""
     clearance: np.ndarray
     """uint8 [H, W]: chessboard distance to the nearest wall, 255 where it is more; 0 in a wall."""
     disc: np.ndarray
@@ -42,8 +42,8 @@ class Arena(NamedTuple):
     """float32 [L]"""
     scale: np.float32
     """Pixels per world unit."""
-    axle: np.float32
-    """Distance between the wheels, world units."""
+    radius: np.float32
+    """Of the robot, world units; the wheels are twice as far apart."""
 
 
 class Network(NamedTuple):
@@ -82,6 +82,16 @@ def to_pixel(v, scale):
     return i64(math.ceil(product - 0.5))
 
 
+@compiled(inline="always")
+def wrap(angle):
+    """A float32 angle in [-pi, pi], by float32 steps of a whole turn."""
+    while np.float64(angle) > math.pi:
+        angle = f32(np.float64(angle) - 2 * math.pi)
+    while np.float64(angle) < -math.pi:
+        angle = f32(np.float64(angle) + 2 * math.pi)
+    return angle
+
+
 @compiled()
 def move(x, y, theta, left, right, axle):
     """Position and heading after the wheels rolled `left` and `right` world units, no walls."""
@@ -95,32 +105,57 @@ def move(x, y, theta, left, right, axle):
         s = math.sin(angle)
         x = f32(x + f32(dx * c - dy * s))
         y = f32(y + f32(dx * s + dy * c))
-        theta = f32(theta + alpha)
+        theta = f32(wrap(alpha) + theta)
     else:
         x = f32(x + f32(np.float64(left) * math.cos(np.float64(theta))))
         y = f32(y + f32(np.float64(left) * math.sin(np.float64(theta))))
-    while np.float64(theta) > math.pi:
-        theta = f32(np.float64(theta) - 2 * math.pi)
-    while np.float64(theta) < -math.pi:
-        theta = f32(np.float64(theta) + 2 * math.pi)
-    return x, y, theta
+    return x, y, wrap(theta)
+
+
+@compiled(inline="always")
+def is_occupied(arena, column, row):
+    """Whether a body feels a wall at a pixel, which may lie outside the map.
+
+    Bodies read the map by its flat index, rows one after the other: beside the map lie the pixels
+    of the next row (or, to the left, of the row before), above and below it everything is free.
+    """
+    height, width = arena.clearance.shape
+    flat = row * width + column
+    inside = 0 <= flat < height * width
+    return inside and arena.clearance[flat // width, flat % width] == 0
 
 
 @compiled()
-def bumpers(arena, column, row, theta):
-    """Left and right bumper (0.0 or 1.0) of a robot centred on this pixel that touches a wall."""
-    height, width = arena.clearance.shape
+def touch(arena, x, y, theta):
+    """Whether a robot at this pose touches a wall, and its left and right bumper (0.0 or 1.0).
+
+    Only pixels of the disc that lie in a window of 4 world units around the body are looked at,
+    its upper edges excepted. With few pixels per unit the window is smaller than the disc.
+    """
+    column = to_pixel(x, arena.scale)
+    row = to_pixel(y, arena.scale)
+    side = f32(f32(arena.radius * f32(2.0)) + f32(8.0))
+    corner_x = f32(f32(x - arena.radius) - f32(4.0))
+    corner_y = f32(f32(y - arena.radius) - f32(4.0))
+    first_i = to_pixel(corner_x, arena.scale)
+    first_j = to_pixel(corner_y, arena.scale)
+    end_i = to_pixel(f32(corner_x + side), arena.scale)
+    end_j = to_pixel(f32(corner_y + side), arena.scale)
+    collided = False
     left = f32(0.0)
     right = f32(0.0)
     for index in range(arena.disc.shape[0]):
         i = column + arena.disc[index, 0]
         j = row + arena.disc[index, 1]
-        if i < 0 or j < 0 or i >= width or j >= height or arena.clearance[j, i] == 0:
+        seen = first_i <= i < end_i and first_j <= j < end_j
+        if seen and is_occupied(arena, i, j):
+            collided = True
             a = arena.disc_angle[index] - np.float64(theta)
             if a > math.pi:
                 a -= 2 * math.pi
             elif a < -math.pi:
                 a += 2 * math.pi
+            a = np.float64(f32(a))
             if 0.0 < a < math.pi / 2:
                 right = f32(1.0)
                 if left > 0:
@@ -129,11 +164,12 @@ def bumpers(arena, column, row, theta):
                 left = f32(1.0)
                 if right > 0:
                     break
-    return left, right
+    return collided, left, right
 
 
 @compiled()
 def is_wall(arena, column, row):
+    """Whether a laser ends at a pixel: outside the map it always does."""
     height, width = arena.clearance.shape
     outside = column < 0 or row < 0 or column >= width or row >= height
     return outside or arena.clearance[row, column] == 0
@@ -162,7 +198,7 @@ def cast(arena, column, row, end_column, end_row):
     major_x, major_y = (0, sign_y) if steep else (sign_x, 0)
     minor_x, minor_y = (sign_x, 0) if steep else (0, sign_y)
     x, y = column, row
-    free = i64(arena.clearance[row, column])
+    free = i64(0) if is_wall(arena, column, row) else i64(arena.clearance[row, column])
     buried = free == 0  # then whatever pixel the line comes to first is the hit
     error = n
     slice_ = 1.0 / (2 * n) if n > 0 else 0.0
@@ -211,7 +247,8 @@ def sense(arena, x, y, theta, obs):
         end_row = to_pixel(f32(y + f32(f32(math.sin(angle)) * reach)), arena.scale)
         hit, i, j = cast(arena, column, row, end_column, end_row)
         reading = reach
-        if hit:
+        # Pixel numbers are unsigned to the original: a hit left of or above the map is far away.
+        if hit and i >= 0 and j >= 0:
             dx = f32(x - f32(f32(i) / arena.scale))
             dy = f32(y - f32(f32(j) / arena.scale))
             reading = min(f32(math.sqrt(f32(f32(dx * dx) + f32(dy * dy)))), reach)
@@ -232,20 +269,20 @@ def advance(arena, pose, left, right, obs):
     """
     left = clip_wheel(left)
     right = clip_wheel(right)
-    x, y, theta = move(pose[0], pose[1], pose[2], left, right, arena.axle)
+    x, y, theta = move(pose[0], pose[1], pose[2], left, right, f32(arena.radius * f32(2.0)))
     column = to_pixel(x, arena.scale)
     row = to_pixel(y, arena.scale)
     height, width = arena.blocked.shape
     outside = column < 0 or row < 0 or column >= width or row >= height
-    collided = outside or arena.blocked[row, column] != 0
+    collided, left_bumper, right_bumper = False, f32(0.0), f32(0.0)
+    if outside or arena.blocked[row, column] != 0:
+        collided, left_bumper, right_bumper = touch(arena, x, y, theta)
     lasers = arena.laser_angles.shape[0]
-    if collided:
-        obs[lasers], obs[lasers + 1] = bumpers(arena, column, row, theta)
-    else:
+    obs[lasers] = left_bumper
+    obs[lasers + 1] = right_bumper
+    if not collided:
         pose[0] = x
         pose[1] = y
-        obs[lasers] = f32(0.0)
-        obs[lasers + 1] = f32(0.0)
     pose[2] = theta
     sense(arena, pose[0], pose[1], theta, obs)
     return collided

@@ -56,8 +56,9 @@ def _reward(world: World, pose: np.ndarray) -> np.ndarray:
     """1 for each of the poses [N, 3] within the goal, else 0; float64 [N]."""
     if world.goal is None:
         return np.zeros(len(pose))
-    distance = np.hypot(pose[:, 0] - world.goal.x, pose[:, 1] - world.goal.y)
-    return (distance < world.goal.radius).astype(np.float64)
+    place = pose[:, :2].astype(np.float64)
+    distance = np.hypot(place[:, 0] - world.goal.x, place[:, 1] - world.goal.y)
+    return (distance <= world.goal.radius).astype(np.float64)
 
 
 def _frame(world: World, path: np.ndarray) -> np.ndarray:

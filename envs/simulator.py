@@ -46,7 +46,7 @@ def arena_of(world: World) -> kernel.Arena:
         laser_angles=world.laser_angles.copy(),
         laser_ranges=world.laser_ranges.copy(),
         scale=np.float32(world.scale),
-        axle=np.float32(2) * np.float32(world.robot.radius),
+        radius=np.float32(world.robot.radius),
     )
 
 

@@ -137,7 +137,7 @@ class World:
     @property
     def scale(self) -> float:
         """Pixels per world unit, the float32 value that the simulator uses."""
-        return float(np.float32(self.width / self.size))
+        return float(np.float32(self.width) / np.float32(self.size))
 
     @property
     def radius_pixels(self) -> int:
@@ -151,19 +151,31 @@ class World:
 
     @cached_property
     def blocked(self) -> np.ndarray:
-        """bool [H, W]: a robot whose centre is on this pixel touches a wall or the map's edge."""
-        # Exact squared distance to the nearest occupied pixel; all beyond the map is occupied,
-        # and of that the ring next to the map is the nearest.
-        padded = np.pad(self.occupied, 1, constant_values=True)
-        nearest = ndimage.distance_transform_edt(
-            ~padded, return_distances=False, return_indices=True
-        )
-        assert isinstance(nearest, np.ndarray)
-        offset = nearest.astype(np.int64) - np.indices(padded.shape)
-        squared = (offset**2).sum(axis=0)[1:-1, 1:-1]
-        blocked = squared <= self.radius_pixels**2
+        """bool [H, W]: a robot whose centre is on this pixel touches a wall."""
+        blocked = self._blocked(0)
         blocked.flags.writeable = False
         return blocked
+
+    def _blocked(self, margin: int) -> np.ndarray:
+        """`blocked` with so many pixels more on each side: bool [H + 2 margin, W + 2 margin].
+
+        Around the map bodies feel what libfastsim reads there: above and below it nothing, beside
+        it the pixels of the neighbouring rows, as its map is one flat array.
+        """
+        reach = self.radius_pixels + margin
+        index = np.arange(-reach, self.width + reach)
+        flat = index[:, None] * self.width + index
+        inside = (flat >= 0) & (flat < self.occupied.size)
+        felt = np.where(inside, self.occupied.reshape(-1)[np.where(inside, flat, 0)], False)
+        if not felt.any():
+            return np.zeros([self.width + 2 * margin] * 2, dtype=bool)
+        # Exact squared distance to the nearest occupied pixel.
+        nearest = ndimage.distance_transform_edt(~felt, return_distances=False, return_indices=True)
+        assert isinstance(nearest, np.ndarray)
+        offset = nearest.astype(np.int64) - np.indices(felt.shape)
+        touching = (offset**2).sum(axis=0) <= self.radius_pixels**2
+        cut = self.radius_pixels
+        return touching[cut : len(index) - cut, cut : len(index) - cut].copy()
 
     @cached_property
     def clearance(self) -> np.ndarray:
@@ -200,10 +212,12 @@ class World:
 
         Returns:
             bool [H, W]: pixels where the robot's disc touches no wall, joined to the start by such
-            pixels (8-connected, as one step can cross a corner).
+            pixels (8-connected, as one step can cross a corner), be it along the outside of a map
+            without outer walls.
         """
-        free = ~self.blocked
-        column, row = world_to_pixel([self.robot.x, self.robot.y], self.scale)
+        rim = self.radius_pixels + 1
+        free = ~self._blocked(rim)
+        column, row = world_to_pixel([self.robot.x, self.robot.y], self.scale) + rim
         start = np.zeros_like(free)
         if free[row, column]:
             start[row, column] = True
@@ -213,7 +227,8 @@ class World:
             start[max(row - reach, 0) : row + reach + 1,
                   max(column - reach, 0) : column + reach + 1] = True  # fmt: skip
             start &= free
-        return ndimage.binary_propagation(start, structure=np.ones((3, 3)), mask=free)
+        found = ndimage.binary_propagation(start, structure=np.ones((3, 3)), mask=free)
+        return np.asarray(found)[rim:-rim, rim:-rim].copy()
 
     def save(self, folder: Path | str) -> Path:
         """Write a self-contained copy: world.toml, map.pbm and the pictures used.

@@ -1,7 +1,7 @@
 """Reading and writing worlds: the project's TOML, libfastsim's XML settings and PBM maps.
 
 A TOML world states lengths of the map, tiles and objects in pixels (y down, half open boxes) and
-lengths of the robot, lasers and goal in world units and degrees:
+lengths of the robot, lasers and goal in world units, and angles in degrees:
 
     size = 600.0                  # world units per side
     width = 200                   # pixels per side
@@ -9,9 +9,12 @@ lengths of the robot, lasers and goal in world units and degrees:
     steps = 400                   # optional
 
     [robot]                       # x, y, theta, radius
-    [[laser]]                     # angle, range; one section per laser
+    [[laser]]                     # angle, range; a section per laser, as in the readings
     [goal]                        # x, y, radius; optional
     [tiles], [[object]]           # optional, see envs.scene
+
+An angle is turned to radians with the roundings of libfastsim; `radians` in place of `theta` or
+`angle` gives one that no number of degrees becomes.
 
 An XML world of libfastsim loads as it is; a scene may lie beside NAME.xml in NAME.scene.toml.
 """
@@ -22,6 +25,7 @@ import re
 import tomllib
 import warnings
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +164,7 @@ def _load_toml(path: Path) -> World:
         if not isinstance(table.get(section, {}), dict):
             raise InputError(f"{section} is {table[section]!r}; expected a section [{section}]")
     robot = table["robot"]
-    check_keys(robot, "robot", {"x", "y", "theta", "radius"}, set())
+    check_keys(robot, "robot", {"x", "y", _angle_key(robot, "theta"), "radius"}, set())
     goal = None
     if "goal" in table:
         check_keys(table["goal"], "goal", {"x", "y", "radius"}, set())
@@ -172,8 +176,8 @@ def _load_toml(path: Path) -> World:
     for index, laser in enumerate(lasers, start=1):
         if not isinstance(laser, dict):
             raise InputError(f"laser {index} is {laser!r}; expected a section [[laser]]")
-        check_keys(laser, f"laser {index}", {"angle", "range"}, set())
-        angles.append(math.radians(number(laser["angle"], f"laser {index}: angle")))
+        check_keys(laser, f"laser {index}", {_angle_key(laser, "angle"), "range"}, set())
+        angles.append(_radians(laser, "angle", laser_radians, f"laser {index}"))
         ranges.append(number(laser["range"], f"laser {index}: range"))
     name = table.get("name", path.stem)
     if not isinstance(name, str) or not name:
@@ -185,7 +189,7 @@ def _load_toml(path: Path) -> World:
         robot=Robot(
             x=number(robot["x"], "robot: x"),
             y=number(robot["y"], "robot: y"),
-            theta=math.radians(number(robot["theta"], "robot: theta")),
+            theta=_radians(robot, "theta", robot_radians, "robot"),
             radius=number(robot["radius"], "robot: radius"),
         ),
         laser_angles=np.array(angles),
@@ -194,6 +198,27 @@ def _load_toml(path: Path) -> World:
         scene=parse_scene(table, width=width, height=height, size=size, folder=path.parent),
         steps=table.get("steps", 400),
     )
+
+
+def laser_radians(degrees: float) -> float:
+    """Radians of a laser's angle, rounded where libfastsim rounds: float32 halves of a turn."""
+    return float(np.float32(np.float64(np.float32(degrees) / np.float32(180)) * math.pi))
+
+
+def robot_radians(degrees: float) -> float:
+    """Radians of the robot's heading, rounded where libfastsim rounds."""
+    return float(np.float32(np.float64(np.float32(degrees)) / 180.0 * math.pi))
+
+
+def _angle_key(table: dict[str, Any], degrees: str) -> str:
+    return "radians" if "radians" in table else degrees
+
+
+def _radians(table: dict[str, Any], key: str, turn: Callable[[float], float], where: str) -> float:
+    """The angle of a section: `key` in degrees, or "radians"."""
+    if "radians" in table:
+        return number(table["radians"], f"{where}: radians")
+    return turn(number(table[key], f"{where}: {key}"))
 
 
 def _toml_map(table: dict[str, Any], path: Path) -> np.ndarray:
@@ -247,7 +272,11 @@ def _load_xml(path: Path) -> World:
     size = _attribute(plan, "size", "<map>")
     if size <= 0:
         raise InputError(f"<map>: size is {size:g}; expected world units above 0")
-    occupied = read_pbm(path.parent / str(_raw_attribute(plan, "name", "<map>")))
+    name = Path(_raw_attribute(plan, "name", "<map>").replace("\\", "/"))
+    # libfastsim's own examples name the map from the folder they are run in.
+    beside = path.parent / name.name
+    found = path.parent / name
+    occupied = read_pbm(beside if not found.is_file() and beside.is_file() else found)
     height, width = occupied.shape
     goals = root.findall("goal")
     goal = None
@@ -255,7 +284,7 @@ def _load_xml(path: Path) -> World:
         x, y, diameter = (_attribute(goals[0], key, "<goal>") for key in ("x", "y", "diameter"))
         goal = Goal(x, y, diameter / 2)
     lasers = [(element, f"<laser> {i}") for i, element in enumerate(root.findall("laser"), 1)]
-    beside = path.with_name(f"{path.stem}.scene.toml")
+    scene_file = path.with_name(f"{path.stem}.scene.toml")
     return World(
         name=path.stem,
         size=size,
@@ -263,14 +292,14 @@ def _load_xml(path: Path) -> World:
         robot=Robot(
             x=_attribute(robot, "x", "<robot>"),
             y=_attribute(robot, "y", "<robot>"),
-            theta=math.radians(_attribute(robot, "theta", "<robot>")),
+            theta=robot_radians(_attribute(robot, "theta", "<robot>")),
             # libfastsim takes the radius from the attribute it calls diameter.
             radius=_attribute(robot, "diameter", "<robot>"),
         ),
-        laser_angles=np.array([math.radians(_attribute(e, "angle", at)) for e, at in lasers]),
+        laser_angles=np.array([laser_radians(_attribute(e, "angle", at)) for e, at in lasers]),
         laser_ranges=np.array([_attribute(e, "range", at) for e, at in lasers]),
         goal=goal,
-        scene=_load_scene(beside, width, height, size) if beside.is_file() else None,
+        scene=_load_scene(scene_file, width, height, size) if scene_file.is_file() else None,
     )
 
 
@@ -313,7 +342,7 @@ def save_world(world: World, folder: Path) -> Path:
         "[robot]",
         f"x = {float(world.robot.x)!r}",
         f"y = {float(world.robot.y)!r}",
-        f"theta = {_degrees(world.robot.theta)!r}",
+        _angle_line("theta", world.robot.theta, robot_radians),
         f"radius = {float(world.robot.radius)!r}",
     ]
     if world.goal is not None:
@@ -323,7 +352,8 @@ def save_world(world: World, folder: Path) -> Path:
     if not len(world.laser_angles):
         lines.insert(0, "laser = []")
     for angle, reach in zip(world.laser_angles, world.laser_ranges, strict=True):
-        lines += ["", "[[laser]]", f"angle = {_degrees(angle)!r}", f"range = {float(reach)!r}"]
+        line = _angle_line("angle", angle, laser_radians)
+        lines += ["", "[[laser]]", line, f"range = {float(reach)!r}"]
     if world.scene is not None:
         lines += _scene_lines(world.scene, world, folder)
     text = "\n".join(lines) + "\n"
@@ -357,11 +387,11 @@ def _quoted(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _degrees(radians: float) -> float:
-    """The shortest number of degrees that is read back as the same float32 radians."""
+def _angle_line(key: str, radians: float, turn: Callable[[float], float]) -> str:
+    """The shortest degrees that are read back as the same float32, or else the radians."""
     exact = math.degrees(float(radians))
     for digits in range(17):
         short = round(exact, digits)
-        if np.float32(math.radians(short)) == np.float32(radians):
-            return short
-    return exact
+        if np.float32(turn(short)) == np.float32(radians):
+            return f"{key} = {short!r}"
+    return f"radians = {float(np.float32(radians))!r}"

@@ -32,7 +32,7 @@ def reset(world, x, y, theta) -> State:
 def step(world, state: State, left, right) -> State:
     """The state after the wheels rolled `left` and `right` world units."""
     left, right = (f32(min(max(v, -4.0), 4.0)) for v in (left, right))
-    scale = f32(world.occupied.shape[1] / world.size)
+    scale = f32(world.occupied.shape[1]) / f32(world.size)
     x, y, theta = _roll(state, left, right, f32(2) * f32(world.robot.radius))
     collided, left_bumper, right_bumper = _touch(world, x, y, theta, scale)
     if collided:
@@ -57,12 +57,15 @@ def _roll(state, left, right, axle):
     else:
         alpha = f32(0)
         dx, dy = float(left) * math.cos(theta), float(left) * math.sin(theta)
-    heading = state.theta + alpha
-    while float(heading) > math.pi:
-        heading = f32(float(heading) - 2 * math.pi)
-    while float(heading) < -math.pi:
-        heading = f32(float(heading) + 2 * math.pi)
-    return state.x + f32(dx), state.y + f32(dy), heading
+    return state.x + f32(dx), state.y + f32(dy), _wrap(_wrap(alpha) + state.theta)
+
+
+def _wrap(angle):
+    while float(angle) > math.pi:
+        angle = f32(float(angle) - 2 * math.pi)
+    while float(angle) < -math.pi:
+        angle = f32(float(angle) + 2 * math.pi)
+    return angle
 
 
 def _pixel(v, scale) -> int:
@@ -77,19 +80,29 @@ def _wall(world, column, row) -> bool:
     return bool(world.occupied[row, column])
 
 
+def _felt(world, column, row) -> bool:
+    """A body reads the map as one flat list of rows, and nothing before and behind it."""
+    place = row * world.occupied.shape[1] + column
+    return 0 <= place < world.occupied.size and bool(world.occupied.flat[place])
+
+
 def _touch(world, x, y, theta, scale):
     cx, cy = _pixel(x, scale), _pixel(y, scale)
-    reach = _pixel(world.robot.radius, scale)
+    radius = f32(world.robot.radius)
+    reach = _pixel(radius, scale)
+    side = radius * f32(2) + f32(8)
+    left_edge, top_edge = x - radius - f32(4), y - radius - f32(4)
     collided, left, right = False, 0.0, 0.0
-    for i in range(cx - reach, cx + reach + 1):
-        for j in range(cy - reach, cy + reach + 1):
-            if (i - cx) ** 2 + (j - cy) ** 2 <= reach**2 and _wall(world, i, j):
+    for i in range(_pixel(left_edge, scale), _pixel(left_edge + side, scale)):
+        for j in range(_pixel(top_edge, scale), _pixel(top_edge + side, scale)):
+            if (i - cx) ** 2 + (j - cy) ** 2 <= reach**2 and _felt(world, i, j):
                 collided = True
                 a = math.atan2(j - cy, i - cx) - float(theta)
                 while a > math.pi:
                     a -= 2 * math.pi
                 while a < -math.pi:
                     a += 2 * math.pi
+                a = float(f32(a))
                 if 0 < a < math.pi / 2:
                     right = 1.0
                 if -math.pi / 2 < a < 0:
@@ -103,7 +116,7 @@ def _laser(world, x, y, theta, angle, reach, scale) -> float:
     end_y = y + f32(math.sin(direction)) * reach
     start = (_pixel(x, scale), _pixel(y, scale))
     hit = first_hit(world, start, (_pixel(end_x, scale), _pixel(end_y, scale)))
-    if hit is None:
+    if hit is None or min(hit) < 0:  # pixel numbers are unsigned: -1 is very far away
         return float(reach)
     dx, dy = x - f32(hit[0]) / scale, y - f32(hit[1]) / scale
     return float(min(np.sqrt(dx * dx + dy * dy), reach))

@@ -53,20 +53,24 @@ def test_apartment_matches_the_oracle():
 @st.composite
 def worlds(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    width = draw(st.sampled_from([16, 24, 40, 64]))
-    scale = draw(st.sampled_from([0.2, 1 / 3, 0.5, 1.0, 1.7]))
-    size = width / scale
+    width = draw(st.sampled_from([8, 16, 24, 40, 64]))
+    scale = draw(st.sampled_from([0.1, 0.2, 1 / 3, 0.5, 1.0, 1.7]))
+    size = width / scale * draw(st.sampled_from([1.0, 1.0013]))
     occupied = rng.random((width, width)) < draw(st.sampled_from([0.0, 0.01, 0.05]))
     for _ in range(draw(st.integers(0, 4))):
         x, y, w, h = rng.integers(0, width, 4)
         occupied[y : y + h // 3 + 1, x : x + w // 3 + 1] = True
+    if draw(st.booleans()):  # half the worlds can be left
+        occupied[[0, -1]] = occupied[:, [0, -1]] = True
     occupied[-1, -8:] = False
     lasers = draw(st.integers(0, 5))
-    x, y = rng.uniform(0.1 * size, 0.9 * size, 2)
+    x, y = rng.uniform(0, 0.98 * size, 2)
+    if draw(st.booleans()):  # on and between the middles of pixels
+        x, y = (int(v * scale) / scale + rng.choice([0, 0.5]) / scale for v in (x, y))
     column, row = int(x * scale + 0.5), int(y * scale + 0.5)
     occupied[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = False
-    radius = draw(st.sampled_from([0.3, 0.6, 1.0, 2.2])) / scale
-    theta = draw(st.sampled_from([0.0, np.pi / 4, -np.pi / 2, np.pi, 7.5]))
+    radius = draw(st.sampled_from([0.05, 0.3, 0.6, 1.0, 1.56, 2.2])) / scale
+    theta = draw(st.sampled_from([0.0, np.pi / 4, np.pi / 2, -np.pi / 2, np.pi, -np.pi, 7.5]))
     try:
         return World(
             name="random",
@@ -76,8 +80,7 @@ def worlds(draw):
             laser_angles=rng.choice(
                 [0, np.pi / 4, -np.pi / 2, np.pi, *rng.uniform(-6, 6, 3)], lasers
             ),
-            laser_ranges=rng.choice([1, 20, 100, *rng.uniform(1, 2 * size, 3)], lasers)
-            % (50 * size),
+            laser_ranges=rng.choice([0.5, 20, 100, *rng.uniform(1, 3 * size, 3)], lasers),
         )
     except envs.InputError:  # no room for this robot here
         occupied[:] = False
@@ -86,15 +89,64 @@ def worlds(draw):
         )
 
 
-@given(worlds(), st.integers(0, 2**32 - 1), st.sampled_from(["any", "straight", "tenths"]))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@given(worlds(), st.integers(0, 2**32 - 1), st.sampled_from(["any", "straight", "tenths", "ahead"]))
+@settings(max_examples=250, deadline=None, derandomize=True)
 def test_random_worlds_match_the_oracle(world, seed, kind):
     actions = np.random.default_rng(seed).uniform(-5, 5, (1, 15, 2)).astype(np.float32)
     if kind == "straight":
         actions[..., 1] = actions[..., 0]
     if kind == "tenths":
         actions = round_actions(actions, 1)
+    if kind == "ahead":  # into walls, or out of the map
+        actions = np.abs(actions)
     assert_matches_oracle(world, actions[0], envs.simulate(world, actions))
+
+
+def bare(occupied: np.ndarray, x: float, y: float, theta: float = 0.0, **changes) -> World:
+    """A world of one unit per pixel with a robot of radius 2 and lasers to four sides."""
+    options = {"size": float(len(occupied)), "radius": 2.0, "range": 20.0} | changes
+    turns = np.radians([0, 90, 180, 270])
+    robot = Robot(x, y, theta, options["radius"])
+    return World("bare", options["size"], occupied, robot, turns, np.full(4, options["range"]))
+
+
+def test_a_map_without_outer_walls_can_be_left():
+    world = bare(np.zeros((32, 32), bool), 4, 20, np.pi)
+    drive = envs.simulate(world, np.full((1, 10, 2), 2.0))
+    assert not drive.collision.any() and drive.pose[0, -1, 0] == pytest.approx(-16)
+    # A laser ends at the map's edge: on the far side where it leaves, here unmeasurably far.
+    assert drive.obs[0, 0, 0] == 20 and drive.obs[0, 0, 2] == 20
+    inside = bare(np.zeros((32, 32), bool), 20, 20)
+    np.testing.assert_array_equal(envs.simulate(inside, np.zeros((1, 0, 2))).obs[0, 0, :4],
+                                  [12, 12, 20, 20])  # fmt: skip
+
+
+def test_beside_the_map_a_body_feels_the_neighbouring_rows():
+    occupied = np.zeros((32, 32), bool)
+    occupied[:, 0] = True  # the western wall, seen again behind the eastern edge
+    drive = envs.simulate(bare(occupied, 24, 16), np.full((1, 10, 2), 1.0))
+    assert drive.collision[0, -1] and drive.pose[0, -1, 0] == 29
+    above = envs.simulate(bare(occupied.T, 16, 24, np.pi / 2), np.full((1, 30, 2), 1.0))
+    assert not above.collision.any(), "below the map there is nothing"
+
+
+def test_few_pixels_per_unit_cut_the_robots_disc():
+    occupied = np.zeros((40, 40), bool)
+    occupied[:, 30] = True
+    # A disc of 3 pixels around pixel 27, of which the window shows 2 to the right.
+    world = bare(occupied, 265.2, 200, size=400.0, radius=25.6, range=300.0)
+    assert world.radius_pixels == 3 and world.blocked[20, 27]
+    assert not envs.simulate(world, np.zeros((1, 1, 2))).collision.any()
+    nearer = envs.simulate(world, np.zeros((1, 1, 2)), start=[276.0, 200, 0])
+    assert nearer.collision.all()
+
+
+def test_a_small_robot_turns_more_than_once_in_a_step():
+    world = bare(np.zeros((32, 32), bool), 16, 16, 3.0, radius=0.1)
+    actions = np.array([[[-4, 4], [4, -4], [-4, 3.9], [0.1, 4]]], np.float32)
+    drive = envs.simulate(world, actions)
+    assert (np.abs(drive.pose[..., 2]) <= np.float32(np.pi)).all()
+    assert_matches_oracle(world, actions[0], drive)
 
 
 @given(

@@ -114,6 +114,28 @@ def test_libfastsim_settings(tmp_path):
     assert world.scene is None
 
 
+def test_angles_are_rounded_as_libfastsim_rounds_them(tmp_path):
+    """Degrees are read as a float, halved turns are floats; see its settings' reader."""
+    angles = (30, -60, 33.3, 100.1, 45)
+    lasers = "".join(f'<laser angle="{angle}" range="9"/>' for angle in angles)
+    world = envs.load_world(
+        fastsim(tmp_path, XML.replace("</fastsim>", f"{lasers}</fastsim>"), None)
+    )
+    expected = [np.float32(np.float32(a) / np.float32(180) * np.float64(np.pi)) for a in angles]
+    np.testing.assert_array_equal(world.laser_angles[2:], expected)
+    # No number of degrees becomes some of the radians that a float32 can hold.
+    odd = np.nextafter(np.linspace(-3, 3, 64, dtype=np.float32), np.float32(9))
+    several = replace(world, laser_angles=odd, laser_ranges=np.full(64, 9.0))
+    copy = several.save(tmp_path / "copy")
+    assert "radians = " in (copy / "world.toml").read_text()
+    np.testing.assert_array_equal(envs.load_world(copy).laser_angles, odd)
+
+
+def test_map_beside_settings_that_name_it_from_elsewhere(tmp_path):
+    path = fastsim(tmp_path, XML.replace("maze.pbm", "worlds/maze.pbm"))
+    assert envs.load_world(path).occupied.shape == (40, 40)
+
+
 def test_scene_beside_libfastsim_settings(tmp_path):
     path = fastsim(tmp_path, XML)
     write(tmp_path, '[[object]]\nname = "lamp"\nbox = [0, 0, 4, 8]\n', "maze.scene.toml")
@@ -189,7 +211,7 @@ def test_bad_maps_are_named(tmp_path, data, words):
         ("x = 30", "", "robot: 'x' is missing"),
         ("x = 30", "x = nan", "robot: x is nan"),
         ("y = 30", "y = 1", "inside a wall"),
-        ("radius = 2", "radius = 31", "leaves no room for a robot of radius 31"),
+        ("32, 2]]", "32, 14], [0, 16, 32, 32]]", "leaves no room for a robot of radius 2"),
         ("radius = 2", "radius = -2", "radius is -2"),
         ("laser = []", "laser = [{angle = 0, range = 0}]", "laser 1: range is 0"),
         ("laser = []", "laser = [{angle = 0, range = 1e9}]", "laser 1: range is 1e"),
@@ -222,6 +244,18 @@ def test_reachable_follows_the_doors():
     occupied[150:176, 64:69] = occupied[131:136, 24:52] = True
     shut = replace(world, occupied=occupied).reachable()
     assert shut[150, 20] and not shut[20, 20]
+
+
+def test_reachable_without_outer_walls():
+    """A map cut in two is still one floor for a robot that can leave it."""
+    occupied = np.zeros((32, 32), dtype=bool)
+    occupied[:, 14:17] = True
+    robot = envs.Robot(5, 16, 0, 2)
+    world = envs.World("cut", 32, occupied, robot, np.zeros(0), np.zeros(0))
+    assert world.reachable()[16, 25]
+    occupied[[0, -1]] = occupied[:, [0, -1]] = True
+    closed = replace(world, occupied=occupied).reachable()
+    assert closed[16, 5] and not closed[16, 25]
 
 
 def test_drives_stay_on_reachable_pixels():
