@@ -137,6 +137,7 @@ def dot_chart(
     chance: float | None = None,
     decimals: int = 2,
     width: float = 340,
+    left: float = 118,
 ) -> str:
     """Dots with their intervals, one row each, a gap between kinds; the policy's interval is shaded
     behind all rows, so that what lies outside it is seen at once.
@@ -146,8 +147,9 @@ def dot_chart(
         limits: of the axis.
         chance: where guessing lies, a dashed line.
         decimals: of the values at the right.
+        left: room for the labels.
     """
-    left, right, top, step, gap = 118.0, 44.0, 44.0, 21.0, 9.0
+    right, top, step, gap = 44.0, 44.0, 21.0, 9.0
     places, y = [], top + 12
     for number, row in enumerate(rows):
         if number and row.kind != rows[number - 1].kind:
@@ -193,7 +195,10 @@ def dot_chart(
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of `line_chart`: x and y of equal length; NaN values are left out."""
+    """A line of `line_chart`: x and y of equal length; NaN values are left out.
+
+    With `low` and `high`, of the same length, each point has its interval.
+    """
 
     label: str
     x: ArrayLike
@@ -201,6 +206,8 @@ class Curve:
     colour: str = "policy"
     dash: str = ""
     dots: bool = field(default=False)
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
 
 
 def _spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -240,6 +247,9 @@ def line_chart(
         body.append(text(0, top + 20, "no record", colour="muted"))
         return svg(width, height, body, title)
     xs, ys = (np.concatenate(part) for part in zip(*((x, y) for _, x, y in kept), strict=True))
+    ends = [np.asarray(e, np.float64) for c, _, _ in kept for e in (c.low, c.high) if e is not None]
+    ys = np.concatenate([ys, *ends])
+    ys = ys[np.isfinite(ys) & ((ys > 0) | (not log))]
     values = np.log10(ys) if log else ys
     low, high = float(values.min()), float(values.max())
     pad = (high - low) * 0.06 or 0.5
@@ -266,8 +276,15 @@ def line_chart(
         body.append(text(at_x(tick), bottom + 16, name, anchor="middle", colour="muted", size=11))
     middle = (left + width - right) / 2
     body.append(text(middle, height - 3, x_label, anchor="middle", colour="muted", size=11))
-    ends = _spread([at_y(y[-1]) for _, _, y in kept], 14)
-    for (curve, x, y), end in zip(kept, ends, strict=True):
+    names = _spread([at_y(y[-1]) for _, _, y in kept], 14)
+    for (curve, x, y), end in zip(kept, names, strict=True):
+        if curve.low is not None and curve.high is not None:
+            spans = np.broadcast_arrays(curve.x, curve.low, curve.high)
+            body += [
+                _line(at_x(a), at_y(least), at_x(a), at_y(most), curve.colour, 1.4)
+                for a, least, most in zip(*(part.tolist() for part in spans), strict=True)
+                if math.isfinite(least) and math.isfinite(most)
+            ]
         x, y = _thin(x, y)
         path = " ".join(f"{at_x(a):.1f},{at_y(b):.1f}" for a, b in zip(x, y, strict=True))
         body.append(

@@ -23,8 +23,12 @@ PANELS: dict[str, tuple[str, str, tuple[float, float] | None, float | None]] = {
     "contrast": ("Contrast pairs told apart", "share; guessing gives 0.5", (0, 1), 0.5),
     "set_f1": ("Places visited", "F1 of the sets of places", (0, 1), None),
     "order_tau": ("Order kept", "Kendall’s τ over the places in common", (-1, 1), 0.0),
+    "told_order": ("Places told, in order", "share of the places named in the text it was told",
+                   (0, 1), None),
+    "follows_swap": ("Follows the swapped word", "share of the swapped texts", (0, 1), None),
     "judge_rules": ("Judge by rules", "mean score", (0, 1), None),
     "judge_llm": ("Judge by LLM", "mean score", (0, 1), None),
+    "judge_people": ("People", "mean rating, 0 to 10 as 0 to 1", (0, 1), None),
 }  # fmt: skip
 LABELS = {
     "nanodt": "policy",
