@@ -1,7 +1,7 @@
 """The archive as data for the report's page: every elite with its path, events and texts.
 
-All elites go in while they fit the budget; beyond it, a seeded sample that leaves no cell of the map
-empty as long as it can, and the page says so.
+All elites go in while they fit the budget; beyond it a seeded sample, which leaves no cell of the
+map empty as long as it can, and the page says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,10 +41,14 @@ class Names:
     def events(self, annotation: Annotation | None) -> list[list[Any]]:
         """[timestep, tile, object, relation, object, relation, …] of each event."""
         return [
-            [e.timestep, self.number(e.tile)]
-            + [part for n in e.near for part in (self.number(n.object), RELATIONS.index(n.relation))]
-            for e in (annotation.events if annotation else ())
-        ]  # fmt: skip
+            [event.timestep, self.number(event.tile)]
+            + [
+                part
+                for near in event.near
+                for part in (self.number(near.object), RELATIONS.index(near.relation))
+            ]
+            for event in (annotation.events if annotation else ())
+        ]
 
 
 def sample(cells: ArrayLike, count: int, *, always: Sequence[int] = (), seed: int = 0) -> list[int]:

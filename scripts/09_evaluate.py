@@ -10,9 +10,15 @@ them too, over any OpenAI-compatible server.
 
 With --say, one sentence is driven instead: its events are printed and its picture is written.
 
+With --rate, a page on this machine lets people score drives from 0 to 10, without telling which
+system drove: those of --judge-items and --judge-systems, the ones a language model judges too. The
+scores are kept in ratings/RATER.jsonl, and the table of agreement uses them.
+
 Example: python scripts/09_evaluate.py --run runs/demo
 
 Example: python scripts/09_evaluate.py --run runs/demo --say "Go to the plant." --bd 550 170
+
+Example: python scripts/09_evaluate.py --run runs/demo --rate --rater ada
 """
 
 from dataclasses import dataclass
@@ -22,6 +28,7 @@ from typing import ClassVar
 import nanodt
 from archive_tools import evaluate, rollouts
 from archive_tools.cli import main
+from archive_tools.rate import rate
 from archive_tools.say import say
 
 
@@ -34,7 +41,16 @@ class Config(evaluate.EvaluateConfig):
     bd: tuple[float, ...] | None = None
     """With --say: where to end, in world units (x to the right, y down); without, as the text."""
 
-    not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {"say", "bd"}
+    rate: bool = False
+    """Let people rate drives on a local page instead of evaluating."""
+    rater: str = "me"
+    """With --rate: who rates; letters, digits, - and _."""
+    port: int = 0
+    """With --rate: port of the page on 127.0.0.1; 0 takes a free one."""
+
+    not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {
+        "say", "bd", "rate", "rater", "port",
+    }  # fmt: skip
 
 
 def load_drive(model: Path) -> rollouts.Drive:
@@ -44,9 +60,18 @@ def load_drive(model: Path) -> rollouts.Drive:
 
 
 def run(config: Config) -> Path:
-    """Stage 09, or one drive: see `archive_tools.evaluate.run` and `archive_tools.say.say`."""
+    """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
         return say(config.run, config.say, config.bd, load_drive, seed=config.seed)
+    if config.rate:
+        return rate(
+            config.run,
+            config.rater,
+            items=config.judge_items,
+            systems=config.judge_systems,
+            seed=config.seed,
+            port=config.port,
+        )
     return evaluate.run(config)
 
 

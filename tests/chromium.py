@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +24,13 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+# The protocol wants file descriptors 3 and 4; out of their way first, as one may have the other's.
+JOIN = """
+import fcntl, os, sys
+wire = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3]]
+os.dup2(wire[0], 3), os.dup2(wire[1], 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 needs_chromium = pytest.mark.skipif(not PROGRAM, reason="needs Chromium, and finds none in PATH")
 
 
@@ -102,12 +110,12 @@ class Page:
         assert "exceptionDetails" not in found, json.dumps(found["exceptionDetails"])[:800]
         return found["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 20.0) -> Any:
+    def until(self, expression: str, seconds: float = 20.0) -> None:
         """Wait for an expression to be true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if value := self.js(expression):
-                return value
+            if self.js(f"Boolean({expression})"):
+                return
             time.sleep(0.02)
         raise AssertionError(f"never true: {expression}")
 
@@ -146,15 +154,14 @@ class Page:
 def chromium() -> Iterator[Page]:
     """Start Chromium with a profile of its own; it ends with the block."""
     to_browser, from_us = os.pipe()
-    from_browser, to_us = os.pipe()[0:2]
+    from_browser, to_us = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The protocol wants file descriptors 3 and 4; a shell puts them there.
-        joined = f'exec "$@" 3<&{to_browser} 4>&{to_us}'
         program = subprocess.Popen(
-            ["sh", "-c", joined, "sh", PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
+            [sys.executable, "-ISc", JOIN, str(to_browser), str(to_us), PROGRAM, *FLAGS,
+             f"--user-data-dir={profile}"],
             pass_fds=(to_browser, to_us),
             stderr=subprocess.DEVNULL,
-        )
+        )  # fmt: skip
         os.close(to_browser)
         os.close(to_us)
         try:
