@@ -4,7 +4,7 @@ A `TokenStream` is a list of slots. A slot turns a value of the timestep into to
 a class number into one, or each number of a vector into one of its own. It may also join the
 token before it, or have no token and only be predicted. The learned embedding of the absolute
 timestep is added to every token. One rule says where a prediction is read: a slot is predicted
-from the token just before it, unless it names another.
+from the token just before it that others may see, unless it names another.
 
 The slots are compiled once to flat index arrays (`first`, `count`, `reads`, `unseen`, `local`);
 everything downstream sees those.
@@ -252,22 +252,30 @@ class TokenStream(nn.Module):
             self.count[slot.name] = own
             self.tokens += 0 if slot.join else own
         self.hidden = {s.name for s in self.slots if s.hidden}
-        self.predicted = [s.name for s in self.slots if s.predicted or s.head]
-        # Token -1 is the last one of the step before.
-        self.reads: dict[str, np.ndarray] = {}
-        for slot in self.slots:
-            if slot.name in self.predicted:
-                at = self.first[slot.name] - 1
-                if slot.read is not None:
-                    if slot.read not in self.first:
-                        raise InputError(f"slot {slot.name} is read at {slot.read}: no such slot")
-                    at = self.first[slot.read] + self.count[slot.read] - 1
-                self.reads[slot.name] = at + np.arange(max(self.count[slot.name], 1))
         self.unseen = np.zeros(self.tokens, bool)
         for slot in self.slots:
             if slot.unseen:
                 first = self.first[slot.name]
                 self.unseen[first : first + self.count[slot.name]] = True
+        if self.unseen.all():
+            raise InputError("all tokens of a step are unseen: nothing could be predicted")
+        self.predicted = [s.name for s in self.slots if s.predicted or s.head]
+        self.reads: dict[str, np.ndarray] = {}
+        for slot in self.slots:
+            if slot.name in self.predicted:
+                others = self.first[slot.name] + np.arange(self.count[slot.name] - 1)
+                self.reads[slot.name] = np.array([self._read(slot), *others])
+
+    def _read(self, slot: Slot) -> int:
+        """Token at which the first of a slot's tokens is predicted; -1: the last one a step ago."""
+        if slot.read is not None:
+            if slot.read not in self.first:
+                raise InputError(f"slot {slot.name} is read at {slot.read}: no such slot")
+            return self.first[slot.read] + self.count[slot.read] - 1
+        at = self.first[slot.name] - 1
+        while self.unseen[at % self.tokens]:  # read there, it would see what it may not
+            at -= 1
+        return at
 
     @property
     def read_at(self) -> int:

@@ -7,6 +7,8 @@ Reads DATA/trajectories.parquet, DATA/dataset.json and TOKENIZER/tokenizer.json.
 config.json, model.safetensors (the best so far), tokenizer.json, log.jsonl and training.json.
 Killed at any moment and run again, it goes on from its last checkpoint and ends with the same
 bytes. Under torchrun it trains data-parallel: same global batch, same gradients.
+
+`--recipe NAME` as the first option trains another system of the family: see docs/recipes.md.
 """
 
 from __future__ import annotations
@@ -252,6 +254,10 @@ def main(arguments: list[str] | None = None) -> int:
     import tyro  # only the command line needs it
 
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["--recipe"]:
+        from nanodt.recipes import main as recipe  # the other systems of the family
+
+        return recipe(arguments[1:])
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="laptop")
     preset = finder.parse_known_args(arguments)[0].preset

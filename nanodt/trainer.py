@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from nanodt.data import Windows
 from nanodt.model import Model
@@ -47,7 +48,18 @@ def processes(device: str) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+class Schedule(Protocol):
+    """The options that say how an optimiser goes."""
+
+    lr: float
+    min_lr: float
+    warmup: int
+    steps: int
+    weight_decay: float
+    betas: tuple[float, float]
+
+
+def learning_rate(step: int, config: Schedule) -> float:
     """Linear warm-up, then half a cosine down to min_lr * lr at the last step."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
@@ -56,7 +68,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.lr * (config.min_lr + (1 - config.min_lr) * cosine)
 
 
-def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: Schedule) -> torch.optim.Optimizer:
     """AdamW that decays matrices, not biases, norms and tables."""
     tables = ("position", "time", "table", "null")
     decayed, free = [], []
