@@ -12,6 +12,10 @@ The folder holds `trajectories.parquet`, one row per trajectory, and `dataset.js
 | `obs`           | list<float32> | row-major [T + 1, n_obs]                       |
 | `action`        | list<float32> | row-major [T, n_act]                           |
 | `texts`         | list<string>  | descriptions of this trajectory                |
+| `target`        | list<float32> | optional [T, n_act]: the action to learn       |
+
+`target` differs from `action`, the one taken, where a drive was disturbed on purpose. A second file
+of the same columns, `practice.parquet`, may hold more drives for the split train.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from nanodt.model import READ_AT, TOKENS_PER_STEP, ModelConfig
 from nanodt.stream import Batch, pack, ragged
 from nanodt.text import TextEncoder, TextTable
 
-TABLE, INFO = "trajectories.parquet", "dataset.json"
+TABLE, PRACTICE, INFO = "trajectories.parquet", "practice.parquet", "dataset.json"
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
 
 
@@ -48,6 +52,7 @@ class Trajectories:
     action: Tensor  # [steps, n_act] float32
     bd: Tensor  # [N, n_bd] float32
     texts: list[list[str]]
+    target: Tensor | None = None  # [steps, n_act] float32: the action to learn, if not `action`
 
 
 @dataclass
@@ -75,8 +80,10 @@ def load_dataset(folder: Path | str) -> Dataset:
     """
     folder = Path(folder)
     info = _read_info(folder / INFO)
-    table = _read_table(folder / TABLE)
     path = folder / TABLE
+    table = _read_table(path)
+    if (folder / PRACTICE).exists():
+        table = _join(table, _read_table(folder / PRACTICE))
     length = _column(table, "length").to_numpy().astype(np.int64)
     ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
     if len(ids) == 0:
@@ -90,6 +97,8 @@ def load_dataset(folder: Path | str) -> Dataset:
         "action": (length, "n_act"),
         "bd": (one, "n_bd"),
     }
+    if "target" in table.column_names:
+        sizes["target"] = (length, "n_act")
     flat: dict[str, np.ndarray] = {}
     for name, (rows, key) in sizes.items():
         flat[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
@@ -119,6 +128,7 @@ def load_dataset(folder: Path | str) -> Dataset:
             action=torch.from_numpy(flat["action"][steps]),
             bd=torch.from_numpy(flat["bd"][keep]),
             texts=[texts[i] for i in keep],
+            target=torch.from_numpy(flat["target"][steps]) if "target" in flat else None,
         )
     return Dataset(folder, info, splits)
 
@@ -149,11 +159,23 @@ def _read_table(path: Path) -> pa.Table:
         missing = [c for c in COLUMNS if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
-        wanted = [*COLUMNS, *(["weight"] if "weight" in names else [])]
+        wanted = [*COLUMNS, *(c for c in ("weight", "target") if c in names)]
         return pq.read_table(path, columns=wanted).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
+
+
+def _join(table: pa.Table, practice: pa.Table) -> pa.Table:
+    """Both files' rows; what only one of them says is filled in for the other."""
+    both = []
+    for part in (table, practice):
+        if "weight" not in part.column_names:
+            part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
+        if "target" not in part.column_names:
+            part = part.append_column("target", part.column("action"))
+        both.append(part.select([*COLUMNS, "weight", "target"]))
+    return pa.concat_tables(both, promote_options="permissive").combine_chunks()
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -227,6 +249,12 @@ class Windows:
         self.text_first = np.cumsum(self.text_count) - self.text_count
         self.table: TextTable = encoder.prepare([t for own in data.texts for t in own])
         room = config.block_size - TOKENS_PER_STEP
+        self.pose: Tensor | None = None
+        if config.odometry is not None:
+            reckoned = config.odometry.reckon(
+                data.length, data.first, data.action.numpy(), data.obs.numpy()
+            )
+            self.pose = torch.from_numpy(reckoned).to(device)
         if (self.table.lengths > room).any():
             text = int(np.argmax(self.table.lengths))
             owner = int(np.searchsorted(self.text_first + self.text_count, text, side="right"))
@@ -236,6 +264,7 @@ class Windows:
                 f"shorten the text or give --block-size {self.table.lengths[text] + 3} or more"
             )
         self.obs, self.action = data.obs.to(device), data.action.to(device)
+        self.target = None if data.target is None else data.target.to(device)
         self.bd = data.bd.to(device)
         self.table.data = self.table.data.to(device)
 
@@ -253,8 +282,7 @@ class Windows:
         )
         taken = np.where(text >= 0, self.table.lengths[text], 0) if len(self.table.lengths) else 0
         length = self.data.length[trajectory]
-        fit = (self.config.block_size - taken + 0 * length) // TOKENS_PER_STEP
-        steps = np.minimum(fit, length)
+        steps = np.minimum(self.config.room(taken + 0 * length), length)
         start = np.floor(draw[3] * (length + steps - 1)).astype(np.int64) - (steps - 1)
         start = np.clip(start, 0, length - steps)
         return Plan(trajectory, text, draw[4] < bd_dropout, start, steps)
@@ -266,14 +294,19 @@ class Windows:
         time = plan.start[row] + inner
         step = torch.from_numpy(self.data.first[plan.trajectory][row] + time).to(self.device)
         place, read = pack(text_lengths, plan.steps, TOKENS_PER_STEP, READ_AT)
+        values = {
+            "bd": self.bd[torch.from_numpy(plan.trajectory).to(self.device)],
+            "obs": self.obs.index_select(0, step),
+            "action": self.action.index_select(0, step),
+        }
+        if self.pose is not None:
+            values["pose"] = self.pose.index_select(0, step)
+        if self.target is not None:
+            values["target"] = self.target.index_select(0, step)
         return Batch(
             text=text,
             text_position=text_position.to(self.device),
-            values={
-                "bd": self.bd[torch.from_numpy(plan.trajectory).to(self.device)],
-                "obs": self.obs.index_select(0, step),
-                "action": self.action.index_select(0, step),
-            },
+            values=values,
             off={"bd": torch.from_numpy(plan.bd_off).to(self.device)},
             row=torch.from_numpy(row).to(self.device),
             time=torch.from_numpy(time).to(self.device),

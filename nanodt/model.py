@@ -21,12 +21,14 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanodt.errors import InputError
 from nanodt.heads import Head, HeadConfig, build_head
+from nanodt.odometry import FEATURES, OdometryConfig, features
 from nanodt.stream import Batch, Slot, TokenStream
 from nanodt.text import TextConfig, build_text_encoder
 
@@ -232,9 +234,13 @@ class ModelConfig:
     """Actions are rounded to so many decimals, as the recorded ones were."""
     block_size: int = 350
     """Tokens in a row, text included."""
+    window: int | None = None
+    """Timesteps in a row at most, however many tokens would fit."""
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
     hide_actions: bool = False
     """The tokens of past actions say nothing but that there was one."""
+    odometry: OdometryConfig | None = None
+    """The `o` tokens carry the pose that the robot reckons for itself."""
     embedding: str = "mlp"
     """How a vector becomes a token: mlp | linear."""
     head: HeadConfig = field(default_factory=HeadConfig)
@@ -253,6 +259,8 @@ class ModelConfig:
         fields["trunk"] = TrunkConfig(**fields["trunk"])
         fields["head"] = HeadConfig(**fields["head"])
         fields["text"] = TextConfig(**fields["text"])
+        if fields.get("odometry") is not None:
+            fields["odometry"] = OdometryConfig.from_json(fields["odometry"])
         for name in ("action_low", "action_high", "bd_low", "bd_high"):
             if fields.get(name) is not None:
                 fields[name] = tuple(fields[name])
@@ -260,20 +268,37 @@ class ModelConfig:
 
     def steps_beside(self, text_length: int) -> int:
         """Timesteps that fit in a row beside a text of so many tokens."""
-        return (self.block_size - text_length) // TOKENS_PER_STEP
+        return int(self.room(np.array([text_length]))[0])
+
+    def room(self, text_lengths: np.ndarray) -> np.ndarray:
+        """Timesteps [N] that fit in rows beside texts of so many tokens [N]."""
+        fit = (self.block_size - text_lengths) // TOKENS_PER_STEP
+        return fit if self.window is None else np.minimum(fit, self.window)
 
 
 class Model(nn.Module):
     """The whole policy network; see the module's head for the layout."""
+
+    low: Tensor
+    high: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         width = config.trunk.n_embd
         discrete = config.head.kind == "discrete"
+        odometry = ()
+        if config.odometry is not None:
+            config.odometry.check(config.n_obs, config.n_act, config.n_bd)
+            if config.bd_low is None or config.bd_high is None:
+                raise InputError("odometry needs bd_low and bd_high in dataset.json")
+            odometry = (Slot("place", FEATURES, "mlp", join=True, scale=1.0),)
+            self.register_buffer("low", torch.tensor(config.bd_low[:2]), persistent=False)
+            self.register_buffer("high", torch.tensor(config.bd_high[:2]), persistent=False)
         slots = (
             Slot("bd", config.n_bd, config.embedding, constant=True),
             Slot("obs", config.n_obs, config.embedding),
+            *odometry,
             Slot(
                 "action",
                 int(config.action_high[0]) + 1 if discrete else config.n_act,
@@ -289,10 +314,18 @@ class Model(nn.Module):
         self.head: Head = build_head(config.head, width, config.action_low, config.action_high)
         nn.init.normal_(self.text_position.weight, std=0.02)
 
+    def place(self, pose: Tensor, bd: Tensor, off: Tensor) -> Tensor:
+        """Odometry: what the `o` tokens carry of poses [M, 3], given BDs [M, n_bd], off [M]."""
+        return features(pose, bd, off, self.low, self.high)
+
     def embed(self, batch: Batch) -> Tensor:
         """The packed rows [N, T, C] of a batch."""
         text = self.text(batch.text) + self.text_position(batch.text_position)
-        steps = self.stream(batch.values, batch.off, batch.row, batch.time).flatten(0, 1)
+        values = batch.values
+        if self.config.odometry is not None:
+            bd, off = values["bd"][batch.row], batch.off["bd"][batch.row]
+            values = {**values, "place": self.place(values["pose"], bd, off)}
+        steps = self.stream(values, batch.off, batch.row, batch.time).flatten(0, 1)
         pad = steps.new_zeros(1, steps.shape[1])
         return F.embedding(batch.place, torch.cat([text, steps, pad]))
 
@@ -307,7 +340,8 @@ class Model(nn.Module):
 
     def loss(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
         """Loss [M] of every timestep's action, not yet averaged."""
-        return self.head.loss(self(batch, trunk=trunk), batch.values["action"])
+        values = batch.values
+        return self.head.loss(self(batch, trunk=trunk), values.get("target", values["action"]))
 
     def flops_per_token(self, row_tokens: float) -> float:
         """Training FLOPs (forward and backward) per token in rows of so many tokens.

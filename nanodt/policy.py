@@ -97,6 +97,11 @@ class Policy:
                 "steps; call reset() to begin a new drive"
             )
         self.obs[:, self.step] = torch.from_numpy(obs)
+        if self.config.odometry is not None:
+            if self.step:
+                last = self.action[:, self.step - 1].cpu().numpy()
+                self.reckoned = self.config.odometry.advance(self.reckoned, last, obs)
+            self.pose[:, self.step] = torch.from_numpy(self.reckoned.astype(np.float32))
         hidden = self._hidden()
         action = self.model.head.sample(hidden, self.sampling, self.generator).cpu().numpy()
         action = np.clip(action, self.low, self.high)
@@ -113,7 +118,7 @@ class Policy:
         table = self.model.text.prepare(text) if text else TextTable(NO_TEXT, np.zeros(0, int))
         chosen = np.arange(rows) if text else np.full(rows, -1)
         _, _, lengths = table.take(chosen)
-        room = (config.block_size - lengths) // TOKENS_PER_STEP
+        room = config.room(lengths)
         if (room < 1).any():
             i = int(np.argmin(room))
             raise InputError(
@@ -131,6 +136,9 @@ class Policy:
         self.bd_off = torch.full((rows,), bd is None, device=device)
         self.obs = torch.zeros(rows, config.max_steps, config.n_obs, device=device)
         self.action = torch.zeros(rows, config.max_steps, config.n_act, device=device)
+        if config.odometry is not None:
+            self.reckoned = config.odometry.begin(rows)
+            self.pose = torch.zeros(rows, config.max_steps, 3, device=device)
         if self.cached:
             longest = lengths + TOKENS_PER_STEP * np.minimum(room, config.max_steps)
             self.cache = Cache(config.trunk, rows, int(longest.max()), self.obs)
@@ -173,6 +181,7 @@ class Policy:
                 "bd": self.bd[own],
                 "obs": self.obs[which, when],
                 "action": self.action[which, when],
+                **({"pose": self.pose[which, when]} if self.config.odometry is not None else {}),
             },
             off={"bd": self.bd_off[own]},
             row=torch.from_numpy(row).to(device),
@@ -189,11 +198,15 @@ class Policy:
         """Add the last action, the bd and the observation of every row to the cache."""
         stream, step = self.model.stream, self.step
         before, now = stream.time.weight[step - 1], stream.time.weight[step]
+        obs = stream.token("obs", self.obs[:, step])
+        if self.config.odometry is not None:
+            place = self.model.place(self.pose[:, step], self.bd, self.bd_off)
+            obs = obs + stream.token("place", place)
         x = torch.stack(
             [
                 stream.token("action", self.action[:, step - 1]) + before,
                 self.bd_token + now,
-                stream.token("obs", self.obs[:, step]) + now,
+                obs + now,
             ],
             dim=1,
         )

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from nanodt.data import Dataset
+from nanodt.data import INFO, Dataset
 from nanodt.errors import InputError
 from nanodt.heads import HeadConfig, HeadKind
 from nanodt.model import Model, ModelConfig, TrunkConfig
+from nanodt.odometry import OdometryConfig
 from nanodt.stream import VectorCode
 from nanodt.text import (
     VECTORS,
@@ -32,6 +33,9 @@ class TrainOptions:
 
     block_size: int = 350
     """Tokens in a row, text included."""
+    window: int | None = None
+    """Timesteps in a row at most, however many tokens would fit. For the same compute, many short
+    windows see more trajectories than a few long ones."""
     n_layer: int = 4
     """Blocks of the transformer."""
     n_head: int = 4
@@ -47,6 +51,10 @@ class TrainOptions:
     """Put one learned token in the place of every past action. A policy that sees what it just did
     learns to repeat it, which costs little in the data and leads astray when it drives (the
     copycat problem: de Haan et al. 2019, Causal confusion in imitation learning)."""
+
+    odometry: bool = False
+    """Let the o tokens carry the pose that the robot reckons from its own past actions and contact
+    sensors, and where the target lies from there. The dataset must describe the wheels."""
 
     head: HeadKind = "mse"
     """How actions are predicted: mse (one mean action), clusters (k-means centre and offset), bins
@@ -177,6 +185,14 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     head = HeadConfig(
         config.head, config.clusters, config.joint, config.focal_gamma, config.offset_weight, bins
     )
+    odometry = None
+    if config.odometry:
+        if not info.get("odometry"):
+            raise InputError(
+                f"{dataset.folder / INFO}: no field odometry, which --odometry needs: the robot's "
+                "wheels are not known; train without it"
+            )
+        odometry = OdometryConfig.from_json(info["odometry"])
     longest = max(int(t.length.max()) for t in dataset.splits.values())
     torch.manual_seed(config.seed)
     model = Model(
@@ -189,8 +205,10 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             action_high=tuple(info["action_high"]),
             action_decimals=decimals,
             block_size=config.block_size,
+            window=config.window,
             trunk=trunk,
             hide_actions=config.hide_actions,
+            odometry=odometry,
             embedding=config.embedding,
             head=head,
             text=text,
@@ -207,5 +225,5 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
         code = model.stream.codes[name]
         if isinstance(code, VectorCode):
             code.fit(values)
-    model.head.fit(train.action, config.seed)
+    model.head.fit(train.action if train.target is None else train.target, config.seed)
     return model

@@ -39,7 +39,7 @@ from nanodt.checkpoint import (
     save_weights,
     write_json,
 )
-from nanodt.data import INFO, TABLE, Windows, load_dataset
+from nanodt.data import INFO, PRACTICE, TABLE, Windows, load_dataset
 from nanodt.errors import InputError
 from nanodt.model import Model, ModelConfig
 from nanodt.policy import CONFIG, WEIGHTS
@@ -69,7 +69,8 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     settings: dict[str, Any] = {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
     settings["betas"] = list(config.betas)
     settings["world"] = group.world
-    settings["data"] = {n: digest(config.data / n) for n in (TABLE, INFO)}
+    files = [n for n in (TABLE, PRACTICE, INFO) if (config.data / n).exists()]
+    settings["data"] = {n: digest(config.data / n) for n in files}
     if lead:
         out.mkdir(parents=True, exist_ok=True)
         if config.redo:
