@@ -1,11 +1,20 @@
-"""Do judges agree: with each other, and with people."""
+"""Do judges agree: with each other, with people, and with what was driven?
 
-from collections.abc import Mapping
+People's ratings lie in `RUN/ratings/*.jsonl`, one line each: item, system, seed (0 where missing),
+rater, score (0 to 10), time, and, where it is known, the digest of the `rollouts/` that was rated.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from archive_tools.metrics import Floats
@@ -75,3 +84,140 @@ def agreement_table(judges: Mapping[str, ArrayLike]) -> list[dict[str, str | flo
             | {key: None if np.isnan(value) else value for key, value in figures.items()}
         )
     return records
+
+
+FULL_MARKS = 10.0
+LEVELS = ("disobeyed", "partly", "obeyed")
+LEVEL_EDGES = (1 / 3, 2 / 3)
+"""Scores below the first are "disobeyed", from the second on "obeyed"."""
+
+
+def level(scores: ArrayLike) -> NDArray[np.int64]:
+    """Index into LEVELS of scores [N] in [0, 1]."""
+    # Rounded, or a third that comes from a sum would fall on either side of its edge.
+    return np.digitize(np.round(_scores(scores), 9), np.round(LEVEL_EDGES, 9)).astype(np.int64)
+
+
+def confusion(judge: str, scores: ArrayLike, driven: ArrayLike) -> dict[str, Any] | None:
+    """A judge against the re-annotated drives, in three levels.
+
+    Args:
+        judge: its name.
+        scores: [N] in [0, 1]; NaN where it gave none.
+        driven: [N] share of the command's places that the drive met in order, of the annotation of
+            the drive; NaN where the command names none.
+
+    Returns:
+        record: judge, against, levels, matrix (rows: the annotation's level, columns: the judge's),
+        agreement (share on the diagonal), weighted_kappa of the levels, n. None where n is 0.
+    """
+    scores, driven = _scores(scores), _scores(driven)
+    both = ~(np.isnan(scores) | np.isnan(driven))
+    if not both.any():
+        return None
+    rows, columns = level(driven[both]), level(scores[both])
+    matrix = np.zeros((len(LEVELS), len(LEVELS)), np.int64)
+    np.add.at(matrix, (rows, columns), 1)
+    kappa = weighted_kappa(rows / 2, columns / 2, levels=len(LEVELS))
+    return {
+        "judge": judge,
+        "against": "re-annotation",
+        "levels": list(LEVELS),
+        "matrix": matrix.tolist(),
+        "agreement": float(np.trace(matrix) / matrix.sum()),
+        "weighted_kappa": None if np.isnan(kappa) else kappa,
+        "n": int(matrix.sum()),
+    }
+
+
+def ratings_digest(folder: Path) -> str:
+    """sha256 over the rating files of a run, "" without any: what an evaluation depends on."""
+    files = sorted(folder.glob("*.jsonl"))
+    whole = hashlib.sha256()
+    for path in files:
+        whole.update(path.name.encode() + b"\0" + path.read_bytes())
+    return whole.hexdigest() if files else ""
+
+
+def read_ratings(folder: Path, rollouts: str) -> tuple[pd.DataFrame, int]:
+    """People's ratings of a run.
+
+    Of several ratings of one drive by one rater the last counts. Ratings of other rollouts are left
+    out. A last line that was cut off by a crash is left out too.
+
+    Args:
+        folder: `RUN/ratings`.
+        rollouts: digest of the run's present `rollouts/`.
+
+    Returns:
+        rows item, system, seed, rater, score (in [0, 1]); and how many ratings were left out as
+        they were of other rollouts.
+
+    Raises:
+        InputError: a line that is not a rating (names file, line and field).
+    """
+    rows: dict[tuple[int, str, int, str], float] = {}
+    stale = 0
+    for path in sorted(folder.glob("*.jsonl")):
+        text = path.read_text(encoding="utf-8")
+        lines = text.split("\n")
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or number == len(lines):  # whole lines end in a line feed
+                continue
+            rating = _rating(line, f"{path}:{number}")
+            if rating.get("rollouts", rollouts) != rollouts:
+                stale += 1
+                continue
+            key = (rating["item"], rating["system"], rating.get("seed", 0), rating["rater"])
+            rows[key] = rating["score"] / FULL_MARKS
+    table = [(*key, score) for key, score in rows.items()]
+    return pd.DataFrame(table, columns=["item", "system", "seed", "rater", "score"]), stale
+
+
+def _rating(line: str, where: str) -> dict[str, Any]:
+    try:
+        rating = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not JSON ({error.msg}); expected one rating a line") from None
+    if not isinstance(rating, dict):
+        raise InputError(f"{where}: found {rating!r}, expected an object with item, system, …")
+    for name, kind in (("item", int), ("system", str), ("rater", str), ("score", (int, float))):
+        value = rating.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{where}: {name} is {value!r}, expected a {_says(kind)}")
+    if not 0 <= rating["score"] <= FULL_MARKS:
+        raise InputError(f"{where}: score is {rating['score']}, expected 0 to {FULL_MARKS:.0f}")
+    return rating
+
+
+def _says(kind: Any) -> str:
+    return {int: "whole number", str: "text"}.get(kind, "number")
+
+
+def rater_scores(ratings: pd.DataFrame, drives: pd.DataFrame) -> dict[str, Floats]:
+    """Scores of each rater and of all (their mean, "judge_people") over the rows of `drives`.
+
+    Args:
+        ratings: of `read_ratings`.
+        drives: rows with system, item, seed.
+
+    Returns:
+        name → [N], NaN where unrated; "judge_people" first, then "people:NAME" for each of several
+        raters; {} without ratings.
+    """
+    keys = ["system", "item", "seed"]
+    index = pd.MultiIndex.from_arrays([drives[key] for key in keys])
+
+    def over(rows: pd.DataFrame) -> Floats:
+        mean: Any = rows.groupby(keys)["score"].mean()
+        return np.asarray(mean.reindex(index), np.float64)
+
+    if ratings.empty:
+        return {}
+    raters: Sequence[str] = sorted(set(ratings["rater"]))
+    found = {"judge_people": over(ratings)}
+    if len(raters) > 1:
+        found |= {
+            f"people:{name}": over(ratings.loc[ratings["rater"] == name, :]) for name in raters
+        }
+    return found

@@ -149,6 +149,12 @@ def lcs_ratio(driven: Sequence[Route], reference: Sequence[Route]) -> Floats:
     return _lcs_ratio(a.flat, a.offsets, b.flat, b.offsets, index, index)
 
 
+def lcs_length(driven: Sequence[Route], reference: Sequence[Route]) -> Floats:
+    """Length of the longest common subsequence, pair by pair: [N]."""
+    longer = [max(len(a), len(b)) for a, b in zip(driven, reference, strict=True)]
+    return np.rint(lcs_ratio(driven, reference) * np.array(longer))
+
+
 def set_f1(driven: Sequence[Route], reference: Sequence[Route]) -> Floats:
     """F1 of the sets of visited names, pair by pair: [N]. Order and repeats do not count."""
     a, b, size = _sides(driven, reference)

@@ -17,8 +17,10 @@ from tqdm import tqdm
 
 from archive_tools import metrics
 from archive_tools.annotate import Annotation, annotate
+from archive_tools.mentions import parse
 from envs import World
 from envs.errors import InputError
+from envs.scene import Scene
 
 # metric -> (column of items.parquet, statistic, set of items)
 METRICS: dict[str, tuple[str, Literal["mean", "median"], str]] = {
@@ -31,7 +33,16 @@ METRICS: dict[str, tuple[str, Literal["mean", "median"], str]] = {
     "judge_rules": ("judge_rules", "mean", "test"),
     "judge_llm": ("judge_llm", "mean", "test"),
 }
-COLUMNS = tuple(dict.fromkeys(column for column, _, _ in METRICS.values()))
+MORE: dict[str, tuple[str, Literal["mean", "median"], str]] = {
+    "told_order": ("told_order", "mean", "test"),
+    "follows_swap": ("follows_swap", "mean", "test"),  # filled by archive_tools.swap_effects
+    "judge_people": ("judge_people", "mean", "test"),  # filled by archive_tools.evaluate
+}
+"""Metrics beside those of the design: of the text a system was told, and people's ratings."""
+ALL = {**METRICS, **MORE}
+COLUMNS = tuple(dict.fromkeys(column for column, _, _ in ALL.values()))
+DEAF = ("nanodt/text_off", "nanodt/both_off")
+"""Systems that are told no text."""
 
 
 @dataclass
@@ -40,8 +51,9 @@ class Scored:
 
     Attributes:
         frame: one row per drive: system, set, pair, item, seed, trajectory_id, rival_id, text,
-            target [n_bd], reached [n_bd], and the columns of METRICS. Those of the judges, and
-            `reasons`, are filled by `archive_tools.judging`.
+            target [n_bd], reached [n_bd], and the columns of ALL. Those of the judges, and
+            `reasons`, are filled by `archive_tools.judging`. `told` is the text that the system
+            was told: the item's, another one, or None.
         poses: per drive [T+1, 3] world units, or None where the environment has no pose.
         driven: per drive its annotation, or None.
         references: trajectory_id → annotation.
@@ -62,13 +74,14 @@ def score(
     world: World,
     diagonal: float,
     *,
+    told: pd.DataFrame | None = None,
     near: float = 24.0,
     persist: int = 3,
 ) -> Scored:
     """Annotate the drives and compute the metrics of each.
 
     Args:
-        items, rollouts: the tables of `rollouts/`.
+        items, rollouts, told: the tables of `rollouts/`.
         references: annotations of the trajectories that the items refer to.
         world: with its scene.
         diagonal: of the BD space, in its units.
@@ -90,6 +103,8 @@ def score(
         np.stack(frame["reached"].tolist()), np.stack(frame["target"].tolist()), diagonal
     )
     frame["bd_success"] = metrics.bd_success(frame["bd_error"])
+    # As objects: pandas would turn the None of its text columns into NaN.
+    frame["told"] = pd.Series(_told(frame, told), index=frame.index, dtype=object)
     poses = [
         None if flat is None else np.asarray(flat, np.float32).reshape(-1, 3)
         for flat in rollouts["pose"]
@@ -112,6 +127,8 @@ def score(
             ("order_tau", metrics.order_tau),
         ):
             frame.loc[where, column] = measure(routes, asked)
+        texts = frame["told"].iloc[where].tolist()
+        frame.loc[where, "told_order"] = told_order(texts, routes, world.scene)
         paired = [k for k, i in enumerate(where) if frame["set"].iat[i] == "contrast"]
         frame.loc[[where[k] for k in paired], "contrast"] = metrics.contrast_score(
             [routes[k] for k in paired],
@@ -119,6 +136,46 @@ def score(
             [references[int(frame["rival_id"].iat[where[k]])].visited for k in paired],
         )
     return Scored(frame, poses, driven, references)
+
+
+def _told(frame: pd.DataFrame, told: pd.DataFrame | None) -> list[str | None]:
+    """The text that the system of each row was told."""
+    others: dict[tuple[str, int], str] = {}
+    if told is not None:
+        columns = (told[name].tolist() for name in ("system", "item", "text"))
+        others = {(system, item): text for system, item, text in zip(*columns, strict=True)}
+    rows = zip(frame["system"], frame["item"], frame["text"], strict=True)
+    return [None if s in DEAF else others.get((s, item), text) for s, item, text in rows]
+
+
+def told_order(
+    texts: Sequence[str | None], routes: Sequence[metrics.Route], scene: Scene
+) -> metrics.Floats:
+    """Share of the places that a text names which the route meets in its order: [N].
+
+    NaN for None and for a text that names no place to be met.
+
+    Args:
+        texts: what each drive was told.
+        routes: what it visited.
+        scene: the objects and tiles that exist.
+    """
+    asked: dict[str, list[tuple[str, ...]]] = {}
+    for text in texts:
+        if text is not None and text not in asked:
+            asked[text] = [mention.names for mention in parse(text, scene).visits]
+    places: list[list[str]] = []
+    met: list[list[str]] = []
+    for text, route in zip(texts, routes, strict=True):
+        names = asked[text] if text is not None else []
+        # Words that may mean several things ("couch") count whichever of them is met.
+        one = {name: several[0] for several in names for name in several}
+        places.append([one[several[0]] for several in names])
+        met.append([one.get(name, name) for name in route])
+    share = np.full(len(texts), np.nan)
+    named = np.array([len(row) for row in places])
+    np.divide(metrics.lcs_length(met, places), named, out=share, where=named > 0)
+    return share
 
 
 def _annotate_all(
@@ -136,10 +193,17 @@ def _annotate_all(
 
 def per_item(frame: pd.DataFrame, system: str, metric: str) -> pd.Series:
     """The values of a metric that enter the statistics of a system: one per item, or per pair."""
-    column, _, part = METRICS[metric]
-    rows = frame[(frame["system"] == system) & (frame["set"] == part)]
+    values: Any = _values(frame, system, metric).groupby(level=0).mean()
+    return values
+
+
+def _values(frame: pd.DataFrame, system: str, metric: str) -> pd.Series:
+    """The values of a metric of a system by unit (item or pair), item and seed."""
+    column, _, part = ALL[metric]
+    rows: Any = frame[(frame["system"] == system) & (frame["set"] == part)]
     unit = "pair" if part == "contrast" else "item"
-    return pd.Series(rows.groupby(unit)[column].mean())
+    index = [rows[unit].to_numpy(), rows["item"].to_numpy(), rows["seed"].to_numpy()]
+    return pd.Series(rows[column].to_numpy(float), index=pd.MultiIndex.from_arrays(index))
 
 
 def summarise(frame: pd.DataFrame, *, resamples: int, seed: int) -> list[dict[str, Any]]:
@@ -149,7 +213,7 @@ def summarise(frame: pd.DataFrame, *, resamples: int, seed: int) -> list[dict[st
     """
     records = []
     for system in dict.fromkeys(frame["system"]):
-        for metric, (_, statistic, _) in METRICS.items():
+        for metric, (_, statistic, _) in ALL.items():
             found = metrics.bootstrap(
                 per_item(frame, system, metric).to_numpy(),
                 statistic=statistic,
@@ -164,20 +228,25 @@ def summarise(frame: pd.DataFrame, *, resamples: int, seed: int) -> list[dict[st
 def differences(
     frame: pd.DataFrame, *, resamples: int, seed: int, system: str = "nanodt"
 ) -> list[dict[str, Any]]:
-    """`system` minus each other system, item by item: system, minus, metric, mean, ci_low, …, n."""
+    """`system` minus each other system, paired by item and seed.
+
+    Returns:
+        records: system, minus, metric, mean, ci_low, ci_high, n, and `apart`: whether the two
+        systems' own intervals, over the items that both have, do not overlap.
+    """
     records = []
     for other in dict.fromkeys(frame["system"]):
         if other == system:
             continue
-        for metric, (_, statistic, _) in METRICS.items():
-            both = pd.concat(
-                [per_item(frame, name, metric) for name in (system, other)], axis=1, join="inner"
-            ).to_numpy()
-            found = metrics.bootstrap(
-                both[:, 0], both[:, 1], statistic=statistic, resamples=resamples, seed=seed
-            )
+        for metric, (_, statistic, _) in ALL.items():
+            sides = [_values(frame, name, metric) for name in (system, other)]
+            both: Any = pd.concat(sides, axis=1, join="inner").dropna().groupby(level=0).mean()
+            mine, theirs = both.to_numpy(float).T
+            options: dict[str, Any] = {"statistic": statistic, "resamples": resamples, "seed": seed}
+            found = metrics.bootstrap(mine, theirs, **options)
             if found.n:
-                records.append(
-                    {"system": system, "minus": other, "metric": metric, **asdict(found)}
-                )
+                own = [metrics.bootstrap(values, **options) for values in (mine, theirs)]
+                apart = own[0].ci_low > own[1].ci_high or own[1].ci_low > own[0].ci_high
+                records.append({"system": system, "minus": other, "metric": metric,
+                                **asdict(found), "apart": apart})  # fmt: skip
     return records

@@ -14,9 +14,18 @@ import pandas as pd
 import pyarrow as pa
 
 import envs
-from archive_tools.annotate import annotate, events_table, routes_table
+from archive_tools.annotate import (
+    Annotation,
+    annotate,
+    events_table,
+    load_annotations,
+    routes_table,
+)
+from archive_tools.mentions import parse
+from archive_tools.narrator_facts import tile_centres
 from archive_tools.stage import Stage, StageConfig
-from archive_tools.tables import write_json, write_table
+from archive_tools.tables import read_arrow, read_json, write_json, write_table
+from envs.geometry import COMPASS, scene_to_world
 
 STEPS = 400
 ENVIRONMENT = {"id": "envs:wayword/Navigation-v0", "kwargs": {"world": "apartment"}}
@@ -39,8 +48,20 @@ def wander(n: int, seed: int) -> np.ndarray:
     return np.round(np.clip(action, -4, 4), 1)
 
 
-def make_run(run: Path, *, n: int = 120, seed: int = 0, world: str = "apartment") -> Path:
-    """Write archive/, trajectories/, annotations/, dataset/, tokenizer/ and model/ of a run."""
+def make_run(
+    run: Path, *, n: int = 120, seed: int = 0, world: str = "apartment", sides: bool = False
+) -> Path:
+    """Write archive/, trajectories/, annotations/, dataset/, tokenizer/ and model/ of a run.
+
+    With `sides` the texts say on which side objects are passed.
+    """
+    make_records(run, n=n, seed=seed, world=world)
+    make_learnt(run, seed=seed, sides=sides)
+    return run
+
+
+def make_records(run: Path, *, n: int, seed: int = 0, world: str = "apartment") -> None:
+    """Write archive/, verification/, trajectories/ and annotations/ of a run."""
     config, apartment = Plan(run=run, seed=seed), envs.load_world(world)
     action = wander(n, seed)
     simulation = envs.simulate(apartment, action)
@@ -80,18 +101,32 @@ def make_run(run: Path, *, n: int = 120, seed: int = 0, world: str = "apartment"
         write_table(stage.path("events.parquet"), events_table(ids.tolist(), annotations))
         write_table(stage.path("routes.parquet"), routes_table(ids.tolist(), annotations))
         manifest_of_rules(stage)
+
+
+def make_learnt(
+    run: Path, *, seed: int = 0, sides: bool = False, fraction: float = 1.0, recipe: str = "random"
+) -> None:
+    """Write dataset/, tokenizer/ and model/ of a run; `fraction` of the training split is kept."""
+    config = Plan(run=run, seed=seed)
+    info = read_json(run / "trajectories" / "trajectories.json")
+    flat = read_arrow(run / "trajectories" / "trajectories.parquet").drop_columns(["pose"])
+    annotations = load_annotations(run / "annotations")
+    ids, n = flat["trajectory_id"].to_pylist(), len(flat)
     rng = np.random.default_rng(seed + 1)
-    split = rng.permutation(["test"] * (n // 3) + ["train"] * (n - n // 3))
-    texts = [[describe(a.visited, number)] for number, a in enumerate(annotations)]
+    split = rng.permutation(["test"] * (n // 3) + ["train"] * (n - n // 3)).astype("<U10")
+    train = rng.permutation(np.flatnonzero(split == "train"))
+    split[train[round(fraction * len(train)) :]] = "none"
+    tell = describe_sides if sides else lambda annotation, k: describe(annotation.visited, k)
+    texts = [[tell(annotations[i], number)] for number, i in enumerate(ids)]
     with Stage(config, "dataset", inputs=("trajectories", "annotations")) as stage:
-        table = pa.table(flat).append_column("split", pa.array(split.tolist()))
+        table = flat.append_column("split", pa.array(split.tolist()))
         table = table.append_column("texts", pa.array(texts, pa.list_(pa.string())))
-        write_table(stage.path("trajectories.parquet"), table)
+        write_table(stage.path("trajectories.parquet"), table.filter(pa.array(split != "none")))
         counts = {name: int((split == name).sum()) for name in ("train", "validation", "test")}
         rules = [{"rule": "texts agree with their annotations", "checked": n, "broken": 0}]
         write_json(stage.path("dataset.json"), {
-            **info, "trajectories": counts, "texts": n, "split": {"recipe": "random"},
-            "verification": rules,
+            **info, "trajectories": counts, "texts": n, "verification": rules,
+            "split": {"recipe": recipe, "train_fraction": fraction},
         })  # fmt: skip
     with Stage(config, "tokenizer", inputs=("dataset",)) as stage:
         write_json(stage.path("comparison.json"), [
@@ -107,7 +142,6 @@ def make_run(run: Path, *, n: int = 120, seed: int = 0, world: str = "apartment"
                   f'"bd_error_median": {5 + 30 * 2.7 ** (-s / 500):.3f}}}'
                   for s in range(100, 1500, 200)]  # fmt: skip
         stage.path("log.jsonl").write_text("\n".join(lines) + '\n{"step": 15')
-    return run
 
 
 def manifest_of_rules(stage: Stage) -> None:
@@ -121,12 +155,27 @@ def describe(route: list[str], number: int) -> str:
     return f"Go by the {stops}, and stop at <DESCRIPTOR> in the {route[-1]} (drive {number})."
 
 
+def describe_sides(annotation: Annotation, number: int) -> str:
+    """The same, with the sides on which objects are passed."""
+    first: dict[str, str] = {}
+    for event in annotation.events:
+        for near in event.near:
+            first.setdefault(near.object, near.relation)
+    words = [
+        name if first.get(name, "on") == "on" else f"{name} on its {first[name]} side"
+        for name in annotation.visited[:-1]
+    ]
+    stops = ", then by the ".join(words) or "start"
+    return f"Go by the {stops}, and stop at <DESCRIPTOR> (drive {number})."
+
+
 class Planted:
     """A policy that looks up recorded trajectories, as obedient as it is told to be.
 
     Args:
         run: the run directory.
-        kind: "perfect" drives what the text was written for; "deaf" takes the training elite that
+        kind: "perfect" drives what the text was written for, whatever the BD, and jumps from place
+            to place by a text that is not of the dataset; "deaf" takes the training elite that
             ended nearest to the BD, whatever the text; "blind" takes what the text says and drives
             it backwards in time, so that it ends elsewhere; "random" does anything.
         noise: standard deviation added to the wheel speeds, a different share of it for each drive.
@@ -139,18 +188,45 @@ class Planted:
         self.action = np.stack([a.reshape(-1, 2) for a in table["action"]])
         self.row = {text: row for row, texts in enumerate(table["texts"]) for text in texts}
         self.train = np.flatnonzero(table["split"] == "train")
+        world = envs.load_world(run / "archive" / "world")
+        self.scene, self.size = world.scene, world.size
+
+    def obedient(self, text: str, start: np.ndarray, bd: np.ndarray | None) -> np.ndarray:
+        """Poses [STEPS+1, 3] that jump to each place of a text in turn, on the side it says, and
+        end at the BD: nobody can drive like this, but nobody obeys better."""
+        stops = [start[:2]]
+        for mention in parse(text, self.scene).visits:
+            name = mention.names[0]
+            if mention.kind == "tile":
+                stops.append(scene_to_world(tile_centres(self.scene)[name][0], self.size))
+                continue
+            x0, y0, x1, y1 = next(o.box for o in self.scene.objects if o.name == name)
+            point = np.array([x0 + x1, y0 + y1]) / 2
+            if mention.side is not None:
+                angle = COMPASS.index(mention.side) * np.pi / 4
+                way = np.array([np.sin(angle), np.cos(angle)])
+                half = np.array([x1 - x0, y1 - y0]) / 2
+                reach = min(h / abs(w) for h, w in zip(half, way, strict=True) if abs(w) > 1e-6)
+                point = point + way * (reach + 8)
+            stops.append(scene_to_world(point, self.size))
+        if bd is not None:
+            stops.append(bd)
+        turn = np.minimum(np.arange(STEPS + 1) // 8, len(stops) - 1)
+        pose = np.zeros((STEPS + 1, 3), np.float32)
+        pose[:, :2] = np.array(stops)[turn]
+        return pose
 
     def __call__(self, vector_env, text, bd, seed):
         n = vector_env.num_envs
         command = zlib.crc32(repr((text, None if bd is None else bd.tolist())).encode())
         rng = np.random.default_rng([seed, n, command])
-        if self.kind == "random" or (text is None and bd is None):
+        if self.kind == "random" or ((text is None or self.kind == "deaf") and bd is None):
             rows = rng.choice(self.train, n)
         elif self.kind == "deaf" or text is None:
             gap = np.linalg.norm(self.bd[None, self.train] - bd[:, None], axis=2)
             rows = self.train[gap.argmin(axis=1)]
         else:
-            rows = np.array([self.row[t] for t in text])
+            rows = np.array([self.row.get(t, 0) for t in text])
         action = self.action[rows].copy()
         if self.kind == "blind":
             action = action[:, ::-1]
@@ -161,4 +237,9 @@ class Planted:
         for step in range(action.shape[1]):
             track.append(vector_env.step(action[:, step])[4])
         stacked = {key: np.stack([i[key] for i in track], axis=1) for key in ("pose", "bd")}
+        for k, told in enumerate(text or []):
+            if self.kind == "perfect" and told not in self.row:
+                place = None if bd is None else bd[k]
+                stacked["pose"][k] = self.obedient(told, stacked["pose"][k, 0], place)
+                stacked["bd"][k] = stacked["pose"][k, :, :2]
         return SimpleNamespace(action=action.astype(np.float32), info=stacked)

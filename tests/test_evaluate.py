@@ -57,7 +57,8 @@ def test_controls_and_baselines_order_as_they_must(perfect):
     error = {s: found[s, "bd_error_median"]["mean"] for s, m in found if m == "bd_error_median"}
     assert error["nearest_elite_bd"] < error["nearest_elite_both"] < error["random_elite"]
     assert found["nearest_elite_bd", "contrast"]["mean"] == 0.5
-    assert ("nanodt/text_off", "contrast") not in found
+    assert found["nanodt/text_off", "contrast"]["mean"] == 0.5
+    assert found["nanodt/bd_off", "contrast"]["mean"] == 1
 
 
 def test_files_of_the_stage(perfect):
@@ -117,8 +118,9 @@ def test_seeds_are_averaged_within_an_item():
     frame = pd.DataFrame({"system": "nanodt", "set": "test", "pair": np.nan, "item": [1, 1, 2],
                           "bd_error": [0.0, 10.0, 20.0], "bd_success": [1.0, 0, 0],
                           "route_lcs": [1.0, 0, 1], "set_f1": np.nan, "order_tau": np.nan,
-                          "contrast": np.nan, "judge_rules": np.nan,
-                          "judge_llm": np.nan})  # fmt: skip
+                          "seed": [0, 1, 0], "contrast": np.nan, "judge_rules": np.nan,
+                          "judge_llm": np.nan, "told_order": np.nan, "follows_swap": np.nan,
+                          "judge_people": np.nan})  # fmt: skip
     assert per_item(frame, "nanodt", "bd_error_median").tolist() == [5.0, 20.0]
     records = summarise(frame, resamples=50, seed=0)
     assert [r["metric"] for r in records] == ["bd_error_median", "bd_success", "route_lcs"]

@@ -1,16 +1,21 @@
 """Stage 08 with planted policies: what is driven, by whom, and that it can be interrupted."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from run_factory import STEPS, Planted, make_run
+from run_factory import STEPS, Plan, Planted, make_run
 
 from archive_tools import rollouts
 from archive_tools.metrics import lcs_ratio
 from archive_tools.rollouts import BASELINES, CONTROLS, SYSTEMS, RolloutConfig
+from archive_tools.stage import Stage
+from archive_tools.tables import write_table
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +55,15 @@ def test_items_are_test_trajectories_and_contrast_pairs(driven):
 
 def test_every_system_drives_every_item_once(driven):
     _, items, rows = driven
-    assert list(dict.fromkeys(rows["system"])) == list(SYSTEMS)
-    contrast = set(items[items["set"] == "contrast"]["item"])
+    some = ("nanodt/object_swapped", "nanodt/direction_swapped", "nanodt/unseen_wording")
+    absent = some[1:]  # the texts have no direction, and nobody wrote unseen ones
+    assert list(dict.fromkeys(rows["system"])) == [s for s in SYSTEMS if s not in absent]
+    test = set(items[items["set"] == "test"]["item"])
     for system, part in rows.groupby("system"):
-        plays = system in ("nanodt", "replay", *BASELINES)
-        assert set(part["item"]) == set(items["item"]) - (set() if plays else contrast)
+        if system in some:
+            assert set(part["item"]) <= test and 6 < len(part) <= 12
+        else:
+            assert set(part["item"]) == set(items["item"])
         assert part["item"].is_unique
     assert {len(pose) for pose in rows["pose"]} == {(STEPS + 1) * 3}
     for row in rows.itertuples():
@@ -91,8 +100,8 @@ def test_controls_withhold_what_they_say(made):
         seen.append((text, bd, seed))
         return planted(envs, text, bd, seed)
 
-    controls = tuple(f"nanodt/{name}" for name in CONTROLS)
-    items, _ = drive(made, spy, systems=controls, batch=50, seeds=2)
+    controls = tuple(f"nanodt/{name}" for name in CONTROLS[:4])
+    items, _ = drive(made, spy, systems=controls, batch=50, seeds=2, pairs=0)
     test = items[items["set"] == "test"]
     texts, bd = test["text"].tolist(), np.stack(test["bd"].tolist())
     assert [seed for *_, seed in seen] == [0, 1] * 4
@@ -103,6 +112,57 @@ def test_controls_withhold_what_they_say(made):
     assert sorted(shuffled[0]) == sorted(texts) and np.array_equal(shuffled[1], bd)
     assert not any(a == b for a, b in zip(shuffled[0], texts, strict=True))
     assert shuffled[0] == again[0]
+
+
+def test_swapped_texts_are_told_and_kept(made):
+    seen = []
+    planted = Planted(made)
+
+    def spy(envs, text, bd, seed):
+        seen.append(text)
+        return planted(envs, text, bd, seed)
+
+    options = {"systems": ("nanodt", "nanodt/object_swapped"), "batch": 50, "pairs": 0}
+    items, rows = drive(made, spy, **options, items=20)
+    told = pd.read_parquet(made / "rollouts" / "told.parquet").set_index("item")
+    own = items.set_index("item")["text"]
+    assert set(told["system"]) == {"nanodt/object_swapped"} and told.index.is_unique
+    # The batch is as the policy's own, so that draws and rounding are; where no word could be
+    # exchanged the item's text is told and the drive is not kept.
+    assert seen[1] == [told["text"].get(i, own[i]) for i in items["item"]]
+    assert set(rows[rows["system"] != "nanodt"]["item"]) == set(told.index)
+    for row in told.itertuples():
+        assert row.text != own[row.Index] and row.out in own[row.Index] and row.into in row.text
+        assert row.out not in row.text and row.into not in own[row.Index]
+    drive(made, planted, **options, items=5)
+    fewer = pd.read_parquet(made / "rollouts" / "told.parquet")
+    texts = set(fewer["text"])
+    assert texts <= set(told["text"]), "a smaller selection of items holds the same texts"
+
+
+def test_unseen_wording_is_told_where_the_dataset_has_it(made, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(made, run, ignore=shutil.ignore_patterns("rollouts*"))
+    source = pq.read_table(run / "dataset" / "trajectories.parquet")
+    texts = [[f"wording {i}"] if i % 2 else [] for i in source["trajectory_id"].to_pylist()]
+    for name in ("dataset", "tokenizer", "model"):
+        shutil.rmtree(run / name)
+    with Stage(Plan(run=run), "dataset", inputs=("trajectories", "annotations")) as stage:
+        table = source.append_column("unseen", pa.array(texts, pa.list_(pa.string())))
+        write_table(stage.path("trajectories.parquet"), table)
+        shutil.copy(made / "dataset" / "dataset.json", stage.path("dataset.json"))
+    with Stage(Plan(run=run), "model", inputs=("dataset",)):
+        pass
+    seen = []
+
+    def deaf(envs, text, bd, seed):
+        seen.append(text)
+        return Planted(run, "deaf")(envs, text, bd, seed)
+
+    items, rows = drive(run, deaf, systems=("nanodt/unseen_wording",), items=0, batch=100)
+    odd = items[(items["set"] == "test") & (items["trajectory_id"] % 2 == 1)]
+    assert set(rows["item"]) == set(odd["item"])
+    assert sum(text.startswith("wording") for text in seen[0]) == len(odd)
 
 
 def test_interrupted_run_ends_with_the_same_bytes(made):
