@@ -86,6 +86,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
+def _tick(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
 def figure(value: float | None, digits: int = 3) -> str:
     """A number for people: three significant digits, a true minus, a dash for none."""
     if value is None or not math.isfinite(value):
@@ -114,6 +118,8 @@ class Dot:
     high: float
     kind: str
     """policy, control, baseline or ceiling."""
+    group: str = ""
+    """Rows of different groups are set apart; without groups, rows of different kinds."""
 
 
 def _mark(kind: str, x: float, y: float) -> str:
@@ -139,8 +145,8 @@ def dot_chart(
     width: float = 340,
     left: float = 118,
 ) -> str:
-    """Dots with their intervals, one row each, a gap between kinds; the policy's interval is shaded
-    behind all rows, so that what lies outside it is seen at once.
+    """Dots with their intervals, one row each, a gap between groups; the interval of the policy,
+    where there is one, is shaded behind all rows, so that what lies outside it is seen at once.
 
     Args:
         title, note: above the panel; the note says the unit and which way is better.
@@ -152,7 +158,7 @@ def dot_chart(
     right, top, step, gap = 44.0, 44.0, 21.0, 9.0
     places, y = [], top + 12
     for number, row in enumerate(rows):
-        if number and row.kind != rows[number - 1].kind:
+        if number and (row.group or row.kind) != (rows[number - 1].group or rows[number - 1].kind):
             y += gap
         places.append(y)
         y += step
@@ -171,12 +177,12 @@ def dot_chart(
         f'<rect x="{at(row.low):.1f}" y="{top:.1f}" height="{bottom - top:.1f}" '
         f'width="{max(at(row.high) - at(row.low), 1):.1f}" style="fill:var(--policy);opacity:.13"/>'
         for row in rows
-        if row.kind == "policy"
+        if row.kind == "policy" and sum(other.kind == "policy" for other in rows) == 1
     ]
     for tick in ticks(low, high):
         body.append(_line(at(tick), top, at(tick), bottom, "faint"))
         body.append(
-            text(at(tick), bottom + 15, f"{tick:g}", anchor="middle", colour="muted", size=11)
+            text(at(tick), bottom + 15, _tick(tick), anchor="middle", colour="muted", size=11)
         )
     if chance is not None:
         body.append(_line(at(chance), top, at(chance), bottom, "muted", dash="3 3"))
@@ -269,7 +275,7 @@ def line_chart(
     for tick in marks:
         body.append(_line(left, at_y(tick), width - right, at_y(tick), "faint"))
         body.append(
-            text(left - 6, at_y(tick) + 4, f"{tick:g}", anchor="end", colour="muted", size=11)
+            text(left - 6, at_y(tick) + 4, _tick(tick), anchor="end", colour="muted", size=11)
         )
     for tick in ticks(x_low, x_high, 4):
         name = f"{tick:,.0f}" if span > 4 else f"{tick:g}"

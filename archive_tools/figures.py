@@ -42,6 +42,8 @@ LABELS = {
     "nearest_elite_both": "nearest by both",
     "replay": "replay",
 }
+JUDGES = {"judge_rules": "judge by rules", "judge_llm": "judge by LLM", "judge_people": "people",
+          "rules": "rules", "llm": "LLM"}  # fmt: skip
 DECIMALS = {"bd_error_median": 1}  # of a metric in text; else 2
 ERROR_STEPS = (5.0, 10.0, 20.0, 40.0)  # % of the diagonal, between the five colours of the map
 
@@ -49,6 +51,11 @@ ERROR_STEPS = (5.0, 10.0, 20.0, 40.0)  # % of the diagonal, between the five col
 def label(system: str) -> str:
     """A system's name for people."""
     return LABELS.get(system, system.removeprefix("nanodt/").replace("_", " "))
+
+
+def judge(name: str) -> str:
+    """A judge's name for people."""
+    return JUDGES.get(name, name.removeprefix("people:"))
 
 
 def kind(system: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from archive_tools.charts import Curve, Dot, dot_chart, fixed, line_chart
-from archive_tools.figures import DECIMALS, PANELS, kind, label
+from archive_tools.figures import DECIMALS, PANELS, judge, kind, label
 from archive_tools.tables import read_json
 
 Record = dict[str, Any]
@@ -52,6 +52,8 @@ def _pivot(
 
 
 def _word(name: str, value: Any) -> str:
+    if name == "judge":
+        return judge(str(value))
     return label(value) if name in ("system", "minus", "control") else str(value).replace("_", " ")
 
 
@@ -75,6 +77,7 @@ def _swaps(records: Sequence[Record]) -> Record | None:
                 f"{_word('', r['kind'])}, {'swapped' if r['drive'] == 'swapped' else 'as written'}",
                 r["mean"], r["ci_low"], r["ci_high"],
                 "policy" if r["drive"] == "swapped" else "baseline",
+                r["kind"],
             )
             for r in group
             if r["drive"] in ("swapped", "unswapped")
@@ -133,7 +136,7 @@ def _splits(records: Sequence[Record], differences: Sequence[Record]) -> Record 
     for metric in (m for m in PANELS if m in HEADLINES):
         rows = [
             Dot(f"{r['name']}: {label(r['system'])}", r["mean"], r["ci_low"], r["ci_high"],
-                kind(r["system"]))
+                kind(r["system"]), r["name"])
             for r in records
             if r["metric"] == metric and r["system"] in COMPARED
         ]  # fmt: skip
@@ -167,8 +170,12 @@ def _probes(records: Sequence[Record], confusions: Sequence[Record]) -> Record |
     charts = []
     if shifts:
         rows = [
-            Dot(f"{r['judge']}: {_word('', r['probe'])}", r["shift"], r["ci_low"], r["ci_high"],
-                "policy" if r["judge"] == "rules" else "control")
+            Dot(
+                f"{judge(r['judge'])}: {_word('', r['probe'])}",
+                r["shift"], r["ci_low"], r["ci_high"],
+                "policy" if r["judge"] == "rules" else "control",
+                r["judge"],
+            )
             for r in shifts
         ]  # fmt: skip
         reach = max(0.05, *(1.1 * abs(v) for row in rows for v in (row.low, row.high)))
@@ -193,17 +200,17 @@ def _probes(records: Sequence[Record], confusions: Sequence[Record]) -> Record |
 def _plain(title: str, records: Sequence[Record]) -> Record:
     columns = list(dict.fromkeys(key for r in records for key in r))
 
-    def shown(value: Any) -> str:
+    def shown(column: str, value: Any) -> str:
         if value is None:
             return "–"
-        return fixed(value, 3) if isinstance(value, float) else _word("", value)
+        return fixed(value, 3) if isinstance(value, float) else _word(column, value)
 
     return {
         "title": title,
         "heads": [],
         "columns": [column.replace("_", " ") for column in columns],
         "rows": [{"heads": (), "cells": [
-            {"mean": shown(r.get(c)), "interval": "", "n": None} for c in columns
+            {"mean": shown(c, r.get(c)), "interval": "", "n": None} for c in columns
         ]} for r in records],
     }  # fmt: skip
 
@@ -213,15 +220,16 @@ def _matrix(record: Record) -> Record:
     matrix = record["matrix"]
     names = record.get("levels") or [str(number) for number in range(len(matrix))]
     total = max(sum(map(sum, matrix)), 1)
+    name = judge(record["judge"])
     return {
-        "title": f"{_word('', record['judge'])} against {record.get('against', 're-annotation')}",
+        "title": f"{name[0].upper()}{name[1:]} against {record.get('against', 're-annotation')}",
         "levels": [str(name) for name in names],
         "rows": [
             {"name": str(name), "cells": [{"count": n, "share": n / total} for n in row]}
             for name, row in zip(names, matrix, strict=True)
         ],
         "agreement": record.get("agreement"),
-        "kappa": record.get("kappa"),
+        "kappa": record.get("weighted_kappa"),
         "n": record.get("n"),
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from archive_tools import charts, drive_data, explorer, figures
+from archive_tools import charts, drive_data, explorer, figures, latex
 from archive_tools import report_tables as tables
 from archive_tools.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.probe_tables import experiments
@@ -130,7 +130,7 @@ def write_report(
     gallery: int = 6,
     stage: Record | None = None,
 ) -> None:
-    """Write index.html, report.md and figures/*.png.
+    """Write index.html, report.md, figures/*.png and tables/*.{csv,tex}.
 
     Args:
         folder: where to; files of experiments (see `probe_tables`) are read from its parent.
@@ -158,6 +158,7 @@ def write_report(
     environment.filters["figure"] = charts.figure
     environment.filters["fixed"] = charts.fixed
     environment.filters["duration"] = figures.duration
+    environment.filters["judge"] = figures.judge
     environment.filters["svg"] = Markup
     environment.filters["cell"] = lambda value: str(value).replace("|", r"\|").replace("<", "&lt;")
     page = environment.get_template("report.html.jinja").render(
@@ -185,5 +186,13 @@ def write_report(
         path = folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         svg_to_png(picture, path)
+    for name, table in tables.paper_tables(facts).items():
+        columns, rows = table["columns"], table["rows"]
+        head = f"% {table['title']}\n"
+        atomic_write(
+            folder / "tables" / f"{name}.tex",
+            head + latex.tabular(columns, rows, left=table["left"]),
+        )
+        atomic_write(folder / "tables" / f"{name}.csv", latex.comma_separated(columns, rows))
     text = environment.get_template("report.md.jinja").render(facts)
     atomic_write(folder / "report.md", text)

@@ -222,3 +222,69 @@ def models(manifests: Mapping[str, Record]) -> list[tuple[str, str]]:
 def _model(config: Record, without: str) -> str:
     name = config.get("model")
     return f"{name} at {config.get('base_url', '?')}" if name else without
+
+
+def _intervals(title: str, table: Record) -> Record:
+    return {
+        "title": title,
+        "columns": ["system", *table["names"]],
+        "rows": [
+            [row["label"], *(f"{c['mean']} {c['interval']}".strip() for c in row["cells"])]
+            for row in table["rows"]
+        ],
+        "left": 1,
+    }
+
+
+def paper_tables(facts: Record) -> dict[str, Record]:
+    """Tables of the page as plain texts for papers: file name → title, columns, rows, left."""
+    tables = {
+        "metrics": _intervals("Every system by every metric", facts["table"]),
+        "differences": _intervals("The policy minus each other system", facts["differences"]),
+    }
+    for part in facts["experiments"]:
+        for number, table in enumerate(part["tables"]):
+            rows = [
+                [*row["heads"],
+                 *(f"{c['mean']} {c['interval']}".strip() if c else "–" for c in row["cells"])]
+                for row in table["rows"]
+            ]  # fmt: skip
+            tables[f"{part['key']}-{number}"] = {
+                "title": table["title"],
+                "columns": [*table["heads"], *table["columns"]],
+                "rows": rows,
+                "left": max(1, len(table["heads"])),
+            }
+        for number, matrix in enumerate(part["matrices"]):
+            tables[f"{part['key']}-matrix-{number}"] = {
+                "title": matrix["title"],
+                "columns": ["", *matrix["levels"]],
+                "rows": [
+                    [row["name"], *(str(c["count"]) for c in row["cells"])]
+                    for row in matrix["rows"]
+                ],
+                "left": 1,
+            }
+    if facts["agreement"]:
+        keys = ("kendall_tau", "spearman", "pearson", "weighted_kappa")
+        tables["agreement"] = {
+            "title": "Agreement of the judges",
+            "columns": ["judges", "Kendall τ", "Spearman", "Pearson", "weighted κ", "n"],
+            "rows": [
+                [
+                    f"{figures.judge(r['first'])}, {figures.judge(r['second'])}",
+                    *(charts.figure(r[key]) for key in keys),
+                    str(r["n"]),
+                ]
+                for r in facts["agreement"]
+            ],
+            "left": 1,
+        }
+    if facts["tokenizer"]:
+        tables["tokenizers"] = {
+            "title": "Tokenizers",
+            "columns": facts["tokenizer"]["columns"],
+            "rows": [[cell["text"] for cell in row] for row in facts["tokenizer"]["rows"]],
+            "left": 1,
+        }
+    return {name: table for name, table in tables.items() if table["rows"]}

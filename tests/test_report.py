@@ -1,17 +1,17 @@
-"""The report: one file, no network, what the run has, in words that the data bear out."""
+"""The report: one file, no network, what the run has; explored in a real browser."""
 
-import json
+import csv
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
+from chromium import chromium, needs_chromium
 from run_factory import Planted, make_run
+from test_report_parts import check_latex
 
-from archive_tools import charts, evaluate, rollouts
-from archive_tools.gallery import common, sentence
-from archive_tools.report import Figures, lede
+from archive_tools import evaluate, rollouts
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ class Page(HTMLParser):
     """Checks nesting, collects links, ids and text."""
 
     EMPTY = frozenset(("meta", "link", "br", "img", "rect", "circle", "path", "line", "use",
-                       "polyline", "ellipse", "polygon", "stop"))  # fmt: skip
+                       "polyline", "ellipse", "polygon", "stop", "input"))  # fmt: skip
 
     def __init__(self):
         super().__init__()
@@ -52,7 +52,8 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text.append(data)
 
 
 def test_page_is_whole_self_contained_and_small(report):
@@ -64,7 +65,8 @@ def test_page_is_whole_self_contained_and_small(report):
     outside = [x for x in page.links if not x.startswith(("#", "data:"))]
     assert outside == [], "no link leads out of the file"
     assert {x[1:] for x in page.links if x.startswith("#")} <= page.ids
-    assert not re.search(r"<script|url\(['\"]?http|@import", html)
+    assert not re.search(r"<script[^>]+src|url\(['\"]?http|@import|https?://(?!www.w3.org/)", html)
+    assert "default-src 'none'" in html, "the page forbids itself the network"
     text = " ".join(page.text)
     for word in (
         "Obeyed",
@@ -89,78 +91,149 @@ def test_markdown_shows_pictures_that_exist(report):
     assert "<DESCRIPTOR>" not in text
 
 
-def test_markup_in_a_text_stays_text():
-    parts = sentence("Stop at <DESCRIPTOR>, <b>now</b>.", [10.2, 20.0])
-    assert parts == [("Stop at ", False), ("(10, 20)", True), (", <b>now</b>.", False)]
+def test_tables_for_papers_are_plain_latex_and_csv(report):
+    folder = report / "tables"
+    names = {path.stem for path in folder.glob("*.tex")}
+    assert {"metrics", "differences", "tokenizers"} <= names
+    for name in names:
+        text = (folder / f"{name}.tex").read_text()
+        rows = list(csv.reader((folder / f"{name}.csv").read_text().splitlines()))
+        check_latex(text, len(rows[0]), len(rows))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "words"),
-    [(0.1, 0.2, "It reads the text"), (-0.1, 0.2, "no sign"), (-0.2, -0.1, "misleads")],
-)
-def test_lede_says_what_the_interval_says(low, high, words):
-    def record(system, metric, mean, low, high, **more):
-        return {"system": system, "metric": metric, "mean": mean, "ci_low": low, "ci_high": high,
-                "n": 9, **more}  # fmt: skip
-
-    records = [
-        record("nanodt", "bd_error_median", 7.3, 6, 8),
-        record("nanodt", "bd_success", 0.4, 0.3, 0.5),
-        record("nanodt", "contrast", 0.55, 0.45, 0.65),
-    ]
-    paired = [record("nanodt", "route_lcs", (low + high) / 2, low, high, minus="nanodt/text_off")]
-    text = " ".join(lede(Figures(records, paired)))
-    assert words in text and "7.3 % [6.0, 8.0]" in text and "no better than guessing" in text
-    assert "only baselines" in lede(Figures([], []))[0]
-
-
-def test_common_marks_the_longest_common_subsequence():
-    marks = common(["red", "sofa", "blue"], ["red", "blue", "bed"])
-    assert marks == ([True, False, True], [True, True, False])
-    assert common([], ["a"]) == ([], [False])
-
-
-def test_charts_keep_marks_and_labels_inside():
-    rows = [charts.Dot("policy", 0.5, 0.4, 0.6, "policy"), charts.Dot("x", 2.0, 1.5, 3, "control")]
-    picture = charts.dot_chart("T", "n", rows, limits=(0, 1))
-    xs = [float(x) for x in re.findall(r'c?x[12]?="([\d.]+)"', picture)]
-    assert max(xs) <= 340
-    assert charts.ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1]
-    assert charts.fixed(-0.001, 2, signed=True) == "0.00" and charts.fixed(-1.5, 1) == "−1.5"
-    assert charts.figure(0.12345) == "0.123" and charts.figure(float("nan")) == "–"
-    spread = charts._spread([10, 11, 50], 14)
-    assert spread[1] - spread[0] >= 14 and spread[2] - spread[1] >= 14
-    assert "#0072b2" in charts.resolve(picture) and "var(" not in charts.resolve(picture)
-
-
-def test_curves_survive_odd_logs(tmp_path):
-    from archive_tools.figures import read_log, training_panels
-
-    log = tmp_path / "log.jsonl"
-    assert training_panels(log) == []
-    log.write_text('{"step": 1, "loss": 2.0}\n[1]\n{"loss": 1}\n{"step": 2, "loss": null}\n{"st')
-    assert len(read_log(log)) == 2
-    assert len(training_panels(log)) == 1
-
-
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_page_renders_without_console_errors_and_fits_a_phone(report, tmp_path):
-    probe = tmp_path / "probe.html"
-    probe.write_text(
-        f'<iframe id="f" src="{(report / "index.html").as_uri()}" width="390"></iframe>'
-        "<script>f.onload = () => { const d = f.contentDocument.documentElement;"
-        "document.title = JSON.stringify([d.scrollWidth, d.querySelectorAll('svg').length]);"
-        "document.body.innerHTML = '<p id=out>' + document.title + '</p>'; };</script>"
+def pick(page, name, value):
+    """Choose an option, by what it says or stands for."""
+    page.js(
+        f"(() => {{ const s = document.getElementById('{name}');"
+        f"s.value = [...s.options].find((o) => [o.text, o.value].includes('{value}')).value;"
+        "s.dispatchEvent(new Event('change')); })()"
     )
-    done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-         "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--allow-file-access-from-files", "--enable-logging=stderr",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
-         probe.as_uri()],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr
-    width, pictures = json.loads(re.search(r"<p id=\"?out\"?>(\[.*?\])", done.stdout)[1])
-    assert width <= 390, "nothing makes the page scroll sideways on a phone"
-    assert pictures > 15
+
+
+def run_of(report):
+    return report.parent.parent
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture(params=[(1200, 900), (390, 844)], ids=["desktop", "phone"])
+def page(request, report, browser):
+    """The report, loaded from disk."""
+    browser.complaints.clear()
+    browser.size(*request.param, phone=request.param[0] < 500)
+    browser.goto((report / "index.html").as_uri())
+    browser.js("Promise.all(Object.values(Wayword.ready)).then(() => 1)")
+    yield browser
+    assert browser.complaints == [], "the console stays quiet and nothing is fetched"
+
+
+def chosen(page):
+    return page.js("document.querySelector('#archive-about h3').textContent")
+
+
+@needs_chromium
+def test_explorer_answers_clicks_keys_and_searches(page, report):
+    data = pd.read_parquet(run_of(report) / "dataset" / "trajectories.parquet")
+    width = page.js("innerWidth")
+    assert page.js("document.documentElement.scrollWidth") <= width
+    assert "160 elites in" in page.js("document.getElementById('archive-count').textContent")
+    row = data.iloc[int(np.argmax([bd[0] for bd in data["bd"]]))]  # the one furthest east
+    x, y = row["bd"] / 600
+    page.click("#archive-map", x, y)
+    assert chosen(page).startswith(f"Elite {row['trajectory_id']} ")
+    assert row["split"] in chosen(page)
+    about = page.js("document.querySelector('#archive-about').textContent")
+    assert row["texts"][0].split("<DESCRIPTOR>")[0] in about
+    events = pd.read_parquet(run_of(report) / "annotations" / "events.parquet")
+    steps = events[events["trajectory_id"] == row["trajectory_id"]]["timestep"].astype(str)
+    shown = "[...document.querySelectorAll('#archive-about tbody td:first-child')]"
+    assert page.js(f"{shown}.map((e) => e.textContent)") == steps.tolist()
+    drawn = "[...new Set([...document.querySelectorAll('#archive-scene path[stroke]')]"
+    assert len(page.js(f"{drawn}.map((e) => e.getAttribute('stroke')))]")) > 15, "time as colour"
+    page.js("document.getElementById('archive-map').focus()")
+    before = chosen(page)
+    page.press("ArrowLeft")
+    assert chosen(page) != before
+    page.click("#archive-about tbody tr:last-child button")
+    assert page.js("document.getElementById('archive-step').value") == "400"
+    assert page.js("document.querySelectorAll('#archive-scene .now').length") == 1
+    text = data.iloc[7]["texts"][0]
+    page.js("document.getElementById('archive-search').focus()")
+    page.type('"(drive 7)" stop')
+    found = "[...document.querySelectorAll('#archive-results button')]"
+    assert page.js(f"{found}.map((b) => Number(b.querySelector('b').textContent))") == [107]
+    assert "1 of 160" in page.js("document.getElementById('archive-count').textContent")
+    assert chosen(page).startswith("Elite 107 ")
+    assert page.js("document.querySelector('#archive-results mark').textContent") == "stop"
+    assert text.split("<DESCRIPTOR>")[0] in page.js(
+        "document.querySelector('#archive-results').textContent"
+    )
+    page.js("(() => { const s = document.getElementById('archive-search'); s.value = '';"
+            "s.dispatchEvent(new Event('input')); })()")  # fmt: skip
+    for kind in ("split", "objective", "places"):
+        pick(page, "archive-colour", kind)
+        assert page.js("document.querySelectorAll('#archive-legend span').length") >= 1
+    inks = page.js(
+        "(() => { const c = document.querySelector('#archive-map canvas');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
+    )
+    assert inks > 150, "the map's cells are painted"
+
+
+@needs_chromium
+def test_galleries_sort_by_any_metric_for_any_system(page, report):
+    items = pd.read_parquet(run_of(report) / "evaluation" / "items.parquet")
+    items = items[(items["set"] == "test") & (items["seed"] == 0)]
+
+    def cards(name):
+        return page.js(f"[...document.querySelectorAll('#{name}-cards article')]"
+                       ".map((a) => Number(a.dataset.item))")  # fmt: skip
+
+    for system, name in (("nanodt", "policy"), ("random_elite", "random elite")):
+        values = items[items["system"] == system].set_index("item")
+        pick(page, "drives-who", name)
+        for metric, low in (("bd_error", True), ("route_lcs", False)):
+            pick(page, "drives-by", metric)
+            best, worst = (values.loc[cards(n), metric].tolist() for n in ("obeyed", "disobeyed"))
+            order = sorted(values[metric], reverse=not low)
+            assert best == order[:3] and worst == order[::-1][:3]
+    page.click("#obeyed-more")
+    assert len(cards("obeyed")) == 6
+    page.click("#obeyed-cards summary")
+    first = page.js("document.querySelector('#obeyed-cards article').textContent")
+    for word in ("Verdict:", "asked", "driven", "Driven", "Reference", "% off the target"):
+        assert word in first
+    assert page.js("document.querySelectorAll('#obeyed-cards article:first-child .scene path')"
+                   ".length") > 20  # fmt: skip
+    reference = int(items[items["item"] == cards("obeyed")[0]]["trajectory_id"].iloc[0])
+    page.click("#obeyed-cards details a")
+    page.until(f"document.querySelector('#archive-about h3').textContent"
+               f".startsWith('Elite {reference} ')")  # fmt: skip
+
+
+@needs_chromium
+def test_labels_do_not_overlap_and_the_page_prints(report, browser):
+    browser.complaints.clear()
+    browser.size(1200, 900)
+    browser.goto((report / "index.html").as_uri())
+    browser.js("Promise.all(Object.values(Wayword.ready)).then(() => 1)")
+    overlaps = browser.js(
+        "[...document.querySelectorAll('figure svg')].flatMap((s) => {"
+        "const boxes = [...s.querySelectorAll('text')].filter((t) => t.textContent.trim())"
+        ".map((t) => [t.textContent, t.getBoundingClientRect()]);"
+        "return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([b, q]) =>"
+        "Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 &&"
+        "Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3)"
+        ".map(([b]) => `${a} / ${b}`)); })"
+    )
+    assert overlaps == []
+    assert browser.pdf().startswith(b"%PDF")
+    browser.dark()
+    browser.goto((report / "index.html").as_uri())
+    assert browser.js("getComputedStyle(document.body).backgroundColor") == "rgb(22, 21, 20)"
+    assert browser.complaints == []

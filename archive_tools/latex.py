@@ -1,0 +1,57 @@
+"""Tables for papers: LaTeX (booktabs) and CSV from the same cells.
+
+A document needs `\\usepackage{booktabs}`; every other command is LaTeX's own, and the text is
+ASCII, so that any engine takes it.
+"""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Sequence
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
+    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
+    "−": "$-$", "–": "--", "—": "---", "τ": r"$\tau$", "κ": r"$\kappa$", "ρ": r"$\rho$",
+    "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "±": r"$\pm$", "→": r"$\to$",
+    "’": "'", "‘": "`", "“": "``", "”": "''", "\u00a0": "~", "\u2009": r"\,",
+    "…": r"\ldots{}", "\n": " ", "\r": " ", "\t": " ",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it, in ASCII; an accent is taken off a letter that has no other way."""
+    parts = []
+    for char in text:
+        if char in SPECIAL:
+            parts.append(SPECIAL[char])
+        elif char.isascii():
+            parts.append(char)
+        else:
+            plain = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
+            parts.append(escape(plain) if plain else "?")
+    return "".join(parts)
+
+
+def tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """A `tabular` of plain texts.
+
+    Args:
+        columns: names.
+        rows: cells of each row, as many as columns.
+        left: how many columns are words, set to the left; the others are figures.
+    """
+    lines = [rf"\begin{{tabular}}{{{'l' * left + 'r' * (len(columns) - left)}}}", r"\toprule"]
+    lines += [" & ".join(map(escape, columns)) + r" \\", r"\midrule"]
+    lines += [" & ".join(map(escape, row)) + r" \\" for row in rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def comma_separated(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """CSV with a head line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
