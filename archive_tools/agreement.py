@@ -205,6 +205,8 @@ def rater_scores(ratings: pd.DataFrame, drives: pd.DataFrame) -> dict[str, Float
         name → [N], NaN where unrated; "judge_people" first, then "people:NAME" for each of several
         raters; {} without ratings.
     """
+    if ratings.empty:
+        return {}
     keys = ["system", "item", "seed"]
     index = pd.MultiIndex.from_arrays([drives[key] for key in keys])
 
@@ -212,8 +214,6 @@ def rater_scores(ratings: pd.DataFrame, drives: pd.DataFrame) -> dict[str, Float
         mean: Any = rows.groupby(keys)["score"].mean()
         return np.asarray(mean.reindex(index), np.float64)
 
-    if ratings.empty:
-        return {}
     raters: Sequence[str] = sorted(set(ratings["rater"]))
     found = {"judge_people": over(ratings)}
     if len(raters) > 1:

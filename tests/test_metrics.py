@@ -56,6 +56,11 @@ def test_bd_error_is_in_per_cent_of_the_diagonal():
     assert np.isnan(metrics.bd_success(error)[2])
 
 
+def test_lcs_length_counts_the_common_names_in_order():
+    driven, reference = ["abcd", "", "ab", "xyz"], ["acbd", "a", "", "zyx"]
+    assert metrics.lcs_length(driven, reference).tolist() == [3, 0, 0, 1]
+
+
 def test_unequal_numbers_of_routes_are_refused():
     with pytest.raises(ValueError, match="2 driven against 1"):
         metrics.lcs_ratio([["a"], ["b"]], [["a"]])
@@ -88,14 +93,35 @@ def test_contrast_score_of_planted_policies():
     assert metrics.contrast_score([["red"], ["red"]], own, other).tolist() == [0.5, 0.5]
 
 
-def test_bootstrap_covers_and_is_seeded():
-    rng = np.random.default_rng(1)
+def coverage(draw, truth, statistic, *, size, trials=400):
+    """Share of trials in which the 95 % interval of a drawn sample holds the true value."""
     hits = 0
-    for trial in range(200):
-        found = metrics.bootstrap(rng.normal(2.0, 1.0, 60), resamples=400, seed=trial)
-        hits += found.ci_low <= 2.0 <= found.ci_high
-    assert 0.88 <= hits / 200 <= 0.99
-    values = rng.normal(size=50)
+    for trial in range(trials):
+        sample = draw(np.random.default_rng([9, trial]), size)
+        sides = sample if isinstance(sample, tuple) else (sample,)
+        found = metrics.bootstrap(*sides, statistic=statistic, resamples=400, seed=trial)
+        hits += found.ci_low <= truth <= found.ci_high
+    return hits / trials
+
+
+@pytest.mark.parametrize(
+    ("draw", "truth", "statistic", "size"),
+    [
+        (lambda rng, n: rng.normal(2.0, 1.0, n), 2.0, "mean", 60),
+        (lambda rng, n: rng.beta(4.0, 1.0, n), 0.8, "mean", 60),  # skewed, as route scores are
+        (lambda rng, n: (rng.random(n) < 0.9).astype(float), 0.9, "mean", 256),  # a share
+        (lambda rng, n: rng.lognormal(2.0, 1.0, n), np.exp(2.0), "median", 128),  # as bd_error
+        (lambda rng, n: (rng.normal(3, 1, n) + (hard := rng.normal(0, 9, n)), hard), 3.0, "mean",
+         60),
+    ],
+    ids=["mean", "skewed mean", "share", "median", "paired difference"],
+)  # fmt: skip
+def test_95_per_cent_intervals_cover_the_truth_about_so_often(draw, truth, statistic, size):
+    assert 0.92 <= coverage(draw, truth, statistic, size=size) <= 0.97
+
+
+def test_bootstrap_is_seeded():
+    values = np.random.default_rng(1).normal(size=50)
     assert metrics.bootstrap(values, seed=4) == metrics.bootstrap(values, seed=4)
     assert metrics.bootstrap(values, seed=4) != metrics.bootstrap(values, seed=5)
 

@@ -16,6 +16,7 @@ SYSTEMS = (
     *("nanodt", "nanodt/text_off", "nanodt/bd_off", "nanodt/both_off", "nanodt/text_shuffled"),
     *("nanodt/object_swapped", "nanodt/direction_swapped", "nearest_elite_both", "replay"),
 )
+ITEMS = 30
 
 
 class Found:
@@ -38,15 +39,16 @@ class Found:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Evaluations of the planted policies, with two seeds each."""
-    run = make_run(tmp_path_factory.mktemp("planted") / "run", n=300, sides=True)
+    """Evaluations of the planted policies; the random one with two seeds."""
+    run = make_run(tmp_path_factory.mktemp("planted") / "run", n=240, sides=True)
     results = {}
     # The report has tests of its own.
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(evaluate, "write_report", lambda *_, **__: None)
     for kind in ("perfect", "deaf", "random"):
         shutil.rmtree(run / "rollouts", ignore_errors=True)  # options alone do not tell them apart
-        config = RolloutConfig(run=run, items=40, pairs=24, seeds=2, systems=SYSTEMS, redo=True)
+        seeds = 2 if kind == "random" else 1
+        config = RolloutConfig(run=run, items=ITEMS, pairs=12, seeds=seeds, systems=SYSTEMS)
         rollouts.run(config, lambda model, kind=kind: Planted(run, kind))
         options = EvaluateConfig(run=run, resamples=400, gallery=1, redo=True)
         results[kind] = Found(evaluate.run(options))
@@ -61,7 +63,7 @@ def test_perfect_policy_gets_full_marks_and_loses_them_without_its_text(found):
         assert perfect.metrics["replay", metric]["mean"] == pytest.approx(1)
     for control in ("nanodt/text_off", "nanodt/both_off", "nanodt/text_shuffled"):
         gain = perfect.minus[control, "route_lcs"]
-        assert gain["ci_low"] > 0 and gain["n"] == 40 and gain["apart"]
+        assert gain["ci_low"] > 0 and gain["n"] == ITEMS and gain["apart"]
     assert perfect.minus["replay", "route_lcs"]["mean"] == 0
     assert not perfect.minus["replay", "route_lcs"]["apart"]
     # Told another item's text it drives that: it obeys what it was told, not what the item says.
@@ -125,9 +127,9 @@ def test_random_policy_is_at_chance_and_follows_nothing(found):
 def test_seeds_are_paired_and_averaged(found):
     items = found["random"].items
     part = items[(items["system"] == "nanodt") & (items["set"] == "test")]
-    assert sorted(set(part["seed"])) == [0, 1] and len(part) == 80
+    assert sorted(set(part["seed"])) == [0, 1] and len(part) == 2 * ITEMS
     record = found["random"].metrics["nanodt", "route_lcs"]
-    assert record["n"] == 40 and record["mean"] == pytest.approx(part["route_lcs"].mean())
+    assert record["n"] == ITEMS and record["mean"] == pytest.approx(part["route_lcs"].mean())
     assert part.groupby("item")["route_lcs"].std().max() > 0
     other = items[(items["system"] == "replay") & (items["set"] == "test")]
     keyed = [f.set_index(["item", "seed"])["route_lcs"] for f in (part, other)]
@@ -139,4 +141,4 @@ def test_seeds_are_paired_and_averaged(found):
 def test_rules_are_not_moved_by_how_a_drive_is_told(found):
     for name in ("longer_command", "longer_drive", "facts_reordered"):
         record = found["random"].probes["rules", name]
-        assert record["n"] == 40 and record["largest"] == 0
+        assert record["n"] == ITEMS and record["largest"] == 0

@@ -1,0 +1,176 @@
+"""Runs beside a run: what they share, what they change, and how the evaluation lays them out."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from run_factory import Plan, Planted, make_learnt, make_run
+
+from archive_tools import evaluate, rollouts
+from archive_tools.evaluate import EvaluateConfig
+from archive_tools.experiments import finished, inherited, link_stages, siblings
+from archive_tools.rollouts import RolloutConfig
+from archive_tools.stage import Stage, read_manifest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+SYSTEMS = ("nanodt", "nearest_elite_both", "random_elite")
+
+
+@pytest.fixture(scope="module")
+def script():
+    """scripts/experiments.py as a module."""
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        spec = importlib.util.spec_from_file_location("experiments", SCRIPTS / "experiments.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["experiments"] = module
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(str(SCRIPTS))
+        sys.modules.pop("experiments", None)
+
+
+def measure(run):
+    config = RolloutConfig(run=run, items=20, pairs=0, systems=SYSTEMS, redo=True)
+    rollouts.run(config, lambda model: Planted(run))
+    return evaluate.run(EvaluateConfig(run=run, resamples=100, gallery=1, redo=True))
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """A run and its evaluated siblings: regions and 30 %."""
+    run = make_run(tmp_path_factory.mktemp("family") / "whole", n=90)
+    with pytest.MonkeyPatch().context() as patch:
+        patch.setattr(evaluate, "write_report", lambda *_, **__: None)
+        with Stage(Plan(run=run), "descriptions", inputs=("annotations",)):
+            pass
+        alone = measure(run)
+        assert json.loads((alone / "splits.json").read_text()) == []
+        for sibling in siblings(("regions",), (0.3,)):
+            folder = link_stages(run, sibling)
+            fraction = sibling.options.get("train_fraction", 1.0)
+            recipe = sibling.options.get("split", "random")
+            make_learnt(folder, fraction=fraction, recipe=recipe)
+            measure(folder)
+        measure(run)
+    return run
+
+
+def read(run, name):
+    return json.loads((run / "evaluation" / f"{name}.json").read_text())
+
+
+def test_siblings_link_to_the_run_and_copy_nothing(family):
+    folder = family.with_name("whole-30")
+    for name in ("archive", "verification", "trajectories", "annotations", "descriptions"):
+        assert (folder / name).is_symlink()
+        assert (folder / name).resolve() == (family / name).resolve()
+    for name in ("dataset", "model", "evaluation"):
+        assert (folder / name).is_dir() and not (folder / name).is_symlink()
+    link_stages(family, siblings((), (0.3,))[0])  # again: nothing to do
+
+
+def test_splits_and_curve_lie_side_by_side(family):
+    splits, curve = read(family, "splits"), read(family, "curve")
+    assert list(dict.fromkeys(r["name"] for r in splits)) == ["random", "regions"]
+    assert list(dict.fromkeys((r["name"], r["x"]) for r in curve)) == [("30 %", 18), ("100 %", 60)]
+    own = {(r["system"], r["metric"]): r for r in read(family, "metrics")}
+    part = {(r["system"], r["metric"]): r for r in splits if r["name"] == "random"}
+    assert {k: r["mean"] for k, r in part.items()} == {k: r["mean"] for k, r in own.items()}
+    for record in splits + curve:
+        assert {"run", "system", "metric", "mean", "ci_low", "ci_high", "n"} <= set(record)
+    gaps = read(family, "experiments")
+    assert {(r["name"], r["minus"]) for r in gaps} == {
+        (name, minus) for name in ("regions", "30 %") for minus in SYSTEMS[1:]
+    }
+    assert all(isinstance(r["apart"], bool) for r in gaps)
+    assert read(family, "seeds") == []
+
+
+def test_retrieval_of_a_smaller_share_sees_no_other_elite(family):
+    """The same test items, and baselines that know the smaller, nested training split only."""
+    small = family.with_name("whole-30")
+    sides = {}
+    for run in (family, small):
+        dataset = pd.read_parquet(run / "dataset" / "trajectories.parquet")
+        sides[run] = {s: set(p["trajectory_id"]) for s, p in dataset.groupby("split")}
+        driven = pd.read_parquet(run / "rollouts" / "rollouts.parquet")
+        sources = set(driven["source_trajectory"].dropna().astype(int))
+        assert sources and sources <= sides[run]["train"]
+    assert sides[small]["train"] < sides[family]["train"]
+    assert sides[small]["test"] == sides[family]["test"]
+    items = [pd.read_parquet(r / "rollouts" / "items.parquet") for r in (family, small)]
+    assert items[0]["trajectory_id"].tolist() == items[1]["trajectory_id"].tolist()
+    assert items[0]["text"].tolist() == items[1]["text"].tolist()
+    error = {
+        r["name"]: r["mean"]
+        for r in read(family, "curve")
+        if (r["system"], r["metric"]) == ("nearest_elite_both", "bd_error_median")
+    }
+    assert error["30 %"] > error["100 %"]
+
+
+def test_a_sibling_of_other_data_is_left_out(family, tmp_path, capsys):
+    run = tmp_path / "whole"
+    shutil.copytree(family, run)
+    for name in ("whole-30", "whole-regions"):
+        shutil.copytree(family.with_name(name), tmp_path / name, symlinks=True)
+    assert set(finished(run)) == {"30", "regions"}
+    shutil.rmtree(tmp_path / "whole-30" / "dataset")
+    shutil.copytree(run / "dataset", tmp_path / "whole-30" / "dataset")
+    assert set(finished(run)) == {"regions"}
+    assert "whole-30: left out of the comparison" in capsys.readouterr().err
+    assert set(finished(tmp_path / "wh")) == set()
+
+
+def test_options_are_those_of_the_run_but_for_one(family, script, tmp_path):
+    sibling = siblings((), (0.1,))[0]
+    folder = sibling.folder(family)
+    changed = sibling.options
+    line = script.command(folder, family, "dataset", "demo", changed, ["--test", "0.2"])
+    assert line[1].endswith("05_verify_dataset.py") and line[-3:] == ["--redo", "--test", "0.2"]
+    assert line[line.index("--train-fraction") + 1] == "0.1"
+    line = script.command(folder, family, "rollouts", "demo", {}, [])
+    assert line[line.index("--items") + 1] == "20"
+    assert line[line.index("--systems") + 1 :][:3] == list(SYSTEMS)
+    assert line[line.index("--run") + 1] == str(folder)
+    assert inherited(tmp_path, "rollouts") == {}
+    assert "run" not in inherited(family, "rollouts")
+    assert read_manifest(family / "rollouts")["config"]["items"] == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"splits": ("halves",)}, "--splits halves: unknown"),
+        ({"fractions": (0.125,)}, "--fractions 0.125: expected whole per cents"),
+        ({"fractions": (1.0,)}, "--fractions 1.0"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        siblings(**options)
+
+
+def test_names_and_labels():
+    found = siblings(("routes",), (0.1,), (2,))
+    assert [s.folder(Path("runs/a")).as_posix() for s in found] == [
+        "runs/a-routes", "runs/a-10", "runs/a-seed2",
+    ]  # fmt: skip
+    assert [s.label for s in found] == ["routes", "10 %", "seed 2"]
+    assert found[2].first == "model" and np.isclose(found[1].options["train_fraction"], 0.1)
+
+
+def test_another_folder_in_a_links_place_is_not_touched(family, tmp_path):
+    run = tmp_path / "whole"
+    shutil.copytree(family, run)
+    with Stage(Plan(run=tmp_path / "whole-10", seed=9), "archive"):
+        pass
+    with pytest.raises(ValueError, match=r"not the archive/ of .*; remove"):
+        link_stages(run, siblings((), (0.1,))[0])
