@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from archive_tools.ledger import Ledger, Reply
+from archive_tools.ledger import Ledger
 from archive_tools.llm import Answer, Asker
 from archive_tools.llm_config import (
     LlmConfig,
@@ -22,7 +22,7 @@ from archive_tools.llm_config import (
     request_body,
     server_name,
 )
-from archive_tools.replies import read_reply
+from archive_tools.replies import read_reply, reply_of
 from archive_tools.tables import atomic_write
 from envs.errors import InputError
 
@@ -130,7 +130,7 @@ def take_in(files: Sequence[Path], config: LlmConfig, ledger: Ledger) -> int:
                 response = entry.get("response") or {}
                 if entry.get("error") or response.get("status_code") != 200:
                     continue
-                reply = _reply(response["body"], config)
+                reply = reply_of(response["body"], None, config.price)
             except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
                 raise InputError(
                     f"{path}: line {number} is no result of the Batch API; "
@@ -139,12 +139,3 @@ def take_in(files: Sequence[Path], config: LlmConfig, ledger: Ledger) -> int:
             ledger.put(key, config.model, reply)
             stored += 1
     return stored
-
-
-def _reply(body: dict[str, Any], config: LlmConfig) -> Reply:
-    choice = body["choices"][0] if body["choices"] else {}
-    usage = body.get("usage") or {}
-    tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    usd = (tokens[0] * config.usd_per_million_in + tokens[1] * config.usd_per_million_out) / 1e6
-    content = (choice.get("message") or {}).get("content")
-    return Reply(content, choice.get("finish_reason"), *tokens, usd)

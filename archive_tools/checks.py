@@ -27,6 +27,17 @@ MEASURE = re.compile(
     r"|forty|fifty|sixty|ninety|hundred|thousand)[ -](?:steps?|units?|pixels?"
     r"|met(?:er|re)s?|centimet(?:er|re)s?|inch(?:es)?|feet|foot|seconds?|minutes?|degrees?|times?)\b"
 )
+SENTENCE = re.compile(r"""(?s)^["'“(]?[A-Z<].*[.!?]["'”)]?$""")
+MOVEMENT = re.compile(
+    r"\b(?:approach|arriv|avoid|begin|began|bend|bent|bypass|circl|com(?:e|ing)|came|commenc|continu"
+    r"|cross|cruis|curv|cut(?:ting)?|depart|double|driv|drov|end|enter|exit|finish|follow|get"
+    r"|glid|go|went|got|halt|head|hug|keep|kept|leav|left|linger|loop|mak(?:e|ing)|made|move|moving"
+    r"|navigat|orbit|oscillat|park|pass|past|proceed|pull|push|reach|remain|return|reverse|roll"
+    r"|round|run|ran|scoot|set|shuttle|skim|skirt|slid|slip|stay|steer|stop|swerv|swing|swung"
+    r"|sweep|swept|tak(?:e|ing)|took|tour|travel|travers|turn|veer|via|visit|wait|weav|wove|wend"
+    r"|wind|wound|zigzag)\w*",
+    re.IGNORECASE,
+)
 
 
 def fill_descriptor(text: str, bd: Sequence[float]) -> str:
@@ -74,6 +85,10 @@ def _form(text: str, parsed: Parsed, max_words: int) -> list[str]:
         reasons.append(f"has a measurement: {measure.group()!r}")
     if talk := DATA_TALK.search(parsed.masked):
         reasons.append(f"talks of data, not of the drive: {talk.group()!r}")
+    if not SENTENCE.match(text.strip()):
+        reasons.append("is no sentence: it begins with a capital letter and ends with . ! or ?")
+    if not MOVEMENT.search(parsed.masked):
+        reasons.append("says nothing of going or stopping anywhere")
     return reasons
 
 

@@ -208,7 +208,7 @@ def estimate(config: DescribeConfig, jobs: Sequence[Job], scene: Scene) -> str:
     counted = [count_tokens(prompt_of(config, job, scene)) for job in jobs[::step]]
     tokens_in = float(np.mean(counted)) * len(jobs) if counted else 0.0
     tokens_out = 60.0 * len(jobs)
-    usd = (tokens_in * config.usd_per_million_in + tokens_out * config.usd_per_million_out) / 1e6
+    usd = config.price.of(tokens_in, tokens_out)
     how = "counted with tiktoken" if counts_exactly() else "at 4 characters per token"
     price = f", about ${usd:.2f}" if usd else "; no prices given, so no cost"
     return (

@@ -1,5 +1,6 @@
 """What a language model is told of a scene and of a drive: facts for the templates in `prompts`."""
 
+from functools import lru_cache
 from typing import Any
 
 from archive_tools.annotate import Annotation
@@ -9,8 +10,10 @@ from envs.geometry import compass
 from envs.scene import Scene
 
 
+@lru_cache(maxsize=32)
 def scene_facts(scene: Scene) -> dict[str, Any]:
-    """Facts `tiles` (rows of names, the northern first) and `objects` (name, tile under it)."""
+    """Facts `tiles` (rows of names, the northern first) and `objects` (name, tile under it); shared, not
+    to be changed."""
     names = (*scene.tile_names, "")
     return {
         "tiles": [list(row) for row in scene.tiles.names] if scene.tiles else [],

@@ -1,6 +1,7 @@
 """Judges over the drives of an evaluation: by rules for every test drive, by a model for some."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -97,7 +98,7 @@ def estimate(config: JudgeConfig, prompts: Sequence[str]) -> str:
     asked = len(prompts) * config.judge_samples
     tokens_in = float(np.mean(counted)) * asked if counted else 0.0
     tokens_out = REPLY_TOKENS * asked
-    usd = (tokens_in * config.usd_per_million_in + tokens_out * config.usd_per_million_out) / 1e6
+    usd = config.price.of(tokens_in, tokens_out)
     price = f", about ${usd:.2f}" if usd else "; no prices given, so no cost"
     return (
         f"{asked:,} verdicts on {len(prompts):,} drives: about {tokens_in:,.0f} prompt tokens and "
@@ -124,10 +125,12 @@ def apply_model(config: JudgeConfig, scored: Scored, world: World) -> dict[str, 
     marks = np.full(len(scored.frame), np.nan)
     marks[rows] = [judgement.mean for judgement in found]
     scored.frame["judge_llm"] = marks
+    problems = Counter(problem.split(":")[0] for j in found for problem in j.problems)
     spread = [j.spread for j in found if np.isfinite(j.spread)]
     return {
         "judge_model": config.model,
-        "judge_unusable_replies": sum(len(j.problems) for j in found),
+        "judge_unusable_replies": sum(problems.values()),
+        "judge_problems": dict(problems.most_common(10)),
         "judge_spread": round(float(np.mean(spread)), 4) if spread else 0.0,
         "usd_in_ledger": round(spent, 6),
     }

@@ -4,7 +4,8 @@ The `openai` package does the talking with its own retries off; what is retried,
 to give up is decided here:
 
 - 429, 408, 409, 425, 5xx, lost connections and timeouts are tried again, at most `attempts` times,
-  after what Retry-After says or else after growing waits;
+  after what Retry-After says or else after growing waits; a 429 while others are being answered is
+  a full server, not a failing one, and does not count;
 - no credit left (which arrives as 429 too), a bad key, an unknown model or address end the run at
   once: requests on their way are finished and stored, nothing new is sent;
 - any other refusal of a request (content filters, too long a prompt) is that item's problem.
@@ -32,10 +33,11 @@ from archive_tools.llm_config import (
     LlmConfig,
     body_key,
     first_settings,
+    longest_cost,
     request_body,
     server_name,
 )
-from archive_tools.replies import count_tokens, read_reply
+from archive_tools.replies import read_reply, reply_of
 from envs.errors import InputError
 
 LONGEST_WAIT = 120.0  # seconds; a server that asks for more is waited for in several attempts
@@ -86,7 +88,7 @@ class Client:
 
     def __init__(self, config: LlmConfig, ledger: Ledger) -> None:
         self.config, self.ledger = config, ledger
-        key = os.environ.get(KEY_VARIABLE, "")
+        key = self._key = os.environ.get(KEY_VARIABLE, "")
         if not key and config.base_url.startswith(OPENAI):
             raise InputError(f"{config.base_url} needs a key in the environment: {KEY_VARIABLE}=…")
         self._openai = openai.AsyncOpenAI(
@@ -103,7 +105,7 @@ class Client:
         self._reserved = 0.0
         self._resume_at = 0.0
         self._refusals = 0
-        self._answered = False
+        self._answers = 0
         self._jitter = random.Random(0)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -130,8 +132,7 @@ class Client:
     async def _pay(self, body: dict[str, Any], key: str) -> Reply:
         """Send a request within the cap and store the reply before anyone sees it."""
         prompt = body["messages"][0]["content"]
-        # Room for a chat template, and for an estimate of the tokens that is too low.
-        worst = self._usd(round(1.3 * count_tokens(prompt)) + 20, self.config.max_tokens)
+        worst = longest_cost(self.config, prompt)
         if self.config.max_usd and (
             self.ledger.spent + self._reserved + worst > self.config.max_usd
         ):
@@ -141,45 +142,29 @@ class Client:
             )
         self._reserved += worst
         try:
-            reply = self._reply(await self._send(body), prompt)
+            reply = reply_of(await self._send(body), prompt, self.config.price)
         finally:
             self._reserved -= worst
         self.ledger.put(key, self.config.model, reply)
-        self._answered, self._refusals = True, 0
+        self._answers += 1
+        self._refusals = 0
         return reply
 
-    def _usd(self, tokens_in: int, tokens_out: int) -> float:
-        config = self.config
-        return (
-            tokens_in * config.usd_per_million_in + tokens_out * config.usd_per_million_out
-        ) / 1e6
-
-    def _reply(self, response: Any, prompt: str) -> Reply:
-        choice = response.choices[0] if response.choices else None
-        message = choice.message if choice else None
-        content = message.content if message else None
-        usage = response.usage
-        tokens_in = (usage and usage.prompt_tokens) or count_tokens(prompt)
-        tokens_out = (usage and usage.completion_tokens) or count_tokens(content or "")
-        return Reply(
-            content=content if isinstance(content, str) else None,
-            finish_reason=choice.finish_reason if choice else None,
-            prompt_tokens=tokens_in,
-            completion_tokens=tokens_out,
-            usd=self._usd(tokens_in, tokens_out),
-        )
-
-    async def _send(self, body: dict[str, Any], attempts: int | None = None) -> Any:
+    async def _send(self, body: dict[str, Any], attempts: int | None = None) -> dict[str, Any]:
         """One request with the policy of this module; the response has a list `choices`."""
         attempts = attempts or self.config.attempts
-        trouble = ""
-        for attempt in range(attempts):
-            await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
-            wait: float | None = None
+        failures = 0
+        while True:
+            await self._pause()
+            answers, wait = self._answers, None
             try:
                 async with asyncio.timeout(self.config.timeout):
-                    response = await self._openai.chat.completions.create(**body)
-                if isinstance(getattr(response, "choices", None), list):
+                    # As plain JSON: replies are validated here, and building the package's own
+                    # types of request and response took half of the time of all requests.
+                    response = await self._openai.post(
+                        "/chat/completions", cast_to=object, body=body
+                    )
+                if isinstance(response, dict) and isinstance(response.get("choices"), list):
                     return response
                 trouble = "a reply that is no chat completion (is --base-url right?)"
             except openai.APIStatusError as error:
@@ -187,10 +172,12 @@ class Client:
                 status = error.status_code
                 if status < 500 and status not in (408, 409, 425, 429):
                     self._count_refusal(error)
-                    raise _Refused(_say(error)) from None
+                    raise _Refused(self._say(error)) from None
                 trouble, wait = f"status {status}", _retry_after(error)
                 if status == 429:
-                    pause = wait if wait is not None else self._backoff(attempt)
+                    if self._answers > answers:
+                        failures -= 1  # it answers, only not everybody at once
+                    pause = wait if wait is not None else self._backoff(max(failures, 0))
                     self._resume_at = max(self._resume_at, time.monotonic() + pause)
             except (TimeoutError, openai.APITimeoutError):
                 trouble = f"no reply within {self.config.timeout:g} s"
@@ -198,12 +185,19 @@ class Client:
                 trouble = "connection lost or refused"
             except (openai.APIError, ValueError):
                 trouble = "an unreadable reply"
-            if attempt + 1 < attempts:
-                await asyncio.sleep(wait if wait is not None else self._backoff(attempt))
+            failures += 1
+            if failures >= attempts:
+                break
+            await asyncio.sleep(wait if wait is not None else self._backoff(max(failures - 1, 0)))
         raise Stop(
             f"{self.config.base_url}: {trouble}, {attempts} times in a row; nothing paid is lost, "
             "the same command goes on from here"
         )
+
+    async def _pause(self) -> None:
+        """Wait while the server asked everybody to; then not all go on in the same moment."""
+        while (left := self._resume_at - time.monotonic()) > 0:
+            await asyncio.sleep(left + min(0.25 * left, 2.0) * self._jitter.random())
 
     def _backoff(self, attempt: int) -> float:
         return min(0.5 * 2**attempt, 30.0) * (0.75 + 0.5 * self._jitter.random())
@@ -225,8 +219,16 @@ class Client:
 
     def _count_refusal(self, error: openai.APIStatusError) -> None:
         self._refusals += 1
-        if self._refusals >= 10 and not self._answered and self._settings is not None:
-            raise Stop(f"{self.config.base_url}: refuses every request ({_say(error)})") from None
+        if self._refusals >= 10 and not self._answers and self._settings is not None:
+            raise Stop(
+                f"{self.config.base_url}: refuses every request ({self._say(error)})"
+            ) from None
+
+    def _say(self, error: openai.APIStatusError) -> str:
+        """What the server says of an error; a server that repeats the key must not spread it."""
+        body = error.body if isinstance(error.body, dict) else {}
+        said = f"{error.status_code} {body.get('message') or body.get('detail') or error.message}"
+        return (said.replace(self._key, "…") if self._key else said)[:300]
 
     async def _probed(self) -> dict[str, Any]:
         """What the server understands, found out once with small requests and then remembered."""
@@ -243,7 +245,8 @@ class Client:
             body = request_body(self.config, settings, prompt, _Probe)
             last = settings["mode"] == "text"
             try:
-                reply = self._reply(await self._send(body, None if last else 2), prompt)
+                response = await self._send(body, None if last else 2)
+                reply = reply_of(response, prompt, self.config.price)
                 self.ledger.put(body_key(body, "probe"), self.config.model, reply)
                 return settings
             except _Refused as refusal:
@@ -273,11 +276,6 @@ class _Probe(BaseModel):
 
 def _simpler(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "mode": {"schema": "json", "json": "text"}[settings["mode"]]}
-
-
-def _say(error: openai.APIStatusError) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    return f"{error.status_code} {body.get('message') or body.get('detail') or error.message}"[:300]
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

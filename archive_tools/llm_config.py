@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from archive_tools.ledger import reply_key
-from archive_tools.replies import response_format
+from archive_tools.replies import Price, count_tokens, response_format
 from archive_tools.stage import StageConfig
 from envs.errors import InputError
 
@@ -49,6 +49,11 @@ class LlmConfig(StageConfig):
         *("base_url", "concurrency", "timeout", "attempts", "usd_per_million_in"),
         *("usd_per_million_out", "max_usd", "ledger", "dry_run"),
     }
+
+    @property
+    def price(self) -> Price:
+        """What tokens cost."""
+        return Price(self.usd_per_million_in, self.usd_per_million_out)
 
     def ledger_path(self) -> Path:
         """Where replies are kept: beside the stages, so that no --redo pays twice."""
@@ -95,6 +100,12 @@ def body_key(body: dict[str, Any], sample: str) -> str:
     """The ledger's key of a request."""
     parameters = {k: v for k, v in body.items() if k not in ("model", "messages")}
     return reply_key(body["model"], parameters, body["messages"][0]["content"], sample)
+
+
+def longest_cost(config: LlmConfig, prompt: str) -> float:
+    """Dollars that a request may cost at most: with the longest reply, and with room for a chat
+    template and for a count of the prompt's tokens that is too low."""
+    return config.price.of(round(1.3 * count_tokens(prompt)) + 20, config.max_tokens)
 
 
 def first_settings(config: LlmConfig) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the narrator knows of a drive: its visits with their sides, and places within the scene."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from archive_tools.annotate import Annotation
@@ -64,7 +65,8 @@ def bounds(scene: Scene) -> tuple[float, float, float, float]:
     return (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
 
 
-def tile_centres(scene: Scene) -> dict[str, list[tuple[float, float]]]:
+@lru_cache(maxsize=32)
+def tile_centres(scene: Scene) -> Mapping[str, list[tuple[float, float]]]:
     """Tile name → centres, scene units; several where a name is used more than once."""
     centres: dict[str, list[tuple[float, float]]] = {}
     if scene.tiles is not None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,8 +21,52 @@ CHARACTERS_PER_TOKEN = 4.0
 """Of English text, roughly; used where tiktoken's vocabulary is not at hand."""
 
 
+@dataclass(frozen=True)
+class Price:
+    """Dollars for a million tokens."""
+
+    tokens_in: float
+    tokens_out: float
+
+    def of(self, tokens_in: float, tokens_out: float) -> float:
+        """Dollars that so many prompt and reply tokens cost."""
+        return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
+
+
+def reply_of(response: dict[str, Any], prompt: str | None, price: Price) -> Reply:
+    """What counts of a chat completion, whatever else a server puts into it.
+
+    Args:
+        response: the JSON of a chat completion; any field may be missing, null or of another type.
+        prompt: to estimate its tokens where the server does not count them; None if not at hand.
+        price: what tokens cost.
+    """
+    choices = response.get("choices")
+    choice = _dict(choices[0]) if isinstance(choices, list) and choices else {}
+    content, finish = _dict(choice.get("message")).get("content"), choice.get("finish_reason")
+    content = content if isinstance(content, str) else None
+    usage = _dict(response.get("usage"))
+    counted = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    tokens = [
+        n if isinstance(n, int) and n > 0 else count_tokens(text or "")
+        for n, text in zip(counted, (prompt, content), strict=True)
+    ]
+    return Reply(
+        content=content,
+        finish_reason=finish if isinstance(finish, str) else None,
+        prompt_tokens=tokens[0],
+        completion_tokens=tokens[1],
+        usd=price.of(*tokens),
+    )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+@cache
 def response_format(mode: str, schema: type[BaseModel]) -> dict[str, Any]:
-    """The field `response_format` of a request, for mode schema or json."""
+    """The field `response_format` of a request, for mode schema or json; not to be changed."""
     if mode == "json":
         return {"type": "json_object"}
     described = schema.model_json_schema()

@@ -1,10 +1,13 @@
 """Scenes and random drives through them, for the tests of everything that writes or reads texts."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
-from archive_tools.annotate import Annotation, annotate
+from archive_tools.annotate import Annotation, annotate, events_table
+from archive_tools.stage import Stage, StageConfig
+from archive_tools.tables import write_table
 from envs import load_world
 from envs.scene import Scene, SceneObject, Tiles
 
@@ -46,3 +49,14 @@ def drives(scene: Scene, count: int, seed: int = 0, size: float = 600.0) -> list
         path = np.concatenate(pieces)
         paths.append(np.concatenate([path, path[-1:] + 0.1]).astype(np.float32))
     return annotate(scene, paths, size=None)
+
+
+def annotated_run(folder: Path, count: int = 300) -> list[Annotation]:
+    """Write a run that has come as far as annotations; the annotations of its trajectories."""
+    annotations = drives(APARTMENT, count, seed=11)
+    config = StageConfig(run=folder)
+    with Stage(config, "archive") as stage:
+        load_world("apartment").save(stage.path("world"))
+    with Stage(config, "annotations", inputs=("archive",)) as stage:
+        write_table(stage.path("events.parquet"), events_table(range(count), annotations))
+    return annotations
