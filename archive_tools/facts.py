@@ -12,8 +12,9 @@ from envs.scene import Scene
 
 @lru_cache(maxsize=32)
 def scene_facts(scene: Scene) -> dict[str, Any]:
-    """Facts `tiles` (rows of names, the northern first) and `objects` (name, tile under it); shared, not
-    to be changed."""
+    """Facts `tiles` (rows of names, the northern first) and `objects` (name, tile under it).
+
+    The result is shared: not to be changed."""
     names = (*scene.tile_names, "")
     return {
         "tiles": [list(row) for row in scene.tiles.names] if scene.tiles else [],
