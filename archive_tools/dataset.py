@@ -4,6 +4,7 @@ Every rule that the later stages rely on is checked here, on the joined data, be
 written; one broken rule ends the stage with a non-zero exit and a list of the offenders.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from tqdm import tqdm
 
 from archive_tools.annotate import Annotation, load_annotations
 from archive_tools.checks import check_text
+from archive_tools.environment import Navigation
+from archive_tools.hindsight import Recorded, practice_rows, withheld
 from archive_tools.splits import (
     SPLITS,
     Shares,
@@ -41,6 +44,7 @@ from archive_tools.trajectories import Floats, Sequences, Trajectories, load_tra
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene
+from envs.world import World
 
 
 @dataclass
@@ -60,7 +64,11 @@ class DatasetConfig(StageConfig):
     train_fraction: float = 1.0
     """Share of the training trajectories to keep, for learning curves (test stays as it is)."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    practice: int = 1
+    """Practice drives along each training trajectory: disturbed, some only part of the way, and
+    described by what they reached. They show a policy how to come back and where else to stop."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"practice": 2}}
 
 
 @dataclass
@@ -177,6 +185,50 @@ def _split(
     return split
 
 
+def _practice(
+    config: DatasetConfig,
+    stage: Stage,
+    world: World,
+    trajectories: Trajectories,
+    annotations: dict[int, Annotation],
+    split: NDArray[np.str_],
+    groups: NDArray[np.int64],
+) -> pa.Table | None:
+    """Practice drives along the training trajectories; None where the robot has no wheels."""
+    info = trajectories.info
+    if info["environment"]["id"] != Navigation.id:
+        print(
+            f"no practice drives: they need the robot with two wheels ({Navigation.id}), this is "
+            f"{info['environment']['id']}",
+            file=sys.stderr,
+        )
+        return None
+    _, action, pose, bd = recorded(trajectories)
+    ids = np.asarray(trajectories.ids)
+    known = Recorded(
+        ids=ids,
+        pose=np.asarray(pose),
+        action=np.asarray(action),
+        bd=bd,
+        tiles=[tuple(annotations[i].tiles) for i in ids.tolist()],
+        split=split,
+        weight=(1.0 / np.bincount(groups)[groups]).astype(np.float32),
+    )
+    low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
+    rules = read_json(stage.input("annotations") / "manifest.json")["config"]
+    return practice_rows(
+        world,
+        known,
+        config.practice,
+        withheld(config.split, known, low, high),
+        np.random.default_rng([config.seed, 6]),
+        first_id=int(ids.max()) + 1,
+        near=rules["near"],
+        persist=rules["persist"],
+        action_decimals=info["action_decimals"],
+    )
+
+
 def report_rules(rules: Sequence[Rule], problems: Path) -> None:
     """Print the table of rules; list offenders in the file `problems`.
 
@@ -270,6 +322,12 @@ def run(config: DatasetConfig) -> Path:
             texts,
         )
         write_table(stage.path("trajectories.parquet"), table)
+        practice = 0
+        if config.practice:
+            drives = _practice(config, stage, world, trajectories, annotations, split, groups)
+            if drives is not None:
+                write_table(stage.path("practice.parquet"), drives)
+                practice = len(drives)
 
         counts = {name: int((split[kept] == name).sum()) for name in SPLITS}
         test_texts = {
@@ -286,6 +344,7 @@ def run(config: DatasetConfig) -> Path:
             "near_duplicate_groups": len(np.unique(groups)),
             "largest_group": int(np.bincount(groups).max()),
             "without_accepted_text": sum(i not in texts for i in ids),
+            "practice_drives": practice,
         }
         info = {
             **read_json(stage.input("trajectories") / "trajectories.json"),

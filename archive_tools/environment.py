@@ -124,6 +124,15 @@ class Navigation:
         self.steps = self._world.steps
         self.action_low, self.action_high = [-MAX_WHEEL] * 2, [MAX_WHEEL] * 2
 
+    def odometry(self) -> dict[str, Any]:
+        """How a policy can reckon its pose from what it did and felt (see nanodt's odometry)."""
+        robot, sensors = self._world.robot, self.controller.layers[0]
+        return {
+            "axle": 2 * robot.radius,
+            "start": [robot.x, robot.y, robot.theta],
+            "contact": [sensors - 2, sensors - 1],
+        }
+
     def record(self, solutions: Floats, seed: int = 0) -> Recording:
         """Drive N policies; nothing is random, so the seed changes nothing."""
         drive = rollout_controllers(self._world, self.controller, solutions)
@@ -229,4 +238,6 @@ def environment_of(folder: Path, info: Mapping[str, Any]) -> Environment:
     options = dict(info["task"].get("options", {}))
     if info["task"]["name"] == "navigation":
         options["world"] = folder / "world"
+    if "plane" in options:
+        options["plane"] = info["environment"]["kwargs"]["plane"]
     return make_environment(info["task"]["name"], info["controller"], **options)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from archive_tools.archive import Archive, load_archive
-from archive_tools.environment import Environment, environment_of
+from archive_tools.environment import Environment, Navigation, environment_of
 from archive_tools.replay import tolerances
 from archive_tools.stage import Stage, StageConfig
 from archive_tools.tables import read_json, read_table, write_json, write_table
@@ -115,6 +115,8 @@ def run(config: RecordConfig) -> Path:
             archive.info["measures"],
             int(length.max()),
         )
+        if isinstance(environment, Navigation):
+            info["odometry"] = environment.odometry()
         write_json(stage.path("trajectories.json"), info)
         if misses:
             print(

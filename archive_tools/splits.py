@@ -76,6 +76,17 @@ def random_split(
     return side[groups] if number else np.zeros(0, dtype="<U10")
 
 
+def region_blocks(
+    bd: NDArray[np.float32],
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    blocks: int = 8,
+) -> NDArray[np.int64]:
+    """Block [N] of the BD space, `blocks` along each dimension, that each BD [N, n_bd] lies in."""
+    cell = np.clip((bd - low) / (high - low) * blocks, 0, blocks - 1).astype(int)
+    return np.asarray(np.ravel_multi_index(tuple(cell.T), (blocks,) * bd.shape[1]), np.int64)
+
+
 def region_split(
     bd: NDArray[np.float32],
     low: NDArray[np.floating],
@@ -97,9 +108,7 @@ def region_split(
     Returns:
         [N] one of SPLITS per trajectory.
     """
-    cell = np.clip((bd - low) / (high - low) * blocks, 0, blocks - 1).astype(int)
-    block = np.ravel_multi_index(tuple(cell.T), (blocks,) * bd.shape[1])
-    _, groups = np.unique(block, return_inverse=True)
+    _, groups = np.unique(region_blocks(bd, low, high, blocks), return_inverse=True)
     return random_split(groups.astype(np.int64), shares, rng)
 
 
