@@ -26,6 +26,10 @@ STYLES = ("request", "instruction", "narrative")
 Style = Literal["request", "instruction", "narrative"]
 MAX_MENTIONS = 14
 """Bounds the length of a text: its tokens share the context with the trajectory."""
+END = re.compile(r"(?:finish|end(?: up)?)(?=ed\b|\b)")
+"""Verbs of stopping that do not go with LAST words."""
+LAST = re.compile(r"final|end\b")
+STARTS = re.compile(r"(?:start|begin|commence) on\b")
 DESCRIPTOR_SHARE = 0.3
 """How many texts name the last place by `<DESCRIPTOR>`."""
 
@@ -53,7 +57,7 @@ class Narrator(Clauses):
 
     def choose(self, visits: list[Visit]) -> list[Visit]:
         """An in-order part of `visits` that keeps most of it, and always its last element."""
-        share = self.pick((1.0, 1.0, 0.85, 0.65))
+        share = self.pick((1.0, 1.0, 0.9, 0.7))
         keep = [self.chance(share) for _ in visits]
         keep[-1] = True
         if len(visits) > 1 and visits[0].kind == "tile":
@@ -92,7 +96,7 @@ class Narrator(Clauses):
             end: list[str] = []
             if not to_descriptor:
                 end, way = self.last_place(way, last)
-            elif len(way) > 1 and self.chance(0.3):
+            elif len(way) > 1 and self.chance(0.2):
                 way.pop()
             if way and way[0] is visits[0] and way[0].kind == "tile":
                 t = self.the_tile(way.pop(0).name)
@@ -118,21 +122,61 @@ class Narrator(Clauses):
 
     # Sentences
 
-    def chain(self, phrases: Sequence[str], form: str = "base") -> str:
-        """ "vp, vp and vp" with a joining word here and there."""
+    def chain(self, phrases: Sequence[str], form: str = "base", *, then: bool = True) -> str:
+        """ "vp, vp and vp", where `then` allows with one "then" somewhere."""
         parts = [conjugate(p, form) for p in phrases]
-        if len(parts) == 1:
-            return parts[0]
         text = parts[0]
         for part in parts[1:-1]:
-            text += (self.pick(self.words.then) if self.chance(0.25) else ", ") + part
-        comma = "," if len(parts) > 2 and (self.oxford or len(parts) > 3) else ""
-        last = self.pick(self.words.and_last) if self.chance(0.3) else f"{comma} and "
-        return text + last + parts[-1]
+            joint = ", "
+            if then and self.chance(0.25):
+                joint, then = self.pick(self.words.then), False
+                if joint.startswith(";") and form == "past":
+                    joint += "it "  # a clause of its own
+            text += joint + part
+        if len(parts) == 1:
+            return text
+        long = len(parts) > 3 or " and " in parts[-2] or ", " in parts[-2]
+        comma = "," if long or (len(parts) > 2 and self.oxford) else ""
+        joints = [j for j in self.words.and_last if self.goes_with(j, parts[-1])]
+        last = self.pick(joints) if then and joints and self.chance(0.3) else " and "
+        return text + (last if last.startswith(",") else comma + last) + parts[-1]
 
-    def opening(self, rest: Sequence[str]) -> str:
-        """Opens a second sentence of `rest`."""
-        return self.pick(self.words.final if len(rest) == 1 else self.words.next)
+    def goes_with(self, word: str, phrase: str) -> bool:
+        """Not "finally, finish" and not "at the end, end up"."""
+        return not (LAST.search(word) and END.match(phrase))
+
+    def next_sentence(self, subject: str, phrases: Sequence[str], form: str) -> str:
+        """A sentence that goes on from the one before."""
+        told = self.words.next_told if form == "past" else self.words.next
+        options = self.words.final if len(phrases) == 1 else told
+        opening = self.pick([o for o in options if self.goes_with(o, phrases[0])])
+        then = not opening.startswith("then")
+        return f"{opening}{subject}{self.chain(phrases, form, then=then)}."
+
+    def framed(self, plan: Plan, phrases: Sequence[str], lead: str, who: str, form: str) -> str:
+        """A sentence of two halves, without its end mark; "" where none fits.
+
+        Args:
+            plan: what is said.
+            phrases: its verb phrases.
+            lead: the start as an adverbial, or nothing.
+            who: what comes before the verbs: who drives, or what opens a request.
+            form: of the verbs, base or past.
+        """
+        options = list(self.words.frames)
+        if lead or STARTS.match(plan.start):  # no "after starting on"
+            options = [f for f in options if f.text.startswith("{s}")]
+        if len(phrases) < 3 or not options:
+            return ""
+        frame = self.pick(options)
+        if form == "base" and not frame.text.startswith("{s}"):
+            who = ""  # no "after passing the fan, I want you to"
+        return lead + frame.text.format(
+            a=self.chain(phrases[: frame.cut], frame.first or form, then=False),
+            b=self.chain(phrases[frame.cut :], frame.second or form, then=False),
+            s=who,
+            h="you have" if form == "base" else "it had",
+        )
 
     def write(self, annotation: Annotation, style: Style) -> str:
         plan = self.plan(annotation, style)
@@ -146,7 +190,9 @@ class Narrator(Clauses):
     def steps(self, plan: Plan) -> list[str]:
         """All verb phrases of a plan, from the start to the last place."""
         start = [plan.start] if plan.start else []
-        return [*start, *plan.phrases, *([self.descriptor()] if plan.descriptor else [])]
+        steps = [*start, *plan.phrases, *([self.descriptor()] if plan.descriptor else [])]
+        # "Please finish by the bed" asks what a robot that goes nowhere could finish.
+        return [END.sub("stop", steps[0])] if len(steps) == 1 else steps
 
     def request(self, plan: Plan) -> str:
         opener, mark = self.pick(self.words.openers)
@@ -155,16 +201,18 @@ class Narrator(Clauses):
         phrases = self.steps(plan)
         lead = ""
         if plan.prefix:
-            # "Robot, please" and questions do not go well after an adverbial.
+            # "Robot, please", questions and "I want" do not go well after an adverbial.
             lead = plan.prefix + ", "
-            if opener and not opener.startswith(("please", "I ")):
+            if opener and not opener.startswith("please"):
                 opener, mark = "", "."
-        if len(phrases) > 2 and not plan.prefix and self.chance(0.15):
-            return f"after {conjugate(phrases[0], 'ing')}, {self.chain(phrases[1:])}."
+        if self.chance(self.framing) and (
+            sentence := self.framed(plan, phrases, lead, opener, "base")
+        ):
+            return sentence + (mark if sentence.startswith(lead + opener) else ".")
         if len(phrases) > 2 and self.chance(0.3):
             cut = int(self.rng.integers(1, len(phrases)))
             first = f"{lead}{opener}{self.chain(phrases[:cut])}{mark}"
-            return f"{first} {self.opening(phrases[cut:])}{self.chain(phrases[cut:])}."
+            return f"{first} {self.next_sentence('', phrases[cut:], 'base')}"
         return f"{lead}{opener}{self.chain(phrases)}{mark}"
 
     def goal_first(self, plan: Plan, opener: str, mark: str) -> str:
@@ -187,29 +235,33 @@ class Narrator(Clauses):
         if self.chance(0.4):
             return "; ".join(phrases) + "."
         if self.kind == "held_out":
+            phrases = [STARTS.sub("depart from", phrases[0]), *phrases[1:]]
             verbs = ("begin by", *["continue by"] * (len(phrases) - 2), "conclude by")
             steps = [f"{v} {conjugate(p, 'ing')}." for v, p in zip(verbs, phrases, strict=True)]
             return " ".join(steps)
         first = "" if plan.start else self.pick(self.words.first)
         steps = [f"{first}{phrases[0]}."]
-        steps += [
-            f"{self.pick(self.words.next) if self.chance(0.6) else ''}{p}." for p in phrases[1:-1]
-        ]
-        steps.append(f"{self.pick(self.words.final)}{phrases[-1]}.")
-        return " ".join(steps)
+        before = first
+        for phrase in phrases[1:-1]:
+            opening = ""
+            if self.chance(0.5):
+                opening = before = self.pick([o for o in self.words.next if o != before])
+            steps.append(f"{opening}{phrase}.")
+        return f"{' '.join(steps)} {self.next_sentence('', phrases[-1:], 'base')}"
 
     def narrative(self, plan: Plan) -> str:
         phrases = self.steps(plan)
-        subject = self.pick(self.words.subjects)
+        subject = self.pick(self.words.subjects) + " "
         lead = f"{plan.prefix}, " if plan.prefix else ""
-        if len(phrases) > 2 and not plan.prefix and self.chance(0.2):
-            first = f"after {conjugate(phrases[0], 'ing')}"
-            return f"{first}, {subject} {self.chain(phrases[1:], 'past')}."
+        if self.chance(self.framing) and (
+            sentence := self.framed(plan, phrases, lead, subject, "past")
+        ):
+            return sentence + "."
         if len(phrases) > 2 and self.chance(0.5):
             cut = int(self.rng.integers(1, len(phrases)))
-            first = f"{lead}{subject} {self.chain(phrases[:cut], 'past')}."
-            return f"{first} {self.opening(phrases[cut:])}it {self.chain(phrases[cut:], 'past')}."
-        return f"{lead}{subject} {self.chain(phrases, 'past')}."
+            first = f"{lead}{subject}{self.chain(phrases[:cut], 'past')}."
+            return f"{first} {self.next_sentence('it ', phrases[cut:], 'past')}"
+        return f"{lead}{subject}{self.chain(phrases, 'past')}."
 
 
 def describe(

@@ -34,6 +34,7 @@ class Clauses:
         self.lexicon = lexicon(scene)
         self.tile_noun = self.pick(self.words.tile_nouns)
         self.oxford = self.chance(0.3)
+        self.framing = 0.5 if vocabulary == "held_out" else 0.25
         self.last_verb = ""
         x0, y0, x1, y1 = bounds(scene)
         self.size = max(x1 - x0, y1 - y0, 1e-9)

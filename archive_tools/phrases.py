@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str, str]] = {  # base: past, participle, -ing
     "leave": ("left", "left", "leaving"),
     "make": ("made", "made", "making"),
     "set": ("set", "set", "setting"),
+    "skirt": ("skirted", "skirted", "skirting"),
     "slip": ("slipped", "slipped", "slipping"),
     "stop": ("stopped", "stopped", "stopping"),
     "swing": ("swung", "swung", "swinging"),
@@ -46,6 +47,20 @@ def conjugate(phrase: str, form: str) -> str:
     else:
         verb = verb + ("d" if verb.endswith("e") else "ed")
     return f"{verb} {rest}" if rest else verb
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A sentence of two halves."""
+
+    text: str
+    """{a} and {b}, the halves; {s}, what opens a request or who drives; {h}, "you have" or so."""
+    cut: int
+    """Where the phrases are cut in two: 1 after the first, -1 before the last."""
+    first: str = ""
+    """Form of the verbs in {a}; none: base or past, as the style has it."""
+    second: str = ""
+    """The same for {b}."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +129,12 @@ class Vocabulary:
     """Joins the last one."""
     next: tuple[str, ...]
     """Opens the next sentence."""
+    next_told: tuple[str, ...]
+    """The same, in the past tense."""
     final: tuple[str, ...]
     """Opens the last sentence."""
     first: tuple[str, ...]
+    frames: tuple[Frame, ...]
 
 
 TRAIN = Vocabulary(
@@ -176,7 +194,7 @@ TRAIN = Vocabulary(
     tile_heading=(
         "go {d} onto {t}",
         "head {d} to {t}",
-        "drive {d} into {t}",
+        "drive {d} onto {t}",
         "turn {d} onto {t}",
         "move {d} over {t}",
     ),
@@ -223,8 +241,13 @@ TRAIN = Vocabulary(
     then=(", then ",),
     and_last=(" and then ", ", then ", " and finally "),
     next=("then ", "next, ", "after that, ", "from there, ", "now "),
-    final=("finally, ", "then ", "at the end, ", "last, "),
+    next_told=("then ", "next, ", "after that, ", "from there, "),
+    final=("finally, ", "then ", "at the end, ", "in the end, "),
     first=("first, ", "first ", ""),
+    frames=(
+        Frame("after {a}, {s}{b}", 1, first="ing"),
+        Frame("{s}{a} before {b}", -1, second="ing"),
+    ),
 )
 
 HELD_OUT = Vocabulary(
@@ -238,24 +261,24 @@ HELD_OUT = Vocabulary(
     ),
     subjects=("the machine", "the vehicle"),
     tile_nouns=("field", "panel", "slab"),
-    start=("depart from {t}", "commence on {t}"),
-    start_prefix=("out of {t}", "beginning on {t}"),
-    past=("proceed past {x}", "travel by {x}", "roll past {x}", "visit {x}"),
+    start=("commence on {t}", "depart from {t}"),
+    start_prefix=("out of {t}", "departing from {t}"),
+    past=("proceed past {x}", "travel past {x}", "roll past {x}", "visit {x}"),
     side=("skirt {x} along {its} {d} side", "travel {d} of {x}", "slip past {x} on {its} {d} side"),
-    over=("roll over {x}", "traverse {x}"),
+    over=("roll right over {x}", "travel straight across {x}"),
     around=("bend around {x} from {d} to {e}", "wind around {x} from the {d} to the {e}"),
     circle=("loop around {x}", "orbit {x}"),
     back=("revisit {x}", "double back to {x}"),
     tile=("traverse {t}", "travel across {t}", "proceed over {t}"),
-    tile_heading=("proceed {d} onto {t}", "steer {d} into {t}", "travel {d} to {t}"),
+    tile_heading=("proceed {d} onto {t}", "steer {d} onto {t}", "travel {d} to {t}"),
     tile_back=("revisit {t}", "double back onto {t}"),
     move=("proceed {a} {d}", "travel {a} {d}", "steer {d}"),
     stay=("linger where you are",),
     stop=("halt", "come to a halt", "settle", "come to a standstill"),
     beside=("alongside", "adjacent to", "in the vicinity of"),
     beside_side=("directly {d} of {x}", "off the {d} side of {x}"),
-    onto=("on the spot of {x}",),
-    corner=("within the {d} corner of {t}", "around the {d} corner of {t}"),
+    onto=("squarely on {x}", "directly on top of {x}"),
+    corner=("within the {d} corner of {t}", "towards the {d} corner of {t}"),
     edge=("within the {d}ern half of {t}", "along the {d} border of {t}"),
     middle=("around the midpoint of {t}", "at the heart of {t}"),
     amounts=(("a touch", "marginally"), ("a good distance",), ("a considerable distance",)),
@@ -265,12 +288,17 @@ HELD_OUT = Vocabulary(
     by_way=("{g} using the way along {xs}", "{g}, taking in {xs}"),
     to_get_there=("the destination is D. On the journey, ", "aim for D. En route, "),
     one_verb=("proceed", "travel"),
-    past_object=("alongside {x}", "around {x}"),
-    over_tile=("along {t}", "on over {t}"),
+    past_object=("alongside {x}", "close by {x}"),
+    over_tile=("right across {t}", "straight through {t}"),
     forth=("shuttle between {x} and {y}", "oscillate between {x} and {y}"),
-    then=(", afterwards ", ", subsequently "),
-    and_last=(" and afterwards ", ", subsequently "),
+    then=("; afterwards, ", "; subsequently, "),
+    and_last=(" and afterwards ", " and subsequently "),
     next=("afterwards, ", "subsequently, ", "thereupon, "),
+    next_told=("afterwards, ", "subsequently, ", "thereupon, "),
     final=("lastly, ", "to conclude, "),
     first=("to begin with, ", "initially, "),
+    frames=(
+        Frame("once {h} {a}, {s}{b}", -1, first="participle"),
+        Frame("{s}{a}, and only thereupon {b}", -1),
+    ),
 )

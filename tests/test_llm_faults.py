@@ -212,7 +212,7 @@ def test_one_refusal_is_that_drives_reason_and_hides_the_key(go):
 
 
 def test_a_full_server_is_waited_for_while_it_answers_others(tmp_path, httpserver, monkeypatch):
-    """One request every 20 ms gets through, of 24 at once: far more refusals than --attempts each."""
+    """One of 24 at once gets through every 20 ms: far more refusals than --attempts each."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     last = [0.0]
 
