@@ -69,25 +69,39 @@ class Annotation:
     @cached_property
     def objects(self) -> list[str]:
         """Objects in the order in which they come near; one left and met again counts again."""
-        return [name for _, name in self._arrivals() if name]
+        return [name for _, _, name in self._arrivals() if name]
 
     @cached_property
     def visited(self) -> list[str]:
         """Tiles and objects merged into one sequence: the route that the metrics compare."""
-        return _collapse(tile or name for tile, name in self._arrivals())
+        return _collapse(tile or name for _, tile, name in self._arrivals())
 
-    def _arrivals(self) -> list[tuple[str, str]]:
-        """(tile, "") for each tile entered and ("", object) for each object met, in order."""
-        arrivals: list[tuple[str, str]] = []
-        tile, present = "", set[str]()
+    def milestones(self, steps: int) -> list[str]:
+        """For each of the steps 0 .. steps-1, what comes next on the way; "" when nothing does."""
+        ahead = [""] * steps
+        begin, last = 0, ""
+        for timestep, tile, name in self._arrivals():
+            if (tile or name) == last:
+                continue
+            last = tile or name
+            end = min(max(timestep, begin), steps)
+            ahead[begin:end] = [last] * (end - begin)
+            begin = end
+        return ahead
+
+    def _arrivals(self) -> list[tuple[int, str, str]]:
+        """(step, tile, "") for each tile entered, (step, "", object) for each object met."""
+        arrivals: list[tuple[int, str, str]] = []
+        tile, present, before = "", set[str](), ""
         for event in self.events:
             if event.tile and event.tile != tile:
-                tile = event.tile
-                arrivals.append((tile, ""))
+                tile, before = event.tile, ""
+                arrivals.append((event.timestep, tile, ""))
             for near in event.near:
                 # An object left and met again with nothing in between is one visit.
-                if near.object not in present and arrivals[-1:] != [("", near.object)]:
-                    arrivals.append(("", near.object))
+                if near.object not in present and near.object != before:
+                    before = near.object
+                    arrivals.append((event.timestep, "", near.object))
             present = {near.object for near in event.near}
         return arrivals
 
@@ -319,8 +333,8 @@ def run(config: AnnotateConfig) -> Path:
         if pose is None or not folder.exists():
             raise InputError(
                 f"{stage.input('trajectories')}: recorded in an environment without a map, so "
-                "positions in a scene are unknown; it can be searched, verified and recorded, "
-                "but not annotated"
+                "positions in a scene are unknown; give it one with the option plane of "
+                "--environment-options of scripts/00_search_archive.py (docs/environments.md)"
             )
         world = load_world(folder)
         if world.scene is None:

@@ -22,7 +22,13 @@ from tqdm import tqdm
 from archive_tools.annotate import Annotation, load_annotations
 from archive_tools.checks import check_text
 from archive_tools.environment import Navigation
-from archive_tools.hindsight import Recorded, practice_rows, withheld
+from archive_tools.hindsight import (
+    Recorded,
+    milestone_column,
+    milestone_names,
+    practice_rows,
+    withheld,
+)
 from archive_tools.splits import (
     SPLITS,
     Shares,
@@ -321,6 +327,10 @@ def run(config: DatasetConfig) -> Path:
             weight,
             texts,
         )
+        places = milestone_names(scene)
+        ahead = [annotations[i] for i in kept_ids]
+        lengths = table["length"].to_numpy()
+        table = table.append_column("milestone", milestone_column(ahead, lengths, places))
         write_table(stage.path("trajectories.parquet"), table)
         practice = 0
         if config.practice:
@@ -349,6 +359,7 @@ def run(config: DatasetConfig) -> Path:
         info = {
             **read_json(stage.input("trajectories") / "trajectories.json"),
             **facts,
+            "milestones": places,
             "split": {
                 "recipe": config.split,
                 "seed": config.seed,

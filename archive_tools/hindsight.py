@@ -24,7 +24,10 @@ from envs.world import World
 Floats = NDArray[np.float32]
 Tiles = Sequence[tuple[str, ...]]
 STYLE_SHARES = (0.8, 0.1, 0.1)
-FIELDS = ("trajectory_id", "split", "weight", "length", "bd", "obs", "action", "target", "texts")
+FIELDS = (
+    *("trajectory_id", "split", "weight", "length", "bd", "obs", "action", "target"),
+    *("milestone", "texts"),
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,23 @@ def practice_rows(
     return pa.concat_tables(tables)
 
 
+def milestone_names(scene: Scene) -> list[str]:
+    """The places that can come next on a way: tiles and objects, each once."""
+    return list(dict.fromkeys([*scene.tile_names, *scene.object_names]))
+
+
+def milestone_column(
+    annotations: Sequence[Annotation], lengths: NDArray[np.integer], names: Sequence[str]
+) -> pa.Array:
+    """Which of `names` comes next at each step of N trajectories; their number where none does."""
+    number = {name: i for i, name in enumerate(names)} | {"": len(names)}
+    rows = [
+        [number[name] for name in annotation.milestones(int(length))]
+        for annotation, length in zip(annotations, lengths, strict=True)
+    ]
+    return pa.array(rows, pa.list_(pa.int16()))
+
+
 def _describe(
     scene: Scene, annotation: Annotation, texts: int, rng: np.random.Generator
 ) -> list[str]:
@@ -139,6 +159,7 @@ def _table(
 
     length = drives.lengths[rows]
     cut = list(zip(rows.tolist(), length.tolist(), strict=True))
+    places = list(milestone_names(scene))
     columns = {
         "trajectory_id": pa.array(first_id + np.arange(len(rows)), pa.int64()),
         "split": pa.array(["train"] * len(rows)),
@@ -148,6 +169,7 @@ def _table(
         "obs": lists([drives.obs[i, : n + 1] for i, n in cut]),
         "action": lists([drives.action[i, :n] for i, n in cut]),
         "target": lists([drives.target[i, :n] for i, n in cut]),
+        "milestone": milestone_column([found[i] for i in rows], length, places),
         "texts": pa.array(
             [_describe(scene, found[i], texts, rng) for i in rows], pa.list_(pa.string())
         ),

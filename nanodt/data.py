@@ -13,9 +13,11 @@ The folder holds `trajectories.parquet`, one row per trajectory, and `dataset.js
 | `action`        | list<float32> | row-major [T, n_act]                           |
 | `texts`         | list<string>  | descriptions of this trajectory                |
 | `target`        | list<float32> | optional [T, n_act]: the action to learn       |
+| `milestone`     | list<int16>   | optional [T]: which place comes next           |
 
 `target` differs from `action`, the one taken, where a drive was disturbed on purpose. A second file
-of the same columns, `practice.parquet`, may hold more drives for the split train.
+of the same columns, `practice.parquet`, may hold more drives for the split train. A milestone is a
+number in the list `milestones` of dataset.json, or the length of that list where none comes.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from nanodt.auxiliary import HORIZONS
 from nanodt.errors import InputError
 from nanodt.model import READ_AT, TOKENS_PER_STEP, ModelConfig
 from nanodt.stream import Batch, pack, ragged
@@ -53,6 +56,7 @@ class Trajectories:
     bd: Tensor  # [N, n_bd] float32
     texts: list[list[str]]
     target: Tensor | None = None  # [steps, n_act] float32: the action to learn, if not `action`
+    milestone: Tensor | None = None  # [steps] int16: which place comes next
 
 
 @dataclass
@@ -102,6 +106,7 @@ def load_dataset(folder: Path | str) -> Dataset:
     flat: dict[str, np.ndarray] = {}
     for name, (rows, key) in sizes.items():
         flat[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
+    milestone = _milestones(path, table, ids, length, info)
     # The observation after the last action is never a model's input.
     row, place = ragged(length)
     obs = flat["obs"][np.cumsum(length + 1)[row] - (length + 1)[row] + place]
@@ -129,6 +134,7 @@ def load_dataset(folder: Path | str) -> Dataset:
             bd=torch.from_numpy(flat["bd"][keep]),
             texts=[texts[i] for i in keep],
             target=torch.from_numpy(flat["target"][steps]) if "target" in flat else None,
+            milestone=None if milestone is None else torch.from_numpy(milestone[steps]),
         )
     return Dataset(folder, info, splits)
 
@@ -159,7 +165,7 @@ def _read_table(path: Path) -> pa.Table:
         missing = [c for c in COLUMNS if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
-        wanted = [*COLUMNS, *(c for c in ("weight", "target") if c in names)]
+        wanted = [*COLUMNS, *(c for c in ("weight", "target", "milestone") if c in names)]
         return pq.read_table(path, columns=wanted).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -174,8 +180,36 @@ def _join(table: pa.Table, practice: pa.Table) -> pa.Table:
             part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
         if "target" not in part.column_names:
             part = part.append_column("target", part.column("action"))
-        both.append(part.select([*COLUMNS, "weight", "target"]))
+        both.append(part)
+    known = [*COLUMNS, "weight", "target"]
+    if all("milestone" in part.column_names for part in both):
+        known.append("milestone")
+    both = [part.select(known) for part in both]
     return pa.concat_tables(both, promote_options="permissive").combine_chunks()
+
+
+def _milestones(
+    path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
+) -> np.ndarray | None:
+    """The column milestone [steps] int16, if there is one, checked."""
+    if "milestone" not in table.column_names:
+        return None
+    column = _column(table, "milestone")
+    found = np.asarray(column.value_lengths())
+    if (found != length).any():
+        i = int(np.argmax(found != length))
+        raise InputError(
+            f"{path}: milestone of trajectory {ids[i]} holds {found[i]} numbers, expected "
+            f"{length[i]}"
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.int16, copy=False)
+    most = len(info.get("milestones", ()))
+    if len(values) and not 0 <= values.min() <= values.max() <= most:
+        raise InputError(
+            f"{path}: milestones run from {values.min()} to {values.max()}, expected 0 to {most} "
+            f"(the length of milestones in {INFO})"
+        )
+    return values
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -255,6 +289,7 @@ class Windows:
                 data.length, data.first, data.action.numpy(), data.obs.numpy()
             )
             self.pose = torch.from_numpy(reckoned).to(device)
+        self.milestone = None if data.milestone is None else data.milestone.to(device)
         if (self.table.lengths > room).any():
             text = int(np.argmax(self.table.lengths))
             owner = int(np.searchsorted(self.text_first + self.text_count, text, side="right"))
@@ -301,6 +336,13 @@ class Windows:
         }
         if self.pose is not None:
             values["pose"] = self.pose.index_select(0, step)
+            if self.config.auxiliary.foresight:
+                last = (self.data.first + self.data.length - 1)[plan.trajectory][row]
+                here = self.data.first[plan.trajectory][row] + time
+                later = np.minimum(here[:, None] + np.array(HORIZONS), last[:, None])
+                values["later"] = self.pose[torch.from_numpy(later).to(self.device), :2]
+        if self.config.auxiliary.milestone and self.milestone is not None:
+            values["milestone"] = self.milestone.index_select(0, step)
         if self.target is not None:
             values["target"] = self.target.index_select(0, step)
         return Batch(

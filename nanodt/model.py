@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanodt.auxiliary import Auxiliary, AuxiliaryConfig
 from nanodt.errors import InputError
 from nanodt.heads import Head, HeadConfig, build_head
 from nanodt.odometry import FEATURES, OdometryConfig, features
@@ -245,6 +246,7 @@ class ModelConfig:
     """How a vector becomes a token: mlp | linear."""
     head: HeadConfig = field(default_factory=HeadConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
     environment: dict[str, Any] | None = None
     """Gymnasium id and arguments the trajectories came from; nothing here depends on it."""
     bd_low: tuple[float, ...] | None = None
@@ -259,6 +261,7 @@ class ModelConfig:
         fields["trunk"] = TrunkConfig(**fields["trunk"])
         fields["head"] = HeadConfig(**fields["head"])
         fields["text"] = TextConfig(**fields["text"])
+        fields["auxiliary"] = AuxiliaryConfig(**fields.get("auxiliary", {}))
         if fields.get("odometry") is not None:
             fields["odometry"] = OdometryConfig.from_json(fields["odometry"])
         for name in ("action_low", "action_high", "bd_low", "bd_high"):
@@ -312,6 +315,7 @@ class Model(nn.Module):
         self.stream = TokenStream(slots, width, config.max_steps)
         self.trunk = Trunk(config.trunk)
         self.head: Head = build_head(config.head, width, config.action_low, config.action_high)
+        self.auxiliary = Auxiliary(config.auxiliary, width)
         nn.init.normal_(self.text_position.weight, std=0.02)
 
     def place(self, pose: Tensor, bd: Tensor, off: Tensor) -> Tensor:
@@ -340,8 +344,15 @@ class Model(nn.Module):
 
     def loss(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
         """Loss [M] of every timestep's action, not yet averaged."""
-        values = batch.values
-        return self.head.loss(self(batch, trunk=trunk), values.get("target", values["action"]))
+        return self._action_loss(self(batch, trunk=trunk), batch)
+
+    def objective(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
+        """What training minimises [M]: the loss of the action, and of the auxiliary tasks."""
+        hidden = self(batch, trunk=trunk)
+        return self._action_loss(hidden, batch) + self.auxiliary.loss(hidden, batch.values)
+
+    def _action_loss(self, hidden: Tensor, batch: Batch) -> Tensor:
+        return self.head.loss(hidden, batch.values.get("target", batch.values["action"]))
 
     def flops_per_token(self, row_tokens: float) -> float:
         """Training FLOPs (forward and backward) per token in rows of so many tokens.

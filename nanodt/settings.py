@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from nanodt.auxiliary import AuxiliaryConfig
 from nanodt.data import INFO, Dataset
 from nanodt.errors import InputError
 from nanodt.heads import HeadConfig, HeadKind
@@ -103,6 +104,12 @@ class TrainOptions:
     bd_dropout: float = 0.1
     """How often a window comes without its BD."""
 
+    foresight: float = 0.0
+    """Weight of an auxiliary loss: foretell where the robot will be in 8, 24 and 60 steps. Needs
+    --odometry."""
+    milestone: float = 0.0
+    """Weight of an auxiliary loss: name the next place on the way (the dataset's milestones)."""
+
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     amp: Literal["none", "bfloat16", "float16"] = "none"
@@ -193,6 +200,16 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
                 "wheels are not known; train without it"
             )
         odometry = OdometryConfig.from_json(info["odometry"])
+    names = info.get("milestones") or []
+    if config.milestone and (not names or train.milestone is None):
+        raise InputError(
+            f"{dataset.folder}: no milestones in the dataset, which --milestone needs: make it "
+            "anew, or train without"
+        )
+    if config.foresight and odometry is None:
+        raise InputError("--foresight foretells where the robot will be: it needs --odometry")
+    reach = float(np.abs([info["action_low"], info["action_high"]]).max())
+    auxiliary = AuxiliaryConfig(config.foresight, config.milestone, len(names), reach)
     longest = max(int(t.length.max()) for t in dataset.splits.values())
     torch.manual_seed(config.seed)
     model = Model(
@@ -212,6 +229,7 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             embedding=config.embedding,
             head=head,
             text=text,
+            auxiliary=auxiliary,
             environment=info.get("environment"),
             bd_low=tuple(info["bd_low"]) if "bd_low" in info else None,
             bd_high=tuple(info["bd_high"]) if "bd_high" in info else None,

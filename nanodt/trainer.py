@@ -123,7 +123,7 @@ class Trainer:
             batch = self.windows.batch(plan.rows(slice(i, i + config.micro_batch)))
             self.data_s += time.perf_counter() - began
             with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-                part = self.model.loss(batch, self.trunk).float().sum() / targets
+                part = self.model.objective(batch, self.trunk).float().sum() / targets
             self.scaler.scale(part).backward()
             loss += part.detach()
             tokens += batch.tokens
