@@ -71,16 +71,16 @@ def choose(
     check_folder(run / "rollouts")
     table = read_table(run / "rollouts" / "items.parquet", ("item", "set", "text", "bd"))
     tests = table[table["set"] == "test"].sort_values("item").set_index("item")
-    wanted = tests.index[: items or len(tests)]
+    wanted = tests.index[: items or len(tests)].tolist()
     drives = read_table(run / "rollouts" / "rollouts.parquet", ("system", "item", "seed", "pose"))
     known = list(dict.fromkeys(drives["system"]))
     for name in systems:
         if name not in known:
             raise InputError(f"--judge-systems: no drives of {name}; found {', '.join(known)}")
-    drives = drives[drives["item"].isin(wanted) & drives["pose"].notna()]
-    drives = drives[drives["seed"] == drives["seed"].min()]
+    drives = drives.loc[drives["item"].isin(wanted) & drives["pose"].notna()]
+    drives = drives.loc[drives["seed"] == drives["seed"].min()]
     if systems:
-        drives = drives[drives["system"].isin(systems)]
+        drives = drives.loc[drives["system"].isin(list(systems))]
     paths: dict[tuple[int, bytes], list[str]] = {}
     for name, item, pose in zip(drives["system"], drives["item"], drives["pose"], strict=True):
         paths.setdefault((int(item), np.asarray(pose, np.float32).tobytes()), []).append(name)

@@ -30,6 +30,7 @@ from archive_tools import evaluate, rollouts
 from archive_tools.cli import main
 from archive_tools.rate import rate
 from archive_tools.say import say
+from envs.errors import InputError
 
 
 @dataclass
@@ -63,6 +64,8 @@ def run(config: Config) -> Path:
     """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
         return say(config.run, config.say, config.bd, load_drive, seed=config.seed)
+    if config.bd is not None:
+        raise InputError("--bd says where --say shall end; give it a sentence with --say")
     if config.rate:
         return rate(
             config.run,

@@ -188,14 +188,14 @@ def test_explorer_answers_clicks_keys_and_searches(page, report):
 @needs_chromium
 def test_galleries_sort_by_any_metric_for_any_system(page, report):
     items = pd.read_parquet(run_of(report) / "evaluation" / "items.parquet")
-    items = items[(items["set"] == "test") & (items["seed"] == 0)]
+    items = items.loc[(items["set"] == "test") & (items["seed"] == 0)]
 
     def cards(name):
         return page.js(f"[...document.querySelectorAll('#{name}-cards article')]"
                        ".map((a) => Number(a.dataset.item))")  # fmt: skip
 
     for system, name in (("nanodt", "policy"), ("random_elite", "random elite")):
-        values = items[items["system"] == system].set_index("item")
+        values = items.loc[items["system"] == system].set_index("item")
         pick(page, "drives-who", name)
         for metric, low in (("bd_error", True), ("route_lcs", False)):
             pick(page, "drives-by", metric)
@@ -210,7 +210,7 @@ def test_galleries_sort_by_any_metric_for_any_system(page, report):
         assert word in first
     assert page.js("document.querySelectorAll('#obeyed-cards article:first-child .scene path')"
                    ".length") > 20  # fmt: skip
-    reference = int(items[items["item"] == cards("obeyed")[0]]["trajectory_id"].iloc[0])
+    reference = int(items.loc[items["item"] == cards("obeyed")[0], "trajectory_id"].iloc[0])
     page.click("#obeyed-cards details a")
     page.until(f"document.querySelector('#archive-about h3').textContent"
                f".startsWith('Elite {reference} ')")  # fmt: skip

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from run_factory import Planted, make_run
 
-from archive_tools.say import say
+import envs
+from archive_tools.say import hints, say
+from archive_tools.terminal import draw_text
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,11 @@ def test_drives_the_sentence_and_shows_it(made, capsys):
     assert "0.0 % of the diagonal" in shown
     visited = pd.read_parquet(made / "annotations" / "routes.parquet").iloc[0]["visited"]
     assert all(name in shown for name in visited)
+    lines = shown.splitlines()
+    top = next(number for number, line in enumerate(lines) if line.startswith("█████"))
+    plan = "".join(lines[top : top + 32])
+    assert "E" in plan and len({char for char in plan if char.isdigit()}) > 4, "time as digits"
+    assert "by its words: " in shown
 
 
 def test_place_may_be_left_to_the_text(made, capsys):
@@ -36,6 +43,56 @@ def test_place_may_be_left_to_the_text(made, capsys):
     say(made, "Go anywhere.", None, lambda model: spy)
     assert told == [None]
     assert "diagonal" not in capsys.readouterr().out
+
+
+def test_picture_of_characters_shows_walls_objects_and_the_way():
+    world = envs.load_world("apartment")
+    path = np.linspace([60, 450], [560, 450], 101)
+    lines = draw_text(world, path, target=(560, 60), columns=60).plain.splitlines()
+    assert len(lines) == 30 and {len(line) for line in lines} == {60}
+    assert set(lines[0]) == {"█"} and lines[3][56] == "X"
+    row = lines[22]
+    assert row[6] == "S" and row[56] == "E"
+    digits = [char for char in row if char.isdigit()]
+    assert digits == sorted(digits) and set(digits) == set("0123456789")
+    assert "sofa"[0] in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "bd", "words"),
+    [
+        ("Go to the lamp.", None, "the scene has no lamp; objects: bathtub, bed"),
+        ("Please do as you like.", None, "no place is named"),
+        ("Stop by the zorblax plant.", None, "no training text has the words: "),
+        ("Stop at <DESCRIPTOR>.", None, "no --bd says where that is"),
+        ("Stop by the plant.", (2.0, 2.0), "in a wall or out of reach"),
+    ],
+)
+def test_hints_say_what_cannot_be_obeyed(made, text, bd, words):
+    world = envs.load_world(made / "archive" / "world")
+    found = hints(text, bd, world, made)
+    assert any(words in line for line in found), found
+
+
+def test_no_hint_for_a_command_like_those_in_training(made):
+    world = envs.load_world(made / "archive" / "world")
+    data = pd.read_parquet(made / "dataset" / "trajectories.parquet")
+    row = data[data["split"] == "train"].iloc[0]
+    assert hints(row["texts"][0], row["bd"].tolist(), world, made) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "bd", "words"),
+    [
+        ("  ", None, "the sentence is empty"),
+        ("Go.", (700.0, 20.0), "--bd: .* is 700, expected 0 to 600"),
+        ("Go.", (70.0, float("nan")), "--bd: .* is nan, expected 0 to 600"),
+    ],
+)
+def test_what_cannot_be_driven_is_refused_in_a_line(made, text, bd, words):
+    with pytest.raises(envs.InputError, match=words) as caught:
+        say(made, text, bd, lambda model: Planted(made))
+    assert "\n" not in str(caught.value)
 
 
 def test_wrong_place_and_missing_model_are_refused(made, tmp_path):
