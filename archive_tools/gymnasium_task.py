@@ -1,13 +1,15 @@
 """Controllers on any Gymnasium environment, as the stages' `Environment` wants it.
 
-An environment whose info has "pose" (x, y, heading) has it recorded as well.
+An environment whose info has "pose" (x, y, heading) has it recorded as well; with a world that has
+a scene such trajectories can be annotated. "wayword/Plane-v0" gives both to any environment: see
+`envs.plane` and the option `plane`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numba
 import numpy as np
 from gymnasium.spaces import Box
 
@@ -15,6 +17,7 @@ from archive_tools.cells import Measures
 from archive_tools.controllers import ControllerSpec
 from archive_tools.environment import HIDDEN, Floats, Recording
 from envs.errors import InputError
+from envs.plane import load_plane
 from envs.world import World
 
 BD = Callable[[Floats, Floats, Mapping[str, Any]], Sequence[float] | Floats]
@@ -35,7 +38,6 @@ def _boxes(env: gymnasium.Env[Any, Any], id: str) -> tuple[Box, Box]:
 class GymnasiumTask:
     """Controllers on any Gymnasium environment with Box spaces; objective = sum of rewards."""
 
-    world: World | None = None
     stochastic: bool = True
 
     def __init__(
@@ -47,6 +49,7 @@ class GymnasiumTask:
         kwargs: Mapping[str, Any] | None = None,
         controller: Mapping[str, Any] | None = None,
         steps: int | None = None,
+        world: World | None = None,
     ) -> None:
         """Prepare the environment.
 
@@ -58,11 +61,13 @@ class GymnasiumTask:
             controller: fields of `ControllerSpec`. Its obs_scale here: "laser_range" (the default)
                 maps bounded observations to [-1, 1], "none" leaves them as they are.
             steps: the environment's own time limit where None.
+            world: the floor and the scene that poses are in, where there is one.
 
         Raises:
             InputError: no such environment, no time limit, spaces that are not Box.
         """
         self.id, self.kwargs, self.measures, self._bd = id, dict(kwargs or {}), measures, bd
+        self.world: World | None = world
         self._envs: list[gymnasium.Env[Any, Any]] = []
         env = self._env(0)
         obs, act = _boxes(env, id)
@@ -107,14 +112,6 @@ class GymnasiumTask:
 
     def record(self, solutions: Floats, seed: int = 0) -> Recording:
         """Drive N policies side by side, each in its own copy, all reset with the same seed."""
-        threads = numba.get_num_threads()
-        numba.set_num_threads(1)  # waking threads at every step costs more than the networks
-        try:
-            return self._record(solutions, seed)
-        finally:
-            numba.set_num_threads(threads)
-
-    def _record(self, solutions: Floats, seed: int) -> Recording:
         count, steps = len(solutions), self.steps
         n_obs, n_act = self.controller.layers[0], self.controller.layers[-1]
         obs = np.zeros((count, steps + 1, n_obs), dtype=np.float32)
@@ -179,6 +176,7 @@ def gymnasium_task(
     bd_high: Sequence[float] | None = None,
     steps: int | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    plane: str | Path | Mapping[str, Any] | None = None,
 ) -> GymnasiumTask:
     """A Gymnasium environment whose BD is some numbers of the final observation.
 
@@ -189,6 +187,8 @@ def gymnasium_task(
         bd_names, bd_low, bd_high: of these; the bounds are the observation space's where None.
         steps: instead of the environment's own time limit.
         kwargs: arguments of `gymnasium.make`.
+        plane: a TOML file (or its content) that makes a map of two numbers of the observation, so
+            that drives can be annotated; see `envs.plane`.
 
     Raises:
         InputError: as `GymnasiumTask`, or a BD without bounds.
@@ -217,4 +217,12 @@ def gymnasium_task(
         return obs[-1, places]
 
     measures = Measures(names, tuple(low), tuple(high))
-    return GymnasiumTask(id, final, measures, kwargs=kwargs, controller=controller, steps=steps)
+    if plane is None:
+        return GymnasiumTask(id, final, measures, kwargs=kwargs, controller=controller, steps=steps)
+    floor = load_plane(plane)
+    limit = steps or (env.spec.max_episode_steps if env.spec else None)
+    wrapped = {"env": id, "plane": floor.table, "bd_obs": places, "steps": limit}
+    return GymnasiumTask(
+        "envs:wayword/Plane-v0", final, measures, controller=controller, steps=limit,
+        kwargs=wrapped | ({"kwargs": dict(kwargs)} if kwargs else {}), world=floor.world,
+    )  # fmt: skip

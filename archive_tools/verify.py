@@ -239,7 +239,8 @@ def run(config: VerifyConfig) -> Path:
         write_table(stage.path("replays.parquet"), replays_table(archive, replays))
         write_json(stage.path("verification.json"), result)
         stage.path("offenders.csv").write_text(bad.to_csv(index=False))
-        units = "world units" if found.environment.world is not None else "BD units"
+        in_world = tuple(found.environment.measures.names) == ("x", "y")
+        units = "world units" if in_world else "BD units"
         plot_errors(replays.error, replays.ok, units, stage.path("errors"))
         stage.rows.update(policies=len(archive), offenders=len(bad))
         stage.facts.update(

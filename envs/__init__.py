@@ -1,6 +1,7 @@
 """Worlds, their simulator and their Gymnasium environments.
 
-Importing this registers "wayword/Navigation-v0" (see `envs.navigation`).
+Importing this registers "wayword/Navigation-v0" (see `envs.navigation`) and "wayword/Plane-v0"
+(see `envs.plane`).
 """
 
 import gymnasium
@@ -29,3 +30,4 @@ gymnasium.register(
     entry_point="envs.navigation:NavigationEnv",
     vector_entry_point="envs.navigation:NavigationVectorEnv",
 )
+gymnasium.register(id="wayword/Plane-v0", entry_point="envs.plane:PlaneEnv")

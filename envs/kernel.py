@@ -120,9 +120,12 @@ def is_occupied(arena, column, row):
     of the next row (or, to the left, of the row before), above and below it everything is free.
     """
     height, width = arena.clearance.shape
-    flat = row * width + column
-    inside = 0 <= flat < height * width
-    return inside and arena.clearance[flat // width, flat % width] == 0
+    if not (0 <= column < width and 0 <= row < height):
+        flat = row * width + column
+        if not 0 <= flat < height * width:
+            return False
+        row, column = flat // width, flat % width
+    return arena.clearance[row, column] == 0
 
 
 @compiled()
@@ -147,8 +150,9 @@ def touch(arena, x, y, theta):
     for index in range(arena.disc.shape[0]):
         i = column + arena.disc[index, 0]
         j = row + arena.disc[index, 1]
-        seen = first_i <= i < end_i and first_j <= j < end_j
-        if seen and is_occupied(arena, i, j):
+        if not is_occupied(arena, i, j):
+            continue
+        if first_i <= i < end_i and first_j <= j < end_j:
             collided = True
             a = arena.disc_angle[index] - np.float64(theta)
             if a > math.pi:
@@ -176,7 +180,15 @@ def is_wall(arena, column, row):
 
 
 @compiled()
-def cast(arena, column, row, end_column, end_row):
+def room(arena, column, row):
+    """Pixels to the nearest wall: 0 in a wall and outside the map."""
+    if is_wall(arena, column, row):
+        return i64(0)
+    return i64(arena.clearance[row, column])
+
+
+@compiled()
+def cast(arena, column, row, free, end_column, end_row):
     """First wall pixel on the supercover line between two pixels, the first one excepted.
 
     All pixels that the segment between the pixels' centres touches are visited in order. With n
@@ -184,6 +196,11 @@ def cast(arena, column, row, end_column, end_row):
     the lower edge of the current pixel in units of 1 / 2n of a pixel. Where the nearest wall is c
     pixels away, no pixel of the next c - 1 steps can be one: they are skipped at once, `error`
     after i steps being known in closed form.
+
+    Args:
+        column, row: where the line begins.
+        free: `room` there.
+        end_column, end_row: where it ends.
 
     Returns:
         hit, column, row.
@@ -198,7 +215,6 @@ def cast(arena, column, row, end_column, end_row):
     major_x, major_y = (0, sign_y) if steep else (sign_x, 0)
     minor_x, minor_y = (sign_x, 0) if steep else (0, sign_y)
     x, y = column, row
-    free = i64(0) if is_wall(arena, column, row) else i64(arena.clearance[row, column])
     buried = free == 0  # then whatever pixel the line comes to first is the hit
     error = n
     slice_ = 1.0 / (2 * n) if n > 0 else 0.0
@@ -240,12 +256,13 @@ def sense(arena, x, y, theta, obs):
     """Write the readings of all lasers into the first L places of `obs`."""
     column = to_pixel(x, arena.scale)
     row = to_pixel(y, arena.scale)
+    free = room(arena, column, row)
     for index in range(arena.laser_angles.shape[0]):
         reach = arena.laser_ranges[index]
         angle = f32(theta + arena.laser_angles[index])
         end_column = to_pixel(f32(x + f32(f32(math.cos(angle)) * reach)), arena.scale)
         end_row = to_pixel(f32(y + f32(f32(math.sin(angle)) * reach)), arena.scale)
-        hit, i, j = cast(arena, column, row, end_column, end_row)
+        hit, i, j = cast(arena, column, row, free, end_column, end_row)
         reading = reach
         # Pixel numbers are unsigned to the original: a hit left of or above the map is far away.
         if hit and i >= 0 and j >= 0:
@@ -405,25 +422,36 @@ def forward(network, weights, values, spare):
             values[j, k] = round_to(f32(network.scale * values[j, k]), network.tens)
 
 
-@compiled(parallel=True)
-def forward_batch(network, solutions, inputs, outputs):
-    """Networks on one input each: solutions [N, P], inputs [N, n_in], outputs [N, n_out]."""
-    count = solutions.shape[0]
+@compiled()
+def forward_block(network, solutions, inputs, outputs, first):
+    """Networks `first` to `first` + LANES on their inputs."""
     widest = network.layers.max()
-    for block in numba.prange((count + LANES - 1) // LANES):
-        first = block * LANES
-        weights = np.empty((solutions.shape[1], LANES), dtype=f32)
-        values = np.zeros((widest, LANES), dtype=f32)
-        spare = np.empty((widest, LANES), dtype=f32)
-        gather(solutions, first, weights)
-        lanes = min(LANES, count - first)
-        for k in range(lanes):
-            for i in range(inputs.shape[1]):
-                values[i, k] = inputs[first + k, i]
-        forward(network, weights, values, spare)
-        for k in range(lanes):
-            for j in range(outputs.shape[1]):
-                outputs[first + k, j] = values[j, k]
+    weights = np.empty((solutions.shape[1], LANES), dtype=f32)
+    values = np.zeros((widest, LANES), dtype=f32)
+    spare = np.empty((widest, LANES), dtype=f32)
+    gather(solutions, first, weights)
+    lanes = min(LANES, solutions.shape[0] - first)
+    for k in range(lanes):
+        for i in range(inputs.shape[1]):
+            values[i, k] = inputs[first + k, i]
+    forward(network, weights, values, spare)
+    for k in range(lanes):
+        for j in range(outputs.shape[1]):
+            outputs[first + k, j] = values[j, k]
+
+
+@compiled()
+def forward_serial(network, solutions, inputs, outputs):
+    """Networks on one input each: solutions [N, P], inputs [N, n_in], outputs [N, n_out]."""
+    for first in range(0, solutions.shape[0], LANES):
+        forward_block(network, solutions, inputs, outputs, first)
+
+
+@compiled(parallel=True)
+def forward_parallel(network, solutions, inputs, outputs):
+    """`forward_serial` on all cores."""
+    for block in numba.prange((solutions.shape[0] + LANES - 1) // LANES):
+        forward_block(network, solutions, inputs, outputs, block * LANES)
 
 
 @compiled(parallel=True)

@@ -36,14 +36,15 @@ def weights(spec, count, scale=1.0, seed=0):
         ControllerSpec(layers=(2, 1), action_scale=1.0, action_decimals=None),
     ],
 )
-@pytest.mark.parametrize("count", [1, 16, 37])
+@pytest.mark.parametrize("count", [1, 37, 5000])
 def test_act_is_the_network(spec, count):
     solutions = weights(spec, count)
     obs = np.random.default_rng(1).uniform(-2, 2, (count, spec.layers[0])).astype(np.float32)
-    expected = [network(spec, s, o) for s, o in zip(solutions, obs, strict=True)]
+    some = np.linspace(0, count - 1, min(count, 40), dtype=int)
+    expected = [network(spec, solutions[n], obs[n]) for n in some]
     actions = spec.act(solutions, obs)
     assert actions.dtype == np.float32
-    np.testing.assert_allclose(actions, expected, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(actions[some], expected, rtol=2e-5, atol=2e-5)
 
 
 def test_tanh_is_accurate_everywhere():

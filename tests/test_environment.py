@@ -1,47 +1,72 @@
 """Other environments go the same way, with their own observations, actions and BDs."""
 
+import re
+import shlex
+import shutil
 import textwrap
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 
+from archive_tools import annotate, describe
+from archive_tools.annotate import AnnotateConfig, load_annotations
 from archive_tools.archive import load_archive
+from archive_tools.cli import parse
+from archive_tools.describe import DescribeConfig
 from archive_tools.environment import Navigation, environment_of, make_environment
 from archive_tools.record import RecordConfig
 from archive_tools.record import run as record
 from archive_tools.search import SearchConfig
 from archive_tools.search import run as search
-from archive_tools.tables import read_json
+from archive_tools.tables import read_json, read_table
 from archive_tools.trajectories import load_trajectories
 from archive_tools.verify import VerifyConfig
 from archive_tools.verify import run as verify
 from envs.errors import InputError
+from envs.plane import load_plane
 
 CAR = "MountainCarContinuous-v0"
-OPTIONS = '{"bd_obs": [0, 1], "bd_names": ["position", "speed"], "steps": 120}'
+DOCS = Path(__file__).parent.parent / "docs" / "environments.md"
+
+
+def example(kind: str) -> str:
+    """The first block of this kind in the docs."""
+    found = re.search(rf"```{kind}\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 @pytest.fixture(scope="module")
 def car(tmp_path_factory):
-    path = tmp_path_factory.mktemp("car")
-    search(
-        SearchConfig(
-            run=path, environment=CAR, environment_options=OPTIONS, layers=(2, 8, 1),
-            evaluations=300, batch=60, cells=(10, 10),
-        )
-    )  # fmt: skip
-    return path
+    """The worked example of the docs: its file and its commands, from search to texts."""
+    folder = tmp_path_factory.mktemp("car")
+    (folder / "car.toml").write_text(example("toml"), encoding="utf-8")
+    stages = {
+        "00": (search, SearchConfig), "01": (verify, VerifyConfig), "02": (record, RecordConfig),
+        "03": (annotate.run, AnnotateConfig), "04": (describe.run, DescribeConfig),
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        commands = example("sh").replace("\\\n", " ").splitlines()
+        assert len(commands) == len(stages)
+        for command in commands:
+            _, script, *words = shlex.split(command)
+            run, config = stages[Path(script).name[:2]]
+            run(parse(config, "", words))
+            if run is search:
+                (folder / "car.toml").unlink()  # later stages have it in the archive
+    return folder / "runs" / "car"
 
 
 def test_mountain_car_is_searched_verified_and_recorded(car):
     archive = load_archive(car)
     assert archive.info["measures"]["names"] == ["position", "speed"]
     assert archive.info["reachable_cells"] is None and len(archive) > 20
-    assert not (car / "archive" / "world").exists()
-    assert read_json(verify(VerifyConfig(run=car)) / "verification.json")["offenders"] == 0
-    trajectories = load_trajectories(record(RecordConfig(run=car)))
-    assert trajectories.pose is None and trajectories.info["n_obs"] == 2
+    assert read_json(car / "verification" / "verification.json")["offenders"] == 0
+    trajectories = load_trajectories(car / "trajectories")
+    assert trajectories.info["n_obs"] == 2
     # Gymnasium itself, driven by the recorded actions, sees what was recorded.
     env = gymnasium.make(CAR)
     for n in (0, len(archive) // 2, len(archive) - 1):
@@ -50,6 +75,67 @@ def test_mountain_car_is_searched_verified_and_recorded(car):
         seen = [first, *(env.step(word)[0] for word in action)]
         np.testing.assert_array_equal(np.array(seen), obs)
         np.testing.assert_array_equal(trajectories.bd[n], obs[-1])
+
+
+def test_mountain_car_is_annotated_and_described(car):
+    """Events against a plain reading of position and speed."""
+    trajectories, found = load_trajectories(car / "trajectories"), load_annotations(
+        car / "annotations"
+    )  # fmt: skip
+    seen = set()
+    for identity, obs, pose in zip(
+        trajectories.ids.tolist(), trajectories.obs, trajectories.pose, strict=True
+    ):
+        np.testing.assert_allclose(pose[:, 0], (obs[:, 0] + 1.2) / 1.8 * 600, atol=1e-3)
+        np.testing.assert_allclose(pose[:, 1], 300 - obs[:, 1] / 0.14 * 600, atol=1e-3)
+        for event in (found[identity].events[0], found[identity].events[-1]):
+            position, speed = obs[event.timestep]
+            band = "white" if abs(speed) < 0.07 / 3 else "green" if speed > 0 else "red"
+            assert event.tile == band
+            near = {item.object: item.relation for item in event.near}
+            assert (near.get("flag") == "on") == (position >= 0.45)
+            assert (near.get("valley") == "on") == (
+                -0.62 <= position <= -0.42 and abs(speed) <= 0.012
+            )
+            seen |= set(near) | {event.tile}
+        first = found[identity].visited
+        assert first[0] == "white" and "valley" in first
+    assert seen >= {"valley", "wall", "flag", "white"}
+    texts = read_table(car / "descriptions" / "descriptions.parquet")
+    assert (texts["status"] == "accepted").all()
+    assert texts["text"].str.contains("valley").any() and texts["text"].str.contains("flag").any()
+
+
+def test_plane_environment_reports_where_it_is(car):
+    made = load_archive(car).info["environment"]
+    env = gymnasium.make(made["id"], **made["kwargs"])
+    obs, info = env.reset(seed=3)
+    np.testing.assert_array_equal(info["bd"], obs)
+    assert info["pose"].shape == (3,) and info["pose"][1] == 300
+    for step in range(120):
+        obs, _, terminated, truncated, info = env.step(np.float32([1.0]))
+        assert truncated == (step == 119) and not terminated
+    np.testing.assert_array_equal(info["pose"], load_plane(made["kwargs"]["plane"]).pose(obs))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("obs = 0", "obs = 7", "observes 2 numbers; there is none at place 7"),
+        ("obs = 0", "obs = -1", "obs is -1"),
+        ("[-1.2, 0.6]}", "[0.6, -1.2]}", "with low < high"),
+        ("0.45, -0.07, 0.6", "0.45, -0.07, 0.7", r"object 3: box is .* within x -1.2 to 0.6"),
+        ('name = "flag"', 'name = "valley"', "defined twice"),
+        ("[tiles]", "[tyles]", "unknown key 'tyles'"),
+    ],
+)
+def test_wrong_planes_get_one_clear_line(tmp_path, old, new, match):
+    path = tmp_path / "car.toml"
+    path.write_text(example("toml").replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=match) as caught:
+        task = make_environment(CAR, {"layers": [2, 1]}, plane=str(path))
+        task.record(np.zeros((1, 3), np.float32), 0)
+    assert "\n" not in str(caught.value)
 
 
 def test_car_that_arrives_early_has_a_shorter_trajectory(car):
@@ -64,8 +150,9 @@ def test_car_that_arrives_early_has_a_shorter_trajectory(car):
     np.testing.assert_array_equal(recording.obs[n, recording.lengths[n]], recording.measures[n])
 
 
-def test_replays_with_other_seeds_show_what_is_luck(car):
-    config = VerifyConfig(run=car, replays=3, tolerance=(0.02, 0.005), redo=True)
+def test_replays_with_other_seeds_show_what_is_luck(car, tmp_path):
+    shutil.copytree(car / "archive", tmp_path / "archive")
+    config = VerifyConfig(run=tmp_path, replays=3, tolerance=(0.02, 0.005))
     result = read_json(verify(config) / "verification.json")
     assert 0 < result["offenders"] <= result["policies"]
     assert result["spread_mean"] > 0
@@ -99,6 +186,8 @@ def test_custom_environment_from_a_file(tmp_path):
     assert (archive.measures[:, 2] == 50).all()
     assert read_json(verify(VerifyConfig(run=path)) / "verification.json")["offenders"] == 0
     assert load_trajectories(record(RecordConfig(run=path))).info["n_bd"] == 3
+    with pytest.raises(InputError, match=r"without a map.*plane"):
+        annotate.run(AnnotateConfig(run=path))
     source.write_text(source.read_text().replace("steps=50", "steps=40"))
     with pytest.raises(InputError, match="environment file"):
         search(SearchConfig(run=path, **options))

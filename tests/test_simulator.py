@@ -161,7 +161,8 @@ def test_lines_match_the_oracle(seed, start, end):
                     robot=Robot(16, 16, 0, 1), goal=None, scene=None)  # fmt: skip
     occupied[16, 16] = False
     world = replace(world, occupied=occupied, robot=Robot(16, 16, 0, 0.2))
-    hit, x, y = kernel.cast(arena_of(world), *start, *end)
+    arena = arena_of(world)
+    hit, x, y = kernel.cast(arena, *start, kernel.room(arena, *start), *end)
     assert ((x, y) if hit else None) == oracle.first_hit(world, start, end)
 
 
