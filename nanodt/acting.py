@@ -21,6 +21,7 @@ from nanodt.heads import Sampling
 from nanodt.model import Cache
 from nanodt.policy import window_start
 from nanodt.sequence import SequenceModel
+from nanodt.stream import Slot
 
 
 @dataclass
@@ -56,6 +57,12 @@ class Drawn:
 Condition = Constant | Decrement | Drawn
 
 
+def numbered(slot: Slot) -> bool:
+    """Whether a slot's value is a class number, whatever its size."""
+    discrete = slot.head is not None and slot.head.kind == "discrete"
+    return slot.code == "table" or (slot.code == "none" and discrete)
+
+
 class Actor:
     """A model that acts for N environments at once; `reset()` begins a new drive."""
 
@@ -76,10 +83,7 @@ class Actor:
         self.sampling = sampling or Sampling()
         self.context = min(context or model.config.context, model.config.context)
         self.ids, self.width = prefix, width
-        self.sizes = {
-            n: 1 if s.code == "table" or (s.head and s.head.kind == "discrete") else s.size
-            for n, s in model.slots.items()
-        }
+        self.sizes = {n: 1 if numbered(s) else s.size for n, s in model.slots.items()}
         self.reset(seed)
 
     def reset(self, seed: int | None = None) -> None:
@@ -176,13 +180,21 @@ class Actor:
             raise InputError(f"{name} has shape {list(value.shape)}, expected {list(shape)}")
         self.values[name][:, self.step] = value
 
-    def draw(self, name: str, kappa: float = 0.0, width: int | None = None) -> np.ndarray:
-        """Draw a slot of the current step from its head [N, size], token by token."""
+    def draw(
+        self,
+        name: str,
+        kappa: float = 0.0,
+        width: int | None = None,
+        bias: Tensor | None = None,
+    ) -> np.ndarray:
+        """Draw a slot of the current step from its head [N, size], token by token.
+
+        `bias` [classes] is added to the logits (-inf: never drawn).
+        """
         model, slot = self.model, self.model.slots[name]
         base = (self.step - self.start) * model.stream.tokens
         for number, at in enumerate(model.stream.reads[name][:width]):
             hidden = self.feed(base + int(at) + 1)
-            bias = None
             if kappa:
                 classes = slot.codec.bins if slot.codec else slot.size
                 bias = kappa * torch.linspace(0, 1, classes)

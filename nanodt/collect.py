@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from nanodt.collection import Collection, load_npz
+from nanodt.collection import Collection, join, load_npz
+from nanodt.data import TABLE, load_dataset
 from nanodt.errors import InputError
 
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
@@ -140,10 +142,43 @@ def spaces(env: Any) -> dict[str, Any]:
 
 
 def load_collection(source: str) -> Collection:
-    """Trajectories of an npz file, or of a Minari dataset on this machine: `minari:ID`."""
+    """Trajectories of an npz file, of a dataset folder of the mission's (`nanodt.data`), or of a
+    Minari dataset on this machine: `minari:ID`."""
+    if Path(source).is_dir():
+        return load_folder(Path(source))
     if source.startswith("minari:"):
         return load_minari(source.removeprefix("minari:"))
     return load_npz(Path(source))
+
+
+SPLITS = {"train": 0.0, "validation": 1.0, "test": 2.0}
+
+
+def load_folder(folder: Path) -> Collection:
+    """A dataset folder: obs, action, target and reward 0 of each step; of each trajectory bd, split
+    (a number of `SPLITS`), elite (1; 0 for a practice drive) and its first text."""
+    dataset = load_dataset(folder)
+    recorded = pq.read_table(folder / TABLE, columns=["trajectory_id"])
+    elites = set(recorded.column("trajectory_id").to_pylist())
+    parts = []
+    for name, split in dataset.splits.items():
+        n = len(split.ids)
+        elite = np.array([[i in elites] for i in split.ids.tolist()], np.float32)
+        action = split.action.numpy()
+        steps = {
+            "obs": split.obs.numpy(),
+            "action": action,
+            "target": action if split.target is None else split.target.numpy(),
+            "reward": np.zeros((len(action), 1), np.float32),
+        }
+        each = {
+            "bd": split.bd.numpy(),
+            "split": np.full((n, 1), SPLITS.get(name, -1.0), np.float32),
+            "elite": elite,
+        }
+        texts = [own[0] if own else "" for own in split.texts]
+        parts.append(Collection(split.length, steps, each, texts, dataset.info, str(folder)))
+    return join(parts)
 
 
 def load_minari(name: str, root: Path | None = None) -> Collection:

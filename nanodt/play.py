@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+from nanodt.rollout import arrays, hold, true_report
 
 
 class Acts(Protocol):
@@ -31,6 +33,8 @@ class Plays:
     """As the environment gave them, T + 1 of them; after a row's end they are not its own."""
     action: np.ndarray
     """[N, T, size]."""
+    info: dict[str, np.ndarray]
+    """What the environment reported last of each row, [N, ...]."""
 
 
 def play(
@@ -50,8 +54,8 @@ def play(
     n = env.num_envs
     discrete = hasattr(env.single_action_space, "n")
     actor.reset(seed)
-    obs, _ = env.reset(seed=seed)
-    seen, actions = [obs], []
+    obs, info = env.reset(seed=seed)
+    seen, actions, last = [obs], [], arrays(info, n)
     alive, success = np.ones(n, bool), np.zeros(n, bool)
     returns, length, reward = np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.float32)
     for _ in range(steps):
@@ -66,18 +70,11 @@ def play(
         reward = np.where(alive, np.asarray(reward, np.float32), 0).astype(np.float32)
         returns += reward
         length += alive
-        success |= alive & _flag(info, "success", n)
+        report = true_report(info, n)
+        last |= {k: hold(alive, v, last.get(k)) for k, v in report.items()}
+        if "success" in report:
+            success |= alive & (report["success"].astype(np.float64).reshape(n) > 0)
         alive = alive & ~(np.asarray(terminated) | np.asarray(truncated))
         if not alive.any():
             break
-    return Plays(returns, length, success, seen, np.stack(actions, 1))
-
-
-def _flag(info: Mapping[str, Any], name: str, n: int) -> np.ndarray:
-    """A truth value that environments report, also of those that end in this step."""
-    found = np.zeros(n, bool)
-    for report in (info, info.get("final_info", {})):
-        values = report.get(name) if isinstance(report, Mapping) else None
-        if values is not None:
-            found |= np.asarray(values, np.float64).reshape(n) > 0
-    return found
+    return Plays(returns, length, success, seen, np.stack(actions, 1), last)

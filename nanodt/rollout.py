@@ -51,7 +51,7 @@ def drive(
     policy.reset(seed)
     obs, info = vector_env.reset(seed=seed)
     seen = [np.asarray(obs, np.float32)]
-    reports = [_arrays(info, n)]
+    reports = [arrays(info, n)]
     actions, rewards = [], []
     alive, length = np.ones(n, bool), np.zeros(n, np.int64)
     discrete = policy.config.head.kind == "discrete"
@@ -59,10 +59,10 @@ def drive(
         action = np.where(alive[:, None], policy.act(seen[-1], text, bd), 0).astype(np.float32)
         sent = action[:, 0].astype(np.int64) if discrete else action
         obs, reward, terminated, truncated, info = vector_env.step(sent)
-        obs, report = _true_end(np.asarray(obs, np.float32), info, n)
+        obs, report = true_end(np.asarray(obs, np.float32), info, n)
         # A finished environment may already have begun anew: hold the last state instead.
         seen.append(np.where(alive[:, None], obs, seen[-1]))
-        reports.append({k: _hold(alive, v, reports[-1].get(k)) for k, v in report.items()})
+        reports.append({k: hold(alive, v, reports[-1].get(k)) for k, v in report.items()})
         actions.append(action)
         rewards.append(np.where(alive, np.asarray(reward, np.float32), 0))
         length += alive
@@ -79,7 +79,7 @@ def drive(
     )
 
 
-def _arrays(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
+def arrays(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
     """The numbers an environment reports for every robot; Gymnasium's masks begin with _."""
     found = {}
     for key, value in info.items():
@@ -89,23 +89,31 @@ def _arrays(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
     return found
 
 
-def _true_end(
+def true_end(
     obs: np.ndarray, info: dict[str, Any], n: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Undo an autoreset within the step: put back the last observation and info."""
-    report = _arrays(info, n)
     ended = np.asarray(info.get("_final_obs", np.zeros(n, bool)))
     if ended.any():
         obs = obs.copy()
         for i in np.flatnonzero(ended):
             obs[i] = info["final_obs"][i]
-        for key, value in _arrays(info.get("final_info", {}), n).items():
+    return obs, true_report(info, n)
+
+
+def true_report(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
+    """What the environment reported of each robot, of those that just ended their last state."""
+    report = arrays(info, n)
+    ended = np.asarray(info.get("_final_obs", np.zeros(n, bool)))
+    if ended.any():
+        for key, value in arrays(info.get("final_info", {}), n).items():
             old = report.get(key, value)
             report[key] = np.where(ended.reshape(-1, *[1] * (value.ndim - 1)), value, old)
-    return obs, report
+    return report
 
 
-def _hold(alive: np.ndarray, new: np.ndarray, old: np.ndarray | None) -> np.ndarray:
+def hold(alive: np.ndarray, new: np.ndarray, old: np.ndarray | None) -> np.ndarray:
+    """The new values of rows still alive, the old ones of others."""
     if old is None:
         return new
     return np.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)

@@ -131,7 +131,7 @@ class SequenceModel(nn.Module):
             if name in self.codes:
                 self.codes[name].fit(values)
             if name in self.heads and isinstance(self.heads[name], Head):
-                self.heads[name].fit(values, seed)
+                self.heads[name].fit(steps[slot.target] if slot.target else values, seed)
 
     def prefix(self, ids: Tensor, position: Tensor) -> Tensor:
         """Prefix tokens [L, C]."""
@@ -189,21 +189,27 @@ class SequenceModel(nn.Module):
         return {n: p.view(*r.shape, -1) for n, p, r in zip(names, parts, reads, strict=True)}
 
     def losses(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Of each predicted slot its losses [M, n] and their weights [M, n]."""
+        """Of each predicted slot its losses [M, n] and their weights [M, n].
+
+        A slot with one prediction a step: [targets, 1], those of weight 0 left out.
+        """
         names = [n for n in self.heads if self.slots[n].weight]
         hidden, found = self.hidden(batch, names), {}
         for name in names:
-            slot, h, values = self.slots[name], hidden[name], batch.values[name]
+            slot, h = self.slots[name], hidden[name]
+            values = batch.values[slot.target or name]
             head = self.heads[name]
             if slot.constant:
                 values = values[batch.row]
-            if isinstance(head, Scalars):
-                loss = head.loss(h, self.codes[name].codec.encode(values))
-            else:
-                loss = head.loss(h[:, 0], values)[:, None]
             weight = slot.weight * self.reads(batch, name)[1].float()
             if slot.mask is not None:
                 weight = weight * batch.values[slot.mask]
+            if isinstance(head, Scalars):
+                loss = head.loss(h, self.codes[name].codec.encode(values))
+            else:
+                some = weight[:, 0] > 0  # a large head over few targets: only theirs
+                h, values, weight = h[some, 0], values[some], weight[some]
+                loss = head.loss(h, values)[:, None]
             found[name] = (loss, weight)
         return found
 

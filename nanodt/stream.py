@@ -42,7 +42,8 @@ class Slot:
     hidden: bool = False
     """Its value never enters; a learned token stands in its place."""
     join: bool = False
-    """Added to the token before it, rather than a token of its own."""
+    """Added to the token before it, rather than a token of its own; scalars: each to one of the
+    as many tokens before them."""
     shift: bool = False
     """The value of the step before (a learned null at a window's first step)."""
     unseen: bool = False
@@ -55,6 +56,8 @@ class Slot:
     """scalars: all numbers share one table of classes (and one matrix of the head)."""
     head: HeadConfig | None = None
     """How its value is predicted."""
+    target: str | None = None
+    """Name of the value to learn, where it is not its own."""
     low: tuple[float, ...] = ()
     """Bounds of its numbers, for the heads that need them."""
     high: tuple[float, ...] = ()
@@ -245,10 +248,10 @@ class TokenStream(nn.Module):
         self.count: dict[str, int] = {}
         self.tokens = 0
         for slot in self.slots:
-            if slot.join and (self.tokens == 0 or slot.code in ("scalars", "none")):
-                raise InputError(f"slot {slot.name}: no token before it that it could join")
             own = {"scalars": slot.size, "none": 0}.get(slot.code, 1)
-            self.first[slot.name] = self.tokens - slot.join
+            if slot.join and not 0 < own <= self.tokens:
+                raise InputError(f"slot {slot.name}: no token before it that it could join")
+            self.first[slot.name] = self.tokens - slot.join * own
             self.count[slot.name] = own
             self.tokens += 0 if slot.join else own
         self.hidden = {s.name for s in self.slots if s.hidden}
@@ -306,12 +309,11 @@ class TokenStream(nn.Module):
                 token = F.embedding(row, token)
             if slot.shift:
                 token = self._earlier(slot.name, token, row)
+            own = list(token.unbind(1)) if token.dim() == 3 else [token]
             if slot.join:
-                tokens[-1] = tokens[-1] + token
-            elif token.dim() == 3:
-                tokens += token.unbind(1)
-            else:
-                tokens.append(token)
+                own = [a + b for a, b in zip(tokens[-len(own) :], own, strict=True)]
+                del tokens[-len(own) :]
+            tokens += own
         x = torch.stack(tokens, dim=1)
         if self.time.num_embeddings:
             x = x + self.time(time)[:, None]

@@ -165,6 +165,7 @@ class Recipe(ABC, Generic[S]):
             self.collect(settings).save(path)
         return self.prepare(settings, load_collection(str(path)))
 
+    @torch.enable_grad()  # an evaluation may train a control
     def train(self, settings: S, data: Collection) -> SequenceModel:
         """Train on prepared trajectories and write OUT/NAME; the model."""
         model = self.build(settings, data)
