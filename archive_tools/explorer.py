@@ -22,7 +22,7 @@ from envs.svg import FONTS, INK, escape, num
 
 BUDGET = 5_500_000  # characters of the packed elites
 CELLS = 64  # per side of the map, where the archive has no two-dimensional grid
-LABEL = 1 / 40  # font size of names on the plan, as a share of the world
+LABEL = 1 / 37  # font size of names on the plan, as a share of the world
 Record = dict[str, Any]
 
 

@@ -267,7 +267,7 @@ def error_map(
         (x0, y0), (x1, y1) = target[i], reached[i]
         inside.append(
             f'<path d="M{x0:.0f} {y0:.0f}L{x1:.0f} {y1:.0f}" style="stroke:var(--seq{step[i]});'
-            f'stroke-width:{world.size / 500:g};opacity:.5"/>'
+            f'stroke-width:{world.size / 500:g};opacity:.28"/>'
         )
     inside += [
         f'<circle cx="{target[i][0]:.0f}" cy="{target[i][1]:.0f}" r="{radius:.1f}" '

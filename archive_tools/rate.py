@@ -70,7 +70,7 @@ def choose(
     """
     check_folder(run / "rollouts")
     table = read_table(run / "rollouts" / "items.parquet", ("item", "set", "text", "bd"))
-    tests = table[table["set"] == "test"].sort_values("item").set_index("item")
+    tests = table.loc[table["set"] == "test"].set_index("item").sort_index()
     wanted = tests.index[: items or len(tests)].tolist()
     drives = read_table(run / "rollouts" / "rollouts.parquet", ("system", "item", "seed", "pose"))
     known = list(dict.fromkeys(drives["system"]))

@@ -148,6 +148,10 @@ def plain_table(value: Any) -> Record | None:
         return None
     columns = list(dict.fromkeys(key for row in value for key in row))
     rows = [[cell(row.get(column)) for column in columns] for row in value]
+    for column in zip(*rows, strict=True):
+        figures_in = any(found["number"] for found in column)
+        for found in column:
+            found["number"] = figures_in
     return {"columns": [column.replace("_", " ") for column in columns], "rows": rows}
 
 

@@ -52,10 +52,10 @@ def draw_text(
         share = step / max(len(points) - 1, 1)
         colour = colours[min(int(share * len(colours)), len(colours) - 1)]
         put(x, y, str(min(int(10 * share), 9)), f"bold {colour} on grey93")
-    put(*points[0], "S", "bold reverse")
+    put(points[0, 0], points[0, 1], "S", "bold reverse")
     if target is not None:
-        put(*target, "X", "bold red reverse")
-    put(*points[-1], "E", "bold reverse")
+        put(target[0], target[1], "X", "bold red reverse")
+    put(points[-1, 0], points[-1, 1], "E", "bold reverse")
     drawn = Text()
     for line in cells:
         for char, style in line:

@@ -46,10 +46,10 @@ Wayword.ready.archive = (async () => {
     const values = page.colour.value === "places" ? places : elites.objective;
     const known = values.filter((value) => value !== null).sort((a, b) => a - b);
     const cuts = [0.2, 0.4, 0.6, 0.8].map((q) => known[Math.floor(q * (known.length - 1))]);
-    const bounds = [known[0], ...cuts, known[known.length - 1]];
-    const shown = (v) => Number(v.toPrecision(3)).toString();
-    const key = [0, 1, 2, 3, 4].filter((k) => !k || bounds[k] < bounds[k + 1] || k === 4)
-      .map((k) => [`seq${k}`, `${k ? "> " : ""}${shown(bounds[k])}${k < 4 ? "" : ` to ${shown(bounds[5])}`}`]);
+    const shown = (v) => Number(v.toPrecision(3)).toString().replace("-", "−");
+    const key = [["seq0", `≤ ${shown(cuts[0])}`],
+      ...cuts.map((cut, k) => [`seq${k + 1}`, `> ${shown(cut)}`]).filter((_, k) =>
+        k === 3 || cuts[k] < cuts[k + 1])];
     return { key, of: (i) => values[i] === null ? "muted" : `seq${cuts.filter((c) => values[i] > c).length}` };
   }
 

@@ -9,6 +9,9 @@ const Wayword = (() => {
   async function bytes(id) {
     const packed = byId(id).textContent.trim();
     if (!packed) return new Uint8Array(0);
+    if (!("DecompressionStream" in window)) {
+      throw new Error("this browser is too old to unpack the drives; one of 2023 or later can");
+    }
     const raw = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
     const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
