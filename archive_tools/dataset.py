@@ -29,6 +29,7 @@ from archive_tools.hindsight import (
     practice_rows,
     withheld,
 )
+from archive_tools.narrate import SCHEMA, held_out_wording
 from archive_tools.splits import (
     SPLITS,
     Shares,
@@ -147,6 +148,21 @@ def check_descriptions(
         if identity not in accepted | refused
     ]
     return [joins, agrees, covered]
+
+
+def check_wording(
+    rows: Sequence[dict[str, Any]], annotations: dict[int, Annotation], scene: Scene
+) -> list[Rule]:
+    """Rule on the texts of unseen wording (see `held_out_wording`): the same checks as ever."""
+    agrees = Rule("every text of unseen wording agrees with its annotation", len(rows))
+    for row in rows:
+        if row["status"] == "accepted":
+            reasons = check_text(row["text"], annotations[row["trajectory_id"]], scene)
+            if reasons:
+                agrees.offenders.append(
+                    (row["trajectory_id"], f"{'; '.join(reasons)}: {row['text']!r}")
+                )
+    return [agrees]
 
 
 def check_split(
@@ -307,9 +323,13 @@ def run(config: DatasetConfig) -> Path:
 
         groups = near_duplicates(recorded(trajectories)[2], config.duplicate_tolerance * world.size)
         split = _split(config, trajectories, annotations, groups)
+        tested = {i: annotations[i] for i, s in zip(ids, split, strict=True)
+                  if s == "test" and i in annotations}  # fmt: skip
+        wording = held_out_wording(tested, scene, config.seed)
         rules = [
             *check_trajectories(trajectories),
             *check_descriptions(descriptions, annotations, ids, scene),
+            *check_wording(wording, annotations, scene),
             *check_split(split, groups, ids, config.split == "random"),
         ]
         report_rules(rules, Path(config.run) / "problems.csv")
@@ -332,6 +352,9 @@ def run(config: DatasetConfig) -> Path:
         lengths = table["length"].to_numpy()
         table = table.append_column("milestone", milestone_column(ahead, lengths, places))
         write_table(stage.path("trajectories.parquet"), table)
+        write_table(
+            stage.path("test_wording.parquet"), pa.Table.from_pylist(wording, schema=SCHEMA)
+        )
         practice = 0
         if config.practice:
             drives = _practice(config, stage, world, trajectories, annotations, split, groups)
@@ -351,6 +374,8 @@ def run(config: DatasetConfig) -> Path:
             "texts": int(sum(len(texts[i]) for i in kept_ids)),
             "distinct_texts": len({t for i in kept_ids for t in texts[i]}),
             "test_texts_seen_in_training": len(test_texts & train_texts),
+            "unseen_wording": sum(row["status"] == "accepted" for row in wording),
+            "unseen_wording_seen_in_training": sum(row["text"] in train_texts for row in wording),
             "near_duplicate_groups": len(np.unique(groups)),
             "largest_group": int(np.bincount(groups).max()),
             "without_accepted_text": sum(i not in texts for i in ids),

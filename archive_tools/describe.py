@@ -11,38 +11,23 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel
-from tqdm import tqdm
 
 import prompts
 from archive_tools import batch
-from archive_tools.annotate import Annotation, load_annotations
+from archive_tools.annotate import load_annotations
 from archive_tools.checks import MAX_WORDS, check_text
 from archive_tools.facts import drive_facts, scene_facts
 from archive_tools.ledger import Ledger
 from archive_tools.llm import Asker, ask_all
 from archive_tools.llm_config import LlmConfig
 from archive_tools.mentions import PLACEHOLDER
-from archive_tools.narrator import DESCRIPTOR_SHARE, STYLES, Style, describe
+from archive_tools.narrate import SCHEMA, Job, jobs_of, narrate, row_of
 from archive_tools.replies import count_tokens, counts_exactly
 from archive_tools.stage import Stage, check_folder
 from archive_tools.tables import write_table
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene
-
-REDRAWS = 20  # narrator: tries at a text that passes and that the trajectory does not have yet
-
-SCHEMA = pa.schema(
-    [
-        ("trajectory_id", pa.int64()),
-        ("sample", pa.int32()),
-        ("style", pa.string()),
-        ("text", pa.string()),
-        ("source", pa.string()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
 
 
 @dataclass
@@ -96,64 +81,6 @@ class Description(BaseModel):
     text: str
 
 
-@dataclass(frozen=True)
-class Job:
-    """One text to write."""
-
-    trajectory_id: int
-    sample: int
-    style: Style
-    descriptor: bool
-    """A model is told to name the last place by `<DESCRIPTOR>`; the narrator draws for itself."""
-    annotation: Annotation
-
-
-def jobs_of(config: DescribeConfig, annotations: dict[int, Annotation]) -> list[Job]:
-    """All texts to write, by trajectory and sample; what is drawn depends on seed and ids alone."""
-    shares = (1 - config.instruction - config.narrative, config.instruction, config.narrative)
-    jobs = []
-    for identity in sorted(annotations):
-        for sample in range(config.per_trajectory):
-            rng = np.random.default_rng([config.seed, 4, identity, sample])
-            style = STYLES[int(rng.choice(len(STYLES), p=shares))]
-            descriptor = bool(rng.random() < DESCRIPTOR_SHARE)
-            jobs.append(Job(identity, sample, style, descriptor, annotations[identity]))
-    return jobs
-
-
-def _row(job: Job, source: str, text: str, reasons: Sequence[str]) -> dict[str, Any]:
-    return {
-        "trajectory_id": job.trajectory_id,
-        "sample": job.sample,
-        "style": job.style,
-        "text": text,
-        "source": source,
-        "status": "rejected" if reasons else "accepted",
-        "reason": "; ".join(reasons),
-    }
-
-
-def narrate(config: DescribeConfig, jobs: Sequence[Job], scene: Scene) -> list[dict[str, Any]]:
-    """Rows written by the narrator; it draws anew where a text fails or repeats itself."""
-    rows: list[dict[str, Any]] = []
-    told: dict[int, set[str]] = {}
-    source = "narrator" if config.vocabulary == "train" else "narrator/held_out"
-    for job in tqdm(jobs, desc="describe", unit=" texts"):
-        rng = np.random.default_rng([config.seed, 5, job.trajectory_id, job.sample])
-        before = told.setdefault(job.trajectory_id, set())
-        text, reasons = "", [""]
-        for _ in range(REDRAWS):
-            text = describe(
-                job.annotation, scene, style=job.style, rng=rng, vocabulary=config.vocabulary
-            )
-            reasons = check_text(text, job.annotation, scene, max_words=config.max_words)
-            if not reasons and text not in before:
-                break
-        before.add(text)
-        rows.append(_row(job, source, text, reasons))
-    return rows
-
-
 def prompt_of(
     config: DescribeConfig, job: Job, scene: Scene, mistakes: Sequence[str] = (), earlier: str = ""
 ) -> str:
@@ -193,7 +120,7 @@ async def ask_for_text(
             reasons.append(f"{PLACEHOLDER} was not asked for")
         if not reasons:
             break
-    return _row(job, config.model, text, reasons)
+    return row_of(job, config.model, text, reasons)
 
 
 def _work(
@@ -223,7 +150,14 @@ def _inputs(config: DescribeConfig, archive: Path, annotations: Path) -> tuple[S
         raise InputError(
             f"{archive / 'world'}: the world has no scene, so nothing can be described"
         )
-    return scene, jobs_of(config, load_annotations(annotations))
+    shares = (1 - config.instruction - config.narrative, config.instruction, config.narrative)
+    jobs = jobs_of(
+        load_annotations(annotations),
+        config.seed,
+        shares=shares,
+        per_trajectory=config.per_trajectory,
+    )
+    return scene, jobs
 
 
 def _prepare_only(config: DescribeConfig) -> Path:
@@ -273,7 +207,13 @@ def run(config: DescribeConfig) -> Path:
         if config.model:
             rows = _ask_model(config, jobs, scene, stage)
         else:
-            rows = narrate(config, jobs, scene)
+            rows = narrate(
+                jobs,
+                scene,
+                config.seed,
+                vocabulary=config.vocabulary,
+                max_words=config.max_words,
+            )
         rows.sort(key=lambda row: (row["trajectory_id"], row["sample"]))
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
         write_table(stage.path("descriptions.parquet"), table)

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from archive_tools import annotate, dataset, describe, record, search
+from archive_tools.checks import check_text
 from archive_tools.dataset import DatasetConfig
 from archive_tools.stage import Stage, StageConfig
 from archive_tools.tables import read_json, read_table, write_table
+from envs import load_world
 from envs.errors import InputError
 
 SMALL = {"evaluations": 1500, "cells": (16, 16), "batch": 250}
@@ -68,6 +70,25 @@ def test_dataset_joins_everything(run):
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nconfigs:")
     assert f"| train | {info['trajectories']['train']:,} |" in card
+
+
+def test_each_test_trajectory_has_a_text_of_unseen_wording(run):
+    folder = dataset.run(DatasetConfig(run=run))
+    table = read_table(folder / "trajectories.parquet").set_index("trajectory_id")
+    wording = read_table(folder / "test_wording.parquet")
+    assert wording["trajectory_id"].tolist() == sorted(table.index[table["split"] == "test"])
+    assert set(wording["status"]) == {"accepted"} and set(wording["source"]) == {
+        "narrator/held_out"
+    }
+    usual = {text for texts in table["texts"] for text in texts}
+    assert not usual & set(wording["text"])
+    scene = load_world(run / "archive" / "world").scene
+    annotations = annotate.load_annotations(run / "annotations")
+    for row in wording.itertuples():
+        assert check_text(row.text, annotations[row.trajectory_id], scene) == []
+    info = read_json(folder / "dataset.json")
+    assert info["unseen_wording"] == len(wording)
+    assert info["unseen_wording_seen_in_training"] == 0
 
 
 def test_same_seed_same_bytes_other_seed_other_split(run):

@@ -14,10 +14,11 @@ from text_factory import APARTMENT, drives
 from werkzeug import Response
 
 from archive_tools.checks import check_text
-from archive_tools.describe import DescribeConfig, ask_for_text, jobs_of
+from archive_tools.describe import DescribeConfig, ask_for_text
 from archive_tools.judge import Drive, judge_llm
 from archive_tools.ledger import Ledger
 from archive_tools.llm import Stop, ask_all
+from archive_tools.narrate import jobs_of
 
 DRIVES = drives(APARTMENT, 4, seed=8)
 VERDICT = {"score": 0.5, "reached": [], "missed": [], "extra": [], "in_order": True, "reasons": ""}
@@ -30,7 +31,7 @@ def good(prompt):
 
 def describe(config, ledger):
     """(text, reason of rejection or "") for each drive."""
-    jobs = jobs_of(config, dict(enumerate(DRIVES)))
+    jobs = jobs_of(dict(enumerate(DRIVES)), config.seed)
     work = partial(ask_for_text, config, APARTMENT)
     rows = ask_all(jobs, work, config, ledger, desc="test")
     for row, drive in zip(rows, DRIVES, strict=True):
