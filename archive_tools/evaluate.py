@@ -1,7 +1,7 @@
 """Stage 09: from drives to metrics with intervals, paired differences, tables and the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from archive_tools.items import TOLD_SCHEMA
 from archive_tools.judge import Drive
 from archive_tools.judging import JudgeConfig, apply_model, apply_rules, show_prompts
 from archive_tools.ledger import Ledger
-from archive_tools.probes import place_confusion, probe_model, probe_rules
+from archive_tools.probes import PROBES, place_confusion, probe_model, probe_rules
 from archive_tools.report import write_report
 from archive_tools.scoring import ALL, COLUMNS, Scored, differences, score, summarise, told_order
 from archive_tools.stage import Stage, check_folder, read_manifest
@@ -141,13 +141,17 @@ def _drives(scored: Scored, rows: Sequence[int]) -> list[Drive]:
 
 def probe_judges(
     config: EvaluateConfig, scored: Scored, world: World
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], float | None]:
     """Probe the rules on the policy's drives of the first seed, and the model on some that it
-    judged; the records of `probes.json`, and what a model says of places for `confusion.json`.
+    judged.
+
+    Returns:
+        the records of `probes.json`; what the model says of places, for `confusion.json`; and the
+        cost in the ledger, None where no model was asked.
     """
     frame, scene = scored.frame, world.scene
     if scene is None:
-        return [], []
+        return [], [], None
     options = {"resamples": config.resamples, "seed": config.seed}
     first = (frame["seed"] == frame["seed"].min()) & frame["judge_rules"].notna()
     rows = np.flatnonzero(first & (frame["system"] == "nanodt")).tolist()
@@ -155,7 +159,7 @@ def probe_judges(
     records = probe_rules(_drives(scored, rows), references, scene, **options)
     judged = np.flatnonzero(frame["judge_llm"].notna())
     if not config.probes or not len(judged):
-        return records, []
+        return records, [], None
     spread = np.linspace(0, len(judged) - 1, min(config.probes, len(judged))).round().astype(int)
     drives = _drives(scored, judged[spread].tolist())
     with Ledger(config.ledger_path()) as ledger:
@@ -163,8 +167,9 @@ def probe_judges(
         found, judgements = probe_model(
             drives, scene, world.size, config, ledger, samples=samples, **options
         )
+        spent = ledger.spent
     places = place_confusion(drives, judgements, scene)
-    return records + found, [places] if places else []
+    return records + found, [places] if places else [], spent
 
 
 def confuse(
@@ -196,6 +201,8 @@ def run(config: EvaluateConfig) -> Path:
         for name in needed:
             check_folder(run_folder / name)
         show_prompts(config, score_run(run_folder), load_world(run_folder / "archive" / "world"))
+        again = config.probes * (len(PROBES) + 1) * config.judge_samples
+        print(f"and at most {again:,} verdicts more to probe the judge (--probes {config.probes})")
         return run_folder / "evaluation"
     found = finished(run_folder)
     rollouts = read_manifest(run_folder / "rollouts")["digest"]
@@ -223,7 +230,9 @@ def run(config: EvaluateConfig) -> Path:
         judges = {n: np.asarray(scored.frame[n], float) for n in ("judge_rules", "judge_llm")}
         judges = {n: v for n, v in {**judges, **raters}.items() if not np.isnan(v).all()}
         agree = agreement_table(judges)
-        probes, confusions = probe_judges(config, scored, world)
+        probes, confusions, spent = probe_judges(config, scored, world)
+        if spent is not None:
+            stage.facts["usd_in_ledger"] = round(spent, 6)
         confusions = [*confuse(scored, world, judges), *confusions]
         beside = collect(run_folder, found, records, paired)
         write_table(stage.path("items.parquet"), _items_table(scored))
@@ -252,6 +261,7 @@ def run(config: EvaluateConfig) -> Path:
             paired,
             agree,
             gallery=config.gallery,
+            stage={"config": asdict(config), "facts": stage.facts},
         )
         stage.rows.update(drives=len(scored.frame), records=len(records))
         if len(people) or stale:

@@ -240,18 +240,46 @@ def bootstrap(
     n = len(sample)
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    reduce = np.median if statistic == "median" else np.mean
-
-    def figure(drawn: Floats) -> Floats:  # [..., n, 1 or 2] -> [...]
-        found = reduce(drawn, axis=-2)
-        return found[..., 0] - found[..., 1] if less is not None else found[..., 0]
-
-    rng = np.random.default_rng(seed)
-    rows = max(1, min(resamples, 2_000_000 // n))  # bounds the memory of one block of resamples
-    draws: list[Floats] = []
-    for start in range(0, resamples, rows):
-        index = rng.integers(0, n, (min(rows, resamples - start), n))
-        draws.append(figure(sample[index]))
+    median = statistic == "median"
+    found = (np.median if median else np.mean)(sample, axis=0)
+    sign = np.array([1.0, -1.0])[: len(columns)]
+    state = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    draws = _resample(sample, np.argsort(sample, axis=0), sign, resamples, state, median)
     tail = 50.0 * (1.0 - level)
-    low, high = np.percentile(np.concatenate(draws), [tail, 100.0 - tail])
-    return Interval(float(figure(sample)), float(low), float(high), n)
+    low, high = np.percentile(draws, [tail, 100.0 - tail])
+    return Interval(float(sign @ found), float(low), float(high), n)
+
+
+@numba.njit(cache=True)
+def _resample(sample, order, sign, resamples, seed, median):
+    """Statistics of resamples: per resample the signed sum over the columns' means or medians.
+
+    sample, order: [n, k] values, and per column the rows in rising order. A resample is held as
+    counts per row, so its median is found by walking along the order, without sorting anew.
+    """
+    np.random.seed(seed)
+    n, columns = sample.shape
+    result = np.zeros(resamples)
+    counts = np.empty(n, np.int64)
+    for r in range(resamples):
+        counts[:] = 0
+        for _ in range(n):
+            counts[np.random.randint(0, n)] += 1
+        for c in range(columns):
+            value = 0.0
+            if median:
+                first, second, seen, i = (n - 1) // 2, n // 2, 0, 0
+                while seen + counts[order[i, c]] <= first:
+                    seen += counts[order[i, c]]
+                    i += 1
+                value = sample[order[i, c], c]
+                while seen + counts[order[i, c]] <= second:
+                    seen += counts[order[i, c]]
+                    i += 1
+                value = (value + sample[order[i, c], c]) / 2
+            else:
+                for i in range(n):
+                    value += counts[i] * sample[i, c]
+                value /= n
+            result[r] += sign[c] * value
+    return result

@@ -45,7 +45,7 @@ class RolloutConfig(StageConfig):
     pairs: int = 32
     """At most this many contrast pairs; each is two drives for every system that plays them."""
     seeds: int = 1
-    """Drive every item this many times, with as many seeds. Matters for heads that sample."""
+    """Drive every item this many times, with as many seeds. Matters for policies that draw."""
     batch: int = 256
     """Robots driven at once."""
     systems: tuple[str, ...] = SYSTEMS

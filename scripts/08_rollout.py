@@ -1,30 +1,56 @@
 """Drive the commands of the test split in closed loop.
 
 Reads dataset/, annotations/, trajectories/ and model/, writes rollouts/: items.parquet (the
-commands: a text, a BD, the reference trajectory) and rollouts.parquet (one row per drive: system,
-item, seed, the BD reached, poses, actions). Beside the policy drive its controls (text off, BD off,
-both off, texts shuffled among the items), four ways to look an elite up in the training split, and
-the reference's own actions.
+commands: a text, a BD, the reference trajectory), told.parquet (what controls are told instead) and
+rollouts.parquet (one row per drive: system, item, seed, the BD reached, poses, actions). Beside the
+policy drive its controls (text off, BD off, both off, texts shuffled among the items, an object or
+a direction exchanged in the text, a wording that training never saw), four ways to look an elite up
+in the training split, and the reference's own actions.
 
 Example: python scripts/08_rollout.py --run runs/demo --items 256
+
+Example: python scripts/08_rollout.py --run runs/bins --sampling nucleus --seeds 5
 """
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nanodt
 from archive_tools import rollouts
 from archive_tools.cli import main
-from archive_tools.rollouts import RolloutConfig as Config
+from envs import InputError
 
 
-def load_drive(model: Path) -> rollouts.Drive:
-    """The policy of a model folder, ready to drive batches of commands."""
-    policy = nanodt.load(model)
-    return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
+@dataclass
+class Config(rollouts.RolloutConfig):
+    """Drive the test commands with the policy, its controls and the baselines."""
+
+    sampling: Literal["argmax", "temperature", "nucleus"] = "argmax"
+    """How heads with classes choose; all but argmax draw, so use more than one of --seeds."""
+    temperature: float = 1.0
+    """With temperature and nucleus: above 0; below 1 sharpens the choice."""
+    top_p: float = 0.9
+    """With nucleus: the likeliest classes that together reach this probability are kept."""
+
+    def check(self) -> None:
+        """Raise InputError where an option is out of range."""
+        super().check()
+        if self.temperature <= 0 or not 0 < self.top_p <= 1:
+            raise InputError(
+                f"--temperature {self.temperature}, --top-p {self.top_p}: must be above 0, and "
+                "--top-p at most 1"
+            )
 
 
 def run(config: Config) -> Path:
     """Stage 08: see `archive_tools.rollouts.run`."""
+
+    def load_drive(model: Path) -> rollouts.Drive:
+        sampling = nanodt.Sampling(config.sampling, config.temperature, config.top_p)
+        policy = nanodt.load(model, sampling=sampling)
+        return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
+
     return rollouts.run(config, load_drive)
 
 
