@@ -42,8 +42,16 @@ def drive_rows(scored: Scored) -> list[int]:
     return np.flatnonzero((frame["set"] == "test") & first & drawable).tolist()
 
 
-def drives(scored: Scored, world: World, *, budget: int = BUDGET) -> Record | None:
+def drives(
+    scored: Scored, world: World, *, positions: bool = True, budget: int = BUDGET
+) -> Record | None:
     """The drives of a run, packed for the page.
+
+    Args:
+        scored: the drives.
+        world: with its scene.
+        positions: BDs are positions in the world, so that a target can be marked.
+        budget: characters that the result may take.
 
     Returns:
         None where no drive can be drawn; else `data` (packed JSON), `paths` (packed), `systems`
@@ -62,7 +70,7 @@ def drives(scored: Scored, world: World, *, budget: int = BUDGET) -> Record | No
     count = len(items)
     while True:
         part = frame[frame["item"].isin(items[:count])]
-        packed = _pack(part, scored, world, order, sorts)
+        packed = _pack(part, scored, world, order, sorts, positions)
         size = len(packed["data"]) + len(packed["paths"])
         if size <= budget or count == 1:
             break
@@ -80,13 +88,19 @@ def drives(scored: Scored, world: World, *, budget: int = BUDGET) -> Record | No
 
 
 def _pack(
-    frame: pd.DataFrame, scored: Scored, world: World, order: list[str], sorts: list[str]
+    frame: pd.DataFrame,
+    scored: Scored,
+    world: World,
+    order: list[str],
+    sorts: list[str],
+    positions: bool,
 ) -> Record:
     names = Names(world)
     items = frame.drop_duplicates("item")
     place = {item: number for number, item in enumerate(items["item"])}
     told = frame["told"] if "told" in frame else pd.Series([None] * len(frame), frame.index)
     columns: Record = {
+        "positions": positions,
         "items": [
             {"item": int(item), "reference": int(ref), "text": text,
              "target": [round(float(v), 2) for v in target]}

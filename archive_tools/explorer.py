@@ -60,16 +60,21 @@ def sample(cells: ArrayLike, count: int, *, always: Sequence[int] = (), seed: in
         always: rows that are kept whatever happens.
         seed: of the choice within a cell, and of the cells where not all can have one more.
     """
-    cells = np.asarray(cells)
-    order = np.random.default_rng(seed).permutation(len(cells))
-    nth: dict[int, int] = {}
-    rank = np.zeros(len(cells), int)
+    places = np.asarray(cells).tolist()
+    order = np.random.default_rng(seed).permutation(len(places))
+    met: dict[int, int] = {}
+    rank = np.zeros(len(places), int)
     for row in order.tolist():
-        rank[row] = nth.get(int(cells[row]), 0)
-        nth[int(cells[row])] = rank[row] + 1
+        nth = met.get(places[row], 0)
+        rank[row], met[places[row]] = nth, nth + 1
     rank[list(always)] = -1
     first = order[np.argsort(rank[order], kind="stable")]
     return sorted(first[: max(count, len(set(always)))].tolist())
+
+
+def are_positions(info: Record, world: World) -> bool:
+    """Whether the BDs that dataset.json describes are positions (x, y) in the world."""
+    return (list(info["bd_low"]), list(info["bd_high"])) == ([0, 0], [world.size, world.size])
 
 
 def _map(archive: Record, world: World) -> Record:

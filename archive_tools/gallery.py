@@ -92,10 +92,15 @@ def _drawable(scored: Scored, row: int) -> tuple[NDArray[np.float32], Annotation
     return pose, driven, scored.references[int(scored.frame["trajectory_id"].iat[row])]
 
 
-def _card(scored: Scored, row: int, world: World) -> Card:
+def _mark(target: Sequence[float], positions: bool) -> tuple[float, float] | None:
+    """Where the cross-hairs go; nowhere if BDs are not positions in the world."""
+    return (float(target[0]), float(target[1])) if positions else None
+
+
+def _card(scored: Scored, row: int, world: World, positions: bool) -> Card:
     frame = scored.frame.iloc[row]
     pose, driven, asked = _drawable(scored, row)
-    target = (float(frame["target"][0]), float(frame["target"][1]))
+    target = _mark(frame["target"], positions)
     drives = [
         Drive(scored.reference_poses[int(frame["trajectory_id"])], None, REFERENCE, "dashed"),
         Drive(pose, None, "time", "solid", target),
@@ -135,7 +140,13 @@ def _by_obedience(scored: Scored, system: str) -> NDArray[np.int64]:
 
 
 def showcase(
-    scored: Scored, world: World, size: int = 6, places: int = 6, system: str = "nanodt"
+    scored: Scored,
+    world: World,
+    size: int = 6,
+    places: int = 6,
+    system: str = "nanodt",
+    *,
+    positions: bool = True,
 ) -> str | None:
     """SVG of the best obeyed commands that name a way: whose reference visits several places.
 
@@ -147,6 +158,7 @@ def showcase(
         size: how many drives, three in a row.
         places: how many visits a reference needs at least.
         system: whose drives.
+        positions: BDs are positions in the world, so that a target can be marked.
 
     Returns:
         None where no drive qualifies.
@@ -160,7 +172,7 @@ def showcase(
         shown.add(way)
         frame = scored.frame.iloc[row]
         reference = scored.reference_poses[int(frame["trajectory_id"])]
-        target = (float(frame["target"][0]), float(frame["target"][1]))
+        target = _mark(frame["target"], positions)
         drives = [
             Drive(reference, "reference elite", REFERENCE, "dashed"),
             Drive(pose, "driven, dark to light with time", "time", "solid", target),
@@ -169,7 +181,9 @@ def showcase(
     return draw_scenes(world, panels, columns=3, width=1000) if panels else None
 
 
-def galleries(scored: Scored, world: World, size: int, system: str = "nanodt") -> list[Card]:
+def galleries(
+    scored: Scored, world: World, size: int, system: str = "nanodt", *, positions: bool = True
+) -> list[Card]:
     """Obeyed, in the middle, disobeyed: test drives of the first seed, sorted by obedience."""
     rows = _by_obedience(scored, system)
     if not len(rows):
@@ -182,7 +196,11 @@ def galleries(scored: Scored, world: World, size: int, system: str = "nanodt") -
         ("Disobeyed", "the drives that kept worst to route and place", rows[::-1][:size]),
     )
     return [
-        {"title": title, "note": note, "cards": [_card(scored, int(r), world) for r in chosen]}
+        {
+            "title": title,
+            "note": note,
+            "cards": [_card(scored, int(row), world, positions) for row in chosen],
+        }
         for title, note, chosen in parts
     ]
 
@@ -202,7 +220,9 @@ def overview(scored: Scored, world: World, size: int = 32, system: str = "nanodt
     return {**_pictures(world, drives), "count": len(rows)}
 
 
-def contrast_cards(scored: Scored, world: World, size: int, system: str = "nanodt") -> list[Card]:
+def contrast_cards(
+    scored: Scored, world: World, size: int, system: str = "nanodt", *, positions: bool = True
+) -> list[Card]:
     """Contrast pairs of the first seed: those told apart best, then those told apart worst."""
     frame = scored.frame
     pairs: dict[int, list[int]] = {}
@@ -220,15 +240,15 @@ def contrast_cards(scored: Scored, world: World, size: int, system: str = "nanod
     order = sorted((p for p in pairs if len(pairs[p]) == 2), key=told_apart, reverse=True)
     size = min(size, len(order))
     chosen = order[: (size + 1) // 2] + order[len(order) - size // 2 :]
-    return [_contrast(scored, pairs[pair], world) for pair in chosen]
+    return [_contrast(scored, pairs[pair], world, positions) for pair in chosen]
 
 
-def _contrast(scored: Scored, rows: Sequence[int], world: World) -> Card:
+def _contrast(scored: Scored, rows: Sequence[int], world: World, positions: bool) -> Card:
     drives, told = [], []
     for row, colour, name in zip(rows, (FIRST, SECOND), "AB", strict=True):
         frame = scored.frame.iloc[row]
         pose, driven, asked = _drawable(scored, row)
-        target = (float(frame["target"][0]), float(frame["target"][1]))
+        target = _mark(frame["target"], positions)
         drives.append(Drive(pose, name, colour, "solid", target))
         hits = common(asked.visited, driven.visited)
         told.append({

@@ -25,9 +25,10 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from archive_tools import charts
+from archive_tools.explorer import are_positions
 from archive_tools.packing import kept
 from archive_tools.stage import check_folder
-from archive_tools.tables import read_table
+from archive_tools.tables import read_json, read_table
 from envs import World, load_world
 from envs.drawing import Drive, draw_scene, scene_symbols
 from envs.errors import InputError
@@ -49,7 +50,8 @@ class Shown:
     systems: tuple[str, ...]
     """All systems that drove this path for this item."""
     text: str
-    target: tuple[float, ...]
+    target: tuple[float, float] | None
+    """World units; None where BDs are not positions in the world."""
     pose: NDArray[np.float32]
     """[T+1, 3], world units."""
 
@@ -60,15 +62,16 @@ def choose(
     """The drives to be rated, in the order in which they are shown.
 
     Args:
-        run: with rollouts/.
+        run: with archive/, dataset/ and rollouts/.
         items: the first so many test items; 0 means all.
         systems: whose drives; all when none are named.
         seed: of the order.
 
     Raises:
-        InputError: rollouts/ is missing or damaged, or holds no such drive with a path.
+        InputError: a stage is missing or damaged, or rollouts/ has no such drive with a path.
     """
-    check_folder(run / "rollouts")
+    for name in ("archive", "dataset", "rollouts"):
+        check_folder(run / name)
     table = read_table(run / "rollouts" / "items.parquet", ("item", "set", "text", "bd"))
     tests = table.loc[table["set"] == "test"].set_index("item").sort_index()
     wanted = tests.index[: items or len(tests)].tolist()
@@ -81,6 +84,9 @@ def choose(
     drives = drives.loc[drives["seed"] == drives["seed"].min()]
     if systems:
         drives = drives.loc[drives["system"].isin(list(systems))]
+    marked = are_positions(
+        read_json(run / "dataset" / "dataset.json"), load_world(run / "archive" / "world")
+    )
     paths: dict[tuple[int, bytes], list[str]] = {}
     for name, item, pose in zip(drives["system"], drives["item"], drives["pose"], strict=True):
         paths.setdefault((int(item), np.asarray(pose, np.float32).tobytes()), []).append(name)
@@ -93,7 +99,7 @@ def choose(
             first,
             tuple(sorted(names)),
             str(tests["text"].loc[item]),
-            tuple(float(v) for v in tests["bd"].loc[item]),
+            (float(tests["bd"].loc[item][0]), float(tests["bd"].loc[item][1])) if marked else None,
             np.frombuffer(path, np.float32).reshape(-1, 3),
         )
         for (item, path), names in sorted(paths.items())
@@ -197,10 +203,9 @@ class Session:
 
     def _draw(self, number: int) -> str:
         drive = self.drives[number]
-        target = (drive.target[0], drive.target[1]) if len(drive.target) == 2 else None
         return draw_scene(
             self.world,
-            [Drive(drive.pose, None, "time", "solid", target)],
+            [Drive(drive.pose, None, "time", "solid", drive.target)],
             width=360,
             legend=False,
             background="use",
@@ -366,7 +371,7 @@ def rate(
     """Serve the rating page until Ctrl-C; returns the file that holds the ratings.
 
     Args:
-        run: with archive/ and rollouts/.
+        run: with archive/, dataset/ and rollouts/.
         rater: a name of letters, digits, - and _.
         items, systems, seed: see `choose`.
         port: on 127.0.0.1; 0 takes a free one.
@@ -380,7 +385,6 @@ def rate(
     if not 0 <= port <= 65535:
         raise InputError(f"--port {port}: expected 0 to 65535")
     drives = choose(run, items=items, systems=systems, seed=seed)
-    check_folder(run / "archive")
     path = run / "ratings" / f"{rater}.jsonl"
     ratings = RatingFile(path, rater, check_folder(run / "rollouts")["digest"])
     session = Session(drives, load_world(run / "archive" / "world"), ratings)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from archive_tools import charts, drive_data, explorer, figures, latex
 from archive_tools import report_tables as tables
+from archive_tools.explorer import are_positions
 from archive_tools.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.probe_tables import experiments
 from archive_tools.scoring import Scored
@@ -76,8 +77,12 @@ def collect(
         if name != "evaluation" and (run / name / "manifest.json").exists()
     }
     tokenizer = run / "tokenizer" / "comparison.json"
-    drives = drive_data.drives(scored, world)
-    maps = [m for m in (_error_map(scored, world), _coverage(run, world)) if m]
+    dataset = read_json(run / "dataset" / "dataset.json")
+    positions = are_positions(dataset, world)
+    drives = drive_data.drives(scored, world, positions=positions)
+    maps = [
+        m for m in (_error_map(scored, world) if positions else None, _coverage(run, world)) if m
+    ]
     return {
         "name": run.resolve().name,
         "world": world.name,
@@ -87,11 +92,13 @@ def collect(
         "panels": figures.metric_panels(records),
         "table": tables.metric_table(found),
         "differences": tables.difference_table(found),
-        "showcase": showcase(scored, world) if drives else None,
-        "galleries": galleries(scored, world, 2) if drives else [],
+        "showcase": showcase(scored, world, positions=positions) if drives else None,
+        "galleries": galleries(scored, world, 2, positions=positions) if drives else [],
         "gallery": gallery,
         "drives": drives,
-        "contrasts": contrast_cards(scored, world, max(2, gallery // 2)) if drives else [],
+        "contrasts": contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
+        if drives
+        else [],
         "experiments": experiments(folder.parent),
         "elites": explorer.elites(
             run, world, scored.references, always=drives["references"] if drives else ()
@@ -103,7 +110,7 @@ def collect(
             figures.time_panel(manifests),
         ],
         "tokenizer": tables.plain_table(read_json(tokenizer)) if tokenizer.exists() else None,
-        "dataset": tables.dataset_facts(read_json(run / "dataset" / "dataset.json")),
+        "dataset": tables.dataset_facts(dataset),
         "replayed": [
             *tables.scalars(manifests["verification"]["rows"]),
             *tables.scalars(manifests["verification"]["facts"]),

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from archive_tools.annotate import annotate
 from archive_tools.checks import fill_descriptor
+from archive_tools.explorer import are_positions
 from archive_tools.gallery import events
 from archive_tools.judge import judge_rules
 from archive_tools.mentions import PLACEHOLDER, parse
@@ -60,8 +61,8 @@ def say(
         check_place(bd, info)
     world = load_world(run / "archive" / "world")
     console = Console(file=sys.stdout)
-    where = (info["bd_low"], info["bd_high"]) == ([0, 0], [world.size, world.size])
-    for line in hints(text, bd, world, run, positions=where):
+    positions = are_positions(info, world)
+    for line in hints(text, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = make_envs(info["environment"], 1)
     try:
@@ -72,7 +73,7 @@ def say(
     if "pose" not in drives.info:
         raise InputError(f"{info['environment']['id']}: reports no pose, so there is no picture")
     pose = np.asarray(drives.info["pose"][0], np.float32)
-    target = (float(bd[0]), float(bd[1])) if bd is not None and len(bd) == 2 else None
+    target = (float(bd[0]), float(bd[1])) if bd is not None and positions else None
     caption = text if bd is None else fill_descriptor(text, bd)
     picture = draw_scene(world, [Drive(pose, None, "time", "solid", target)], caption=caption)
     atomic_write(run / "said.svg", picture)

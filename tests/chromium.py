@@ -93,10 +93,9 @@ class Page:
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                    deviceScaleFactor=1, mobile=phone)  # fmt: skip
 
-    def dark(self, on: bool = True) -> None:
-        """Prefer dark colours, or light ones."""
-        value = {"name": "prefers-color-scheme", "value": "dark" if on else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[value])
+    def media(self, feature: str, value: str) -> None:
+        """What the reader prefers: ("prefers-color-scheme", "dark"), say."""
+        self._call("Emulation.setEmulatedMedia", features=[{"name": feature, "value": value}])
 
     def goto(self, address: str) -> None:
         """Open an address and wait until it is loaded."""

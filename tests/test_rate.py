@@ -158,7 +158,7 @@ def test_bad_names_and_taken_ports_are_said_in_a_line(made, served):
         rate(made, "../x")
     with pytest.raises(InputError, match=f"--port {served[0]}: cannot be used"):
         make_server(opened(made, served[1]), port=served[0])
-    with pytest.raises(InputError, match="08_rollout"):
+    with pytest.raises(InputError, match="00_search_archive"):
         rate(made / "nowhere", "ada")
 
 
@@ -211,8 +211,10 @@ def test_people_rate_with_keys_and_buttons_in_a_browser(made, tmp_path):
         page.until(number(2))
         assert scores() == [7, 0]
         page.size(390, 844, phone=True)
+        page.media("prefers-reduced-motion", "reduce")
         page.goto(address)
         page.until(number(2))
+        assert page.js("document.querySelector('#scene .now')") is None, "nothing moves by itself"
         assert page.js("document.documentElement.scrollWidth") <= 390
         assert "2 of 6" in page.js("document.getElementById('progress').textContent")
         page.click('[data-score="4"]')

@@ -233,7 +233,7 @@ def test_labels_do_not_overlap_and_the_page_prints(report, browser):
     )
     assert overlaps == []
     assert browser.pdf().startswith(b"%PDF")
-    browser.dark()
+    browser.media("prefers-color-scheme", "dark")
     browser.goto((report / "index.html").as_uri())
     assert browser.js("getComputedStyle(document.body).backgroundColor") == "rgb(22, 21, 20)"
     assert browser.complaints == []

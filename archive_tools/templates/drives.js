@@ -17,7 +17,7 @@ Wayword.ready.drives = (async () => {
         : `${s.name} ${drives.marks[s.key][drive].toFixed(s.decimals)}`);
     return tag("article", { "data-drive": drive, "data-item": item.item },
       tag("div", { class: "scene" }, scene(`Item ${item.item}: driven route, its reference dashed`,
-        path(drive), known ? elitePath(elite) : [], item.target)),
+        path(drive), known ? elitePath(elite) : [], drives.positions ? item.target : null)),
       tag("p", { class: "sentence" }, sentence(item.text, item.target)),
       told ? tag("p", { class: "marks" }, "It was told instead: ", sentence(told, item.target)) : null,
       tag("p", { class: "marks" }, marks.join(" · ")),
