@@ -18,7 +18,7 @@ from nanodt.checkpoint import write_json
 from nanodt.errors import InputError
 from nanodt.recipes import NAMES, get_recipe
 from nanodt.recipes.recipe import Recipe, Settings
-from nanodt.sequence import load_sequence
+from nanodt.sequence import SequenceModel, load_sequence
 
 HELP = f"""usage: python -m nanodt.recipes NAME [--preset small|published] [options]
        python -m nanodt.recipes --all [--out DIR]
@@ -63,13 +63,10 @@ def run_one(recipe: Recipe, settings: Settings) -> bool:
     """Train (or load) and try one recipe; whether all its figures met their marks."""
     folder = settings.out / recipe.name
     clock = [(time.perf_counter(), time.process_time())]
+    model = trained(folder, recipe.name) if settings.evaluate else None
     data = recipe.trajectories(settings)
     clock.append((time.perf_counter(), time.process_time()))
-    if settings.evaluate:
-        model = load_sequence(folder)
-        if model.config.info.get("recipe") != recipe.name:
-            raise InputError(f"{folder} holds no model of recipe {recipe.name}: train it first")
-    else:
+    if model is None:
         model = recipe.train(settings, data)
     clock.append((time.perf_counter(), time.process_time()))
     with torch.no_grad():
@@ -101,6 +98,14 @@ def run_one(recipe: Recipe, settings: Settings) -> bool:
     for figure in figures:
         print(f"  {figure}")
     return all(f.passes for f in figures)
+
+
+def trained(folder: Path, name: str) -> SequenceModel:
+    """The model that a recipe wrote into its folder."""
+    model = load_sequence(folder)
+    if model.config.info.get("recipe") != name:
+        raise InputError(f"{folder} holds no model of recipe {name}: train it first")
+    return model
 
 
 def run_all(arguments: list[str]) -> int:
