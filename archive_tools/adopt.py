@@ -16,6 +16,24 @@ from archive_tools.stage import file_digest
 from envs.errors import InputError
 
 
+def check_fit(source: Path, foreign: Foreign, environment: Environment) -> None:
+    """Whether an archive can be one of this environment.
+
+    Raises:
+        InputError: BD or weights have another number of dimensions than the environment wants.
+    """
+    names = environment.measures.names
+    if foreign.measures.shape[1] != len(names):
+        raise InputError(
+            f"{source}: measures have {foreign.measures.shape[1]} dimensions; the "
+            f"environment's BD has {len(names)} ({', '.join(names)})"
+        )
+    try:
+        foreign.arranged(environment.controller.layers)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
 def import_archive(
     source: Path,
     foreign: Foreign,
@@ -28,7 +46,7 @@ def import_archive(
 
     Args:
         source: where it came from, for the messages.
-        foreign: what was read there.
+        foreign: what was read there; it fits, see `check_fit`.
         environment: where it is said to have been made.
         tolerance: as for `tolerances`.
         seed: of the replays.
@@ -36,16 +54,7 @@ def import_archive(
 
     Returns:
         the archive, all of it, and the verdict.
-
-    Raises:
-        InputError: BD or weights have another number of dimensions than the environment wants.
     """
-    names = environment.measures.names
-    if foreign.measures.shape[1] != len(names):
-        raise InputError(
-            f"{source}: measures have {foreign.measures.shape[1]} dimensions; the "
-            f"environment's BD has {len(names)} ({', '.join(names)})"
-        )
     solutions = foreign.arranged(environment.controller.layers)
     archive = Archive(foreign.policy_ids, foreign.objective, foreign.measures, solutions, {})
     limits = tolerances(environment, tolerance)

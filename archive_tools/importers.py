@@ -222,7 +222,7 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> Floats:
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise InputError(
-                f"{path}: column {name!r}, row {row}: found {frame[name].iloc[row]!r}; "
+                f"{path}: column {name!r}, row {row}: found {frame[name].iloc[row]}; "
                 "expected a finite number (remove the row, or complete it)"
             )
         arrays.append(values)

@@ -12,7 +12,7 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from archive_tools.adopt import import_archive, source_digest
+from archive_tools.adopt import check_fit, import_archive, source_digest
 from archive_tools.algorithms import (
     Algorithm,
     Emitter,
@@ -293,10 +293,15 @@ def run(config: SearchConfig) -> Path:
     environment = make_environment(config.environment, config.controller(), **config.options())
     if foreign is not None and not config.layers:
         sizes = environment.controller.layers
-        layers = infer_layers(foreign.solutions.shape[1], sizes[0], sizes[-1])
+        try:
+            layers = infer_layers(foreign.solutions.shape[1], sizes[0], sizes[-1])
+        except InputError as error:
+            raise InputError(f"{config.import_file}: {error}") from None
         environment = make_environment(
             config.environment, config.controller(layers), **config.options()
         )
+    if foreign is not None and config.import_file is not None:
+        check_fit(config.import_file, foreign, environment)
     cells = make_cells(config, environment)
     extra: dict[str, Any] = {"environment file": factory_digest(config.environment)}
     if environment.world is not None:
