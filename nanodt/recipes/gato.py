@@ -1,0 +1,366 @@
+"""Gato: everything one flat sequence of tokens from one vocabulary, one set of weights for all tasks.
+
+A timestep is its observation's tokens, a separator, its action's: text as words, then discrete
+values, then continuous ones through a mu-law into 1024 bins; an action that is continuous is
+binned evenly over its bounds. A token's embedding is its row of one table plus that of its place
+within the observation; all of an action's tokens share one. Only text and actions are learned.
+So a step of this recipe's stream is a token, and steps of different tasks differ in length.
+
+Departs from the paper: discrete values have ids of their own (in the paper they are also text);
+a text is split into words; no images; each optimiser step takes a batch of every task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from nanodt.acting import Actor
+from nanodt.codec import Codec, CodecConfig
+from nanodt.collect import Behaviour, collect, make_env, make_envs
+from nanodt.collection import Collection, join
+from nanodt.errors import InputError
+from nanodt.heads import HeadConfig, Sampling
+from nanodt.play import play
+from nanodt.recipes import babyai, cartpole
+from nanodt.recipes.recipe import Figure, Recipe, Settings
+from nanodt.sequence import Layout, SequenceModel
+from nanodt.stream import Slot, ragged
+
+SEEN = 4  # objects in the language task's level
+CONTINUOUS = Codec(CodecConfig("mulaw", 1024), 1)
+EVEN = Codec(CodecConfig("uniform", 1024, (-1.0,), (1.0,)), 1)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ranges of token ids: text, continuous values, discrete values, the separator."""
+
+    words: int
+    discrete: int
+    bins: int = 1024
+
+    @property
+    def numbers(self) -> int:
+        return self.words
+
+    @property
+    def choices(self) -> int:
+        return self.words + self.bins
+
+    @property
+    def separator(self) -> int:
+        return self.choices + self.discrete
+
+    @property
+    def size(self) -> int:
+        return self.separator + 1
+
+    def number(self, values: np.ndarray, codec: Codec = CONTINUOUS) -> np.ndarray:
+        """Ids of continuous values."""
+        flat = torch.from_numpy(np.asarray(values, np.float64).reshape(-1, 1))
+        return self.numbers + codec.encode(flat).numpy().reshape(np.shape(values))
+
+    def value(self, ids: np.ndarray, codec: Codec = CONTINUOUS) -> np.ndarray:
+        """The centres that ids of continuous values stand for."""
+        flat = torch.from_numpy(np.asarray(ids, np.int64).reshape(-1, 1) - self.numbers)
+        return codec.decode(flat).numpy().reshape(np.shape(ids))
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment, and what its observations and actions are."""
+
+    name: str
+    env: str
+    obs: int
+    longest: int
+    expert: Callable[[Any], Behaviour]
+    words: int = 0
+    """Tokens of the text in each observation."""
+    discrete: bool = False
+    """Whether observations are class numbers."""
+    actions: int = 0
+    """How many there are; 0: one continuous number within `bound`."""
+    bound: float = 1.0
+
+    @property
+    def tokens(self) -> int:
+        """Of a timestep: text, observation, separator, action."""
+        return self.words + self.obs + 2
+
+    def observation(
+        self, vocabulary: Vocabulary, obs: np.ndarray, texts: list[str] | None
+    ) -> np.ndarray:
+        """Ids [N, words + obs] of observations [N, obs]."""
+        values = obs[:, : self.obs]
+        ids = vocabulary.choices + values if self.discrete else vocabulary.number(values)
+        if self.words:
+            text = np.array([babyai.word_ids(t) for t in texts or []])
+            ids = np.concatenate([text, ids], 1)
+        return ids.astype(np.int64)
+
+    def action(self, vocabulary: Vocabulary, action: np.ndarray) -> np.ndarray:
+        """Ids [N, 1] of actions [N, 1]."""
+        if self.actions:
+            return (vocabulary.choices + action).astype(np.int64)
+        return vocabulary.number(action / self.bound, EVEN)
+
+    def act(self, vocabulary: Vocabulary, ids: np.ndarray) -> np.ndarray:
+        """The inverse of `action`."""
+        if self.actions:
+            return ids - vocabulary.choices
+        return vocabulary.value(ids, EVEN) * self.bound
+
+    def allowed(self, vocabulary: Vocabulary) -> torch.Tensor:
+        """[ids] 0 where an action may be, -inf elsewhere."""
+        first = vocabulary.choices if self.actions else vocabulary.numbers
+        bias = torch.full((vocabulary.size,), -torch.inf)
+        bias[first : first + (self.actions or vocabulary.bins)] = 0
+        return bias
+
+
+def swing_up(env: Any) -> Behaviour:
+    """Pendulum: pump energy until the pole is nearly upright, then hold it there."""
+
+    def act(obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        cos, sin, speed = (float(x) for x in obs)
+        energy = speed**2 / 6 + 5 * (cos - 1)  # that of the pole at rest upright is 0
+        push = -12 * sin - 3 * speed if cos > 0.9 else -4 * energy * np.sign(speed or 1)
+        return np.clip(np.array([push], np.float32), -2, 2)
+
+    return act
+
+
+def balance(env: Any) -> Behaviour:
+    return cartpole.behaviour(0.1)
+
+
+TASKS = (
+    Task("CartPole", cartpole.ENV, 4, cartpole.LONGEST, balance, actions=2),
+    Task("Pendulum", "Pendulum-v1", 3, 200, swing_up, bound=2.0),
+    Task(
+        "GoToLocalS6N4",
+        "minigrid:BabyAI-GoToLocalS6N4-v0",
+        2 * (SEEN + 1),
+        36,
+        babyai.bot,
+        words=5,
+        discrete=True,
+        actions=babyai.ACTIONS,
+    ),
+)
+WIDEST = max(task.obs for task in TASKS)
+PLACES = max(task.tokens for task in TASKS)
+
+
+@dataclass(kw_only=True)
+class GatoSettings(Settings):
+    n_layer: int = 3
+    n_head: int = 4
+    n_embd: int = 96
+    context: int = 168
+    """Tokens in a window."""
+    steps: int = 900
+    batch_size: int = 12
+    lr: float = 2e-3
+    words: int = 32
+    """Ids for text."""
+    discrete: int = 64
+    """Ids for discrete values."""
+    prompted: float = 0.25
+    """Share of training sequences whose first half is a demonstration of the same task."""
+    trajectories: tuple[int, ...] = (100, 300, 2500)
+    """Of each task's expert, collected."""
+    drives: int = 50
+    """Driven in each task to measure."""
+    temperature: float = 0.5
+
+
+def gather(task: Task, n: int, seed: int, behaviour: Callable[[Any], Behaviour]) -> Collection:
+    """Trajectories of a task, its observations padded to the widest task's."""
+    if task.words:
+        part = babyai.collect_missions(task.env, n, seed, SEEN, behaviour=behaviour)
+    else:
+        env = make_env(task.env)
+        part = collect(env, lambda i: behaviour(env), n, seed, name=task.name)
+        part.texts = [""] * n
+    obs = part.steps["obs"]
+    return part.with_steps(obs=np.pad(obs, ((0, 0), (0, WIDEST - obs.shape[1]))))
+
+
+def anything(env: Any) -> Behaviour:
+    """Actions drawn from the environment's own."""
+    return lambda obs, rng: env.action_space.sample()
+
+
+class Player:
+    """A model that acts in N environments of one task, token by token."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        task: Task,
+        vocabulary: Vocabulary,
+        sampling: Sampling,
+    ) -> None:
+        self.task, self.vocabulary, self.bias = task, vocabulary, task.allowed(vocabulary)
+        # An even number of whole timesteps: when half is dropped, no timestep is cut in two.
+        context = model.config.context // (2 * task.tokens) * 2 * task.tokens
+        self.actor = Actor(model, sampling=sampling, context=context)
+
+    def reset(self, seed: int | None = None) -> None:
+        self.actor.reset(seed)
+
+    @torch.no_grad()
+    def act(self, obs: Any, reward: np.ndarray | None = None) -> np.ndarray:
+        task = self.task
+        if task.words:
+            pairs = babyai.look(obs["image"], SEEN).reshape(len(obs["image"]), -1)
+            ids = task.observation(self.vocabulary, pairs, [str(m) for m in obs["mission"]])
+        else:
+            ids = task.observation(self.vocabulary, np.asarray(obs), None)
+        ids = np.concatenate([ids, np.full((len(ids), 1), self.vocabulary.separator)], 1)
+        nothing = np.zeros(len(ids), np.float32)
+        for place, column in enumerate(ids.T):
+            self.actor.open_step({"token": column[:, None], "place": float(place)}, nothing)
+        self.actor.open_step({"place": float(PLACES - 1)}, nothing)
+        drawn = self.actor.draw("token", bias=self.bias).astype(np.int64)
+        return task.act(self.vocabulary, drawn).astype(np.float32)
+
+
+class Gato(Recipe[GatoSettings]):
+    name = "gato"
+    title = "One set of weights for unlike tasks, all as tokens of one vocabulary"
+    source = "Reed et al. 2022 (arXiv 2205.06175)"
+    settings = GatoSettings
+    # The paper's smallest model, 79M: 8 layers, 24 heads, width 768; 1024 tokens; batches of 512,
+    # a million steps; text ids below 32,000, continuous values from there.
+    published: ClassVar = {
+        "n_layer": 8,
+        "n_head": 24,
+        "n_embd": 768,
+        "context": 1024,
+        "batch_size": 512,
+        "steps": 1_000_000,
+        "words": 32_000,
+        "discrete": 1024,
+    }
+
+    def vocabulary(self, settings: GatoSettings) -> Vocabulary:
+        return Vocabulary(settings.words, settings.discrete)
+
+    def collect(self, settings: GatoSettings) -> Collection:
+        if len(settings.trajectories) != len(TASKS):
+            raise InputError(f"--trajectories needs {len(TASKS)} numbers, one for each task")
+        parts = []
+        for i, (task, n) in enumerate(zip(TASKS, settings.trajectories, strict=True)):
+            part = gather(task, n, settings.seed, task.expert)
+            part.each["task"] = np.full((n, 1), i, np.float32)
+            parts.append(part)
+        return join(parts)
+
+    def prepare(self, settings: GatoSettings, data: Collection) -> Collection:
+        """Trajectories as sequences of at most `context` tokens, each of whole timesteps."""
+        data.check(obs=WIDEST, action=1, task=1)
+        rng, parts = np.random.default_rng(settings.seed), []
+        for number, task in enumerate(TASKS):
+            part = data.take(np.flatnonzero(data.each["task"][:, 0] == number))
+            rows = ragged(part.length)[0]
+            texts = [part.texts[i] for i in rows] if part.texts else None
+            vocabulary = self.vocabulary(settings)
+            ids = np.concatenate(
+                [
+                    task.observation(vocabulary, part.steps["obs"], texts),
+                    np.full((len(rows), 1), vocabulary.separator),
+                    task.action(vocabulary, part.steps["action"]),
+                ],
+                1,
+            )
+            pieces = self._cut(part, settings.context // task.tokens, settings.prompted, rng)
+            place = np.arange(task.tokens)
+            place[-1] = PLACES - 1
+            learned = (place < task.words) | (place == PLACES - 1)
+            steps = np.concatenate(pieces)
+            parts.append(
+                Collection(
+                    np.array([len(p) for p in pieces]) * task.tokens,
+                    {
+                        "token": ids[steps].reshape(-1, 1).astype(np.float32),
+                        "place": np.tile(place, len(steps))[:, None].astype(np.float32),
+                        "learned": np.tile(learned, len(steps))[:, None].astype(np.float32),
+                    },
+                    {"task": np.full((len(pieces), 1), number, np.float32)},
+                    where=data.where,
+                )
+            )
+        return join(parts)
+
+    @staticmethod
+    def _cut(
+        part: Collection, room: int, prompted: float, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        """Rows of timesteps for each sequence: stretches of a trajectory, some of them behind a
+        stretch of another, which is its end or (as often) begins anywhere."""
+        pieces = []
+        for first, length in zip(part.first, part.length, strict=True):
+            at = 0
+            while at < length:
+                demonstration = np.zeros(0, np.int64)
+                if rng.random() < prompted:
+                    other = rng.integers(len(part.length))
+                    n = min(room // 2, int(part.length[other]))
+                    spare = int(part.length[other]) - n
+                    begin = spare if rng.random() < 0.5 else rng.integers(spare + 1)
+                    demonstration = part.first[other] + begin + np.arange(n)
+                own = np.arange(at, min(at + room - len(demonstration), length))
+                pieces.append(np.concatenate([demonstration, first + own]))
+                at += len(own)
+        return pieces
+
+    def domains(self, settings: GatoSettings, data: Collection) -> list[np.ndarray]:
+        return [np.flatnonzero(data.each["task"][:, 0] == i) for i in range(len(TASKS))]
+
+    def layout(self, settings: GatoSettings, data: Collection) -> Layout:
+        size = self.vocabulary(settings).size
+        return Layout(
+            (
+                Slot("token", size, "table", head=HeadConfig("discrete"), mask="learned"),
+                Slot("place", PLACES, "table", join=True),
+            )
+        )
+
+    def drive(self, settings: GatoSettings, model: SequenceModel, task: Task) -> float:
+        """Mean return of the model in a task."""
+        sampling = Sampling("temperature", settings.temperature)
+        player = Player(model, task, self.vocabulary(settings), sampling)
+        envs = make_envs(task.env, settings.drives)
+        with contextlib.redirect_stdout(io.StringIO()):
+            seed = settings.seed + 1_000_000
+            return float(play(player, envs, task.longest, seed, see=lambda o: o).returns.mean())
+
+    def evaluate(
+        self, settings: GatoSettings, model: SequenceModel, data: Collection
+    ) -> list[Figure]:
+        found = []
+        for task in TASKS:
+            reached, seed = self.drive(settings, model, task), settings.seed + 2_000_000
+            expert = gather(task, settings.drives, seed, task.expert).returns.mean()
+            random = gather(task, settings.drives, seed, anything).returns.mean()
+            share = (reached - random) / (expert - random)
+            found += [
+                Figure(f"{task.name}: mean return", reached),
+                Figure(f"{task.name}: its expert's", expert),
+                Figure(f"{task.name}: of random actions", random),
+                Figure(f"{task.name}: share of the expert, random actions being 0", share, 0.5),
+            ]
+        return found
+
+
+RECIPE = Gato()
