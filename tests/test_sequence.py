@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from nanodt_toy import record, write_dataset
 
 from nanodt.acting import Actor, Constant, Decrement, Drawn
 from nanodt.codec import Codec, CodecConfig
 from nanodt.collection import Collection, Sampler, load_npz
+from nanodt.data import Windows, load_dataset
 from nanodt.errors import InputError
 from nanodt.heads import HeadConfig, Sampling
-from nanodt.model import TrunkConfig
+from nanodt.model import Model, ModelConfig, TrunkConfig
 from nanodt.sequence import Layout, SequenceConfig, SequenceModel, load_sequence
 from nanodt.stream import Slot, TokenStream
+from nanodt.text import TextConfig
+from nanodt.tokenizer import train_tokenizer
 
 BINS = CodecConfig("uniform", 16, (-1.0, -1.0), (1.0, 1.0))
 LAYOUTS = {
@@ -282,6 +288,50 @@ def test_models_and_collections_come_back(tmp_path):
     assert (
         picked.steps["obs"][: data.length[3]] == data.steps["obs"][first:][: data.length[3]]
     ).all()
+
+
+def test_the_missions_model_is_one_of_the_family(tmp_path):
+    """Its slots, said as a layout, give its losses with its weights."""
+    rows = record(8)
+    tokenizer = train_tokenizer([t for row in rows for t in row["texts"]], 400)
+    dataset = load_dataset(write_dataset(tmp_path, rows))
+    config = ModelConfig(
+        n_obs=3,
+        n_act=2,
+        n_bd=2,
+        max_steps=24,
+        action_low=(-1.0, -1.0),
+        action_high=(1.0, 1.0),
+        block_size=64,
+        trunk=TrunkConfig(2, 2, 32),
+        head=HeadConfig("clusters", 4),
+        text=TextConfig(vocabulary=tokenizer.vocabulary),
+    )
+    mission = Model(config).eval()
+    mission.text.tokenizer = tokenizer
+    slots = [
+        replace(s, head=config.head) if s.name == "action" else s for s in mission.stream.slots
+    ]
+    layout = Layout(tuple(slots), max_steps=24, vocabulary=tokenizer.vocabulary, prefix=64)
+    model = SequenceModel(SequenceConfig(layout, config.trunk, 24)).eval()
+    with torch.no_grad():
+        for p in mission.parameters():
+            p += 0.1 * torch.randn_like(p)
+    weights = {
+        k.replace("text.table", "tables.prefix")
+        .replace("text_position", "tables.prefix_position")
+        .replace("head.", "heads.action."): v
+        for k, v in mission.state_dict().items()
+    }
+    model.load_state_dict(weights)
+    windows = Windows(dataset.split("train"), mission.text, config)
+    batch = windows.batch(windows.plan(np.random.default_rng(0), 6, 0.3, 0.3))
+    with torch.no_grad():
+        expected = mission.loss(batch)
+        batch.read = batch.read - mission.stream.read_at  # each step's first token
+        found, weight = model.losses(batch)["action"]
+    torch.testing.assert_close(found[:, 0], expected, atol=1e-5, rtol=1e-5)
+    assert (weight == 1).all()
 
 
 def test_returns_to_go():
