@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from archive_tools.annotate import Annotation
 from archive_tools.mentions import PLACEHOLDER, Mention, Parsed, parse
+from archive_tools.metrics import lcs_ratio
 from envs.geometry import COMPASS
 from envs.scene import Scene
 
@@ -122,6 +123,23 @@ def follow(visits: Sequence[Mention], visited: Sequence[str]) -> list[int | None
         if index is not None:
             begin = index + 1
     return matched
+
+
+def route_told(text: str, annotation: Annotation, scene: Scene) -> tuple[float, bool]:
+    """How much of its trajectory a text tells.
+
+    Returns:
+        the LCS ratio of the places it has met and the visited sequence (1 where nothing was
+        visited), and whether its last place, or `<DESCRIPTOR>`, is where the drive ends.
+    """
+    visited = annotation.visited
+    if not visited:
+        return 1.0, True
+    mentions = parse(text, scene).mentions
+    matched = follow([m for m in mentions if m.role == "visit"], visited)
+    names = [visited[k] for k in matched if k is not None]
+    end = PLACEHOLDER in text or (bool(mentions) and visited[-1] in mentions[-1].names)
+    return float(lcs_ratio([names], [visited])[0]), end
 
 
 def _visits(parsed: Parsed, annotation: Annotation) -> list[str]:

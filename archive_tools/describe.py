@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 import prompts
 from archive_tools import batch
-from archive_tools.annotate import load_annotations
-from archive_tools.checks import MAX_WORDS, check_text
+from archive_tools.annotate import Annotation, load_annotations
+from archive_tools.checks import MAX_WORDS, check_text, route_told
 from archive_tools.facts import drive_facts, scene_facts
 from archive_tools.ledger import Ledger
 from archive_tools.llm import Asker, ask_all
@@ -228,6 +228,7 @@ def run(config: DescribeConfig) -> Path:
             words_max=max(words, default=0),
             styles=dict(sorted(Counter(row["style"] for row in rows).items())),
             rejected_for=_reasons(rows),
+            **_told(accepted, {job.trajectory_id: job.annotation for job in jobs}, scene),
         )
         if len(accepted) < len(rows):
             print(
@@ -236,6 +237,22 @@ def run(config: DescribeConfig) -> Path:
                 file=sys.stderr,
             )
     return stage.folder
+
+
+def _told(
+    rows: Sequence[dict[str, Any]], annotations: dict[int, Annotation], scene: Scene
+) -> dict[str, Any]:
+    """By style, how much of the route the texts tell; and how many name where the drive ends."""
+    told: dict[str, list[float]] = {}
+    ends = []
+    for row in rows:
+        share, end = route_told(row["text"], annotations[row["trajectory_id"]], scene)
+        told.setdefault(row["style"], []).append(share)
+        ends.append(end)
+    return {
+        "route_told": {style: round(float(np.mean(told[style])), 3) for style in sorted(told)},
+        "end_told": round(float(np.mean(ends)), 4) if ends else 0.0,
+    }
 
 
 def _reasons(rows: Sequence[dict[str, Any]]) -> dict[str, int]:

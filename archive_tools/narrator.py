@@ -24,8 +24,9 @@ from envs.scene import Scene
 
 STYLES = ("request", "instruction", "narrative")
 Style = Literal["request", "instruction", "narrative"]
-MAX_MENTIONS = 14
-"""Bounds the length of a text: its tokens share the context with the trajectory."""
+MAX_MENTIONS = {"train": 14, "held_out": 9}
+"""Bounds the length of a text: its tokens share the context with the trajectory, and words that a
+tokenizer never met take several each."""
 END = re.compile(r"(?:finish|end(?: up)?)(?=ed\b|\b)")
 """Verbs of stopping that do not go with LAST words."""
 LAST = re.compile(r"final|end\b")
@@ -62,9 +63,9 @@ class Narrator(Clauses):
         keep[-1] = True
         if len(visits) > 1 and visits[0].kind == "tile":
             keep[0] = self.chance(0.4)  # every drive of an archive may begin there
-        if sum(keep) > MAX_MENTIONS:
+        if (surplus := sum(keep) - MAX_MENTIONS[self.kind]) > 0:
             kept = np.flatnonzero(keep[:-1])
-            dropped = self.rng.choice(kept, sum(keep) - MAX_MENTIONS, replace=False)
+            dropped = self.rng.choice(kept, surplus, replace=False)
             for index in dropped:
                 keep[int(index)] = False
         chosen: list[Visit] = []
@@ -234,7 +235,7 @@ class Narrator(Clauses):
             return " ".join(f"{phrase}." for phrase in phrases)
         if self.chance(0.4):
             return "; ".join(phrases) + "."
-        if self.kind == "held_out":
+        if self.kind == "held_out" and len(phrases) <= 7:
             phrases = [STARTS.sub("depart from", phrases[0]), *phrases[1:]]
             verbs = ("begin by", *["continue by"] * (len(phrases) - 2), "conclude by")
             steps = [f"{v} {conjugate(p, 'ing')}." for v, p in zip(verbs, phrases, strict=True)]

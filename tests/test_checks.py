@@ -5,7 +5,7 @@ import pytest
 from text_factory import APARTMENT, ODD, drives
 
 from archive_tools.annotate import Annotation, Event, Near
-from archive_tools.checks import check_text, fill_descriptor
+from archive_tools.checks import check_text, fill_descriptor, route_told
 from archive_tools.mentions import parse
 from archive_tools.narrator import STYLES, describe
 
@@ -172,6 +172,19 @@ def test_nothing_visited_needs_no_mention():
 def test_longest_text_is_an_option():
     assert reasons("Go past the fridge to the fan.", max_words=6)
     assert not reasons("Go past the fridge to the fan.", max_words=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "end"),
+    [
+        ("Go past the fridge, cross the red tile and stop by the fan.", 3 / 7, True),
+        ("Go to the fan via the bathtub.", 2 / 7, True),
+        ("Go past the fridge and go to <DESCRIPTOR>.", 1 / 7, True),
+        ("Go past the fridge.", 1 / 7, False),
+    ],
+)
+def test_how_much_a_text_tells_of_its_route(text, share, end):
+    assert route_told(text, DRIVE, APARTMENT) == (pytest.approx(share), end)
 
 
 def test_fill_descriptor():

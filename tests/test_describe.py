@@ -47,6 +47,7 @@ def test_the_narrator_describes_every_trajectory(tmp_path):
     assert abs(shares["request"] - 0.8) < 0.07 and abs(shares["narrative"] - 0.1) < 0.05
     facts = read_manifest(tmp_path / "a" / "descriptions")["facts"]
     assert facts["distinct_share"] >= 0.95 and facts["words_max"] <= 150
+    assert min(facts["route_told"].values()) > 0.7 and facts["end_told"] == 1
     # The same run elsewhere gives the same bytes.
     annotated_run(tmp_path / "b")
     run(DescribeConfig(run=tmp_path / "b"))
