@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from archive_tools.annotate import Annotation
@@ -168,13 +167,19 @@ def make_told(
     return pd.DataFrame(rows, columns=TOLD_SCHEMA.names)
 
 
-def unseen_texts(table: Path) -> dict[int, list[str]]:
-    """trajectory_id → texts in a withheld wording, of a dataset's table; none if it has none."""
-    if "unseen" not in pq.read_schema(table).names:
+def unseen_texts(dataset: Path) -> dict[int, list[str]]:
+    """trajectory_id → accepted texts in a wording withheld from training, of a dataset's folder;
+    none where it has no `test_wording.parquet`."""
+    path = dataset / "test_wording.parquet"
+    if not path.exists():
         return {}
-    rows = read_table(table, ("trajectory_id", "unseen"))
-    pairs = zip(rows["trajectory_id"], rows["unseen"], strict=True)
-    return {identity: list(texts) for identity, texts in pairs if texts is not None and len(texts)}
+    rows = read_table(path, ("trajectory_id", "text", "status"))
+    found: dict[int, list[str]] = {}
+    columns = zip(rows["trajectory_id"], rows["text"], rows["status"], strict=True)
+    for identity, text, status in columns:
+        if status == "accepted":
+            found.setdefault(identity, []).append(text)
+    return found
 
 
 def commands_of(items: pd.DataFrame, told: pd.DataFrame, system: str, part: str) -> Commands:

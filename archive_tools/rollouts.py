@@ -102,7 +102,7 @@ def run(config: RolloutConfig, load_drive: Callable[[Path], Drive]) -> Path:
         told = make_told(
             items,
             annotations,
-            unseen_texts(source),
+            unseen_texts(stage.input("dataset")),
             load_world(folder).scene if folder.exists() else None,
             seed=config.seed,
         )

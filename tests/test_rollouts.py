@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from run_factory import STEPS, Plan, Planted, make_run
 
@@ -143,14 +141,16 @@ def test_swapped_texts_are_told_and_kept(made):
 def test_unseen_wording_is_told_where_the_dataset_has_it(made, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(made, run, ignore=shutil.ignore_patterns("rollouts*"))
-    source = pq.read_table(run / "dataset" / "trajectories.parquet")
-    texts = [[f"wording {i}"] if i % 2 else [] for i in source["trajectory_id"].to_pylist()]
+    source = pd.read_parquet(run / "dataset" / "trajectories.parquet")
     for name in ("dataset", "tokenizer", "model"):
         shutil.rmtree(run / name)
+    ids = source["trajectory_id"].to_numpy()
+    wording = pd.DataFrame({"trajectory_id": ids, "text": [f"wording {i}" for i in ids],
+                            "status": np.where(ids % 2, "accepted", "rejected")})  # fmt: skip
     with Stage(Plan(run=run), "dataset", inputs=("trajectories", "annotations")) as stage:
-        table = source.append_column("unseen", pa.array(texts, pa.list_(pa.string())))
-        write_table(stage.path("trajectories.parquet"), table)
-        shutil.copy(made / "dataset" / "dataset.json", stage.path("dataset.json"))
+        for name in ("trajectories.parquet", "dataset.json"):
+            shutil.copy(made / "dataset" / name, stage.path(name))
+        write_table(stage.path("test_wording.parquet"), wording)
     with Stage(Plan(run=run), "model", inputs=("dataset",)):
         pass
     seen = []
