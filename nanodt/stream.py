@@ -54,6 +54,8 @@ class Slot:
     """scalars: how numbers become classes."""
     shared: bool = False
     """scalars: all numbers share one table of classes (and one matrix of the head)."""
+    padding: bool = False
+    """scalars: one more row of the table, zero, that stands for padded timesteps."""
     head: HeadConfig | None = None
     """How its value is predicted."""
     target: str | None = None
@@ -191,8 +193,10 @@ class ScalarCode(nn.Module):
         if slot.codec is None:
             raise InputError(f"slot {slot.name}: code scalars needs a codec")
         self.codec = Codec(slot.codec, slot.size)
-        self.table = nn.Embedding(slot.codec.bins * (1 if slot.shared else slot.size), width)
-        nn.init.normal_(self.table.weight, std=0.02)
+        rows = slot.codec.bins * (1 if slot.shared else slot.size)
+        pad = rows if slot.padding else None
+        self.table = nn.Embedding(rows + slot.padding, width, padding_idx=pad)
+        nn.init.normal_(self.table.weight[:rows], std=0.02)
         offset = torch.arange(slot.size) * (0 if slot.shared else slot.codec.bins)
         self.register_buffer("offset", offset, persistent=False)
 

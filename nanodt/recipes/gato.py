@@ -1,9 +1,10 @@
-"""Gato: everything one flat sequence of tokens from one vocabulary, one set of weights for all tasks.
+"""Gato: all tasks as one flat sequence of tokens from one vocabulary, one set of weights for all.
 
 A timestep is its observation's tokens, a separator, its action's: text as words, then discrete
 values, then continuous ones through a mu-law into 1024 bins; an action that is continuous is
 binned evenly over its bounds. A token's embedding is its row of one table plus that of its place
-within the observation; all of an action's tokens share one. Only text and actions are learned.
+within the observation (all of an action's tokens share one) and of its place in the window. Only
+text and actions are learned.
 So a step of this recipe's stream is a token, and steps of different tasks differ in length.
 
 Departs from the paper: discrete values have ids of their own (in the paper they are also text);
@@ -165,10 +166,10 @@ class GatoSettings(Settings):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 96
-    context: int = 168
+    context: int = 72
     """Tokens in a window."""
-    steps: int = 900
-    batch_size: int = 12
+    steps: int = 1000
+    batch_size: int = 24
     lr: float = 2e-3
     words: int = 32
     """Ids for text."""
@@ -333,7 +334,8 @@ class Gato(Recipe[GatoSettings]):
             (
                 Slot("token", size, "table", head=HeadConfig("discrete"), mask="learned"),
                 Slot("place", PLACES, "table", join=True),
-            )
+            ),
+            positions=settings.context,
         )
 
     def drive(self, settings: GatoSettings, model: SequenceModel, task: Task) -> float:

@@ -39,9 +39,9 @@ class MGDTSettings(Settings):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 64
-    context: int = 20
-    steps: int = 700
-    batch_size: int = 64
+    context: int = 4
+    steps: int = 1000
+    batch_size: int = 256
     lr: float = 2e-3
     return_bins: int = 50
     kappa: float = 10.0
@@ -64,7 +64,6 @@ class MultiGame(Recipe[MGDTSettings]):
         "n_layer": 10,
         "n_head": 20,
         "n_embd": 1280,
-        "context": 4,
         "return_bins": 120,
     }
 
