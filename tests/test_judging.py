@@ -9,9 +9,13 @@ from werkzeug import Response
 
 from archive_tools import evaluate, rollouts
 from archive_tools.evaluate import EvaluateConfig
+from archive_tools.stage import read_manifest
 
 VERDICT = {"score": 0.7, "reached": ["the stove"], "missed": [], "extra": [], "in_order": True,
            "reasons": "it stops by the stove"}  # fmt: skip
+
+
+KEY = "sk-secret-0123456789"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def server(httpserver, monkeypatch):
     """An OpenAI-compatible server that gives two scores in turn to each prompt."""
-    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     seen = []
 
     def answer(request):
@@ -61,7 +65,7 @@ def test_rules_judge_every_test_drive(made):
     assert ("nanodt", "judge_llm") not in found
     items = pd.read_parquet(folder / "items.parquet")
     assert items["judge_rules"].notna().all() and items["reasons"].str.len().min() > 0
-    assert "judge 1.00" in (folder / "report" / "index.html").read_text()
+    assert "judge by rules" in (folder / "report" / "index.html").read_text()
 
 
 def test_a_model_judges_the_chosen_drives_and_agreement_is_told(made, server):
@@ -80,6 +84,33 @@ def test_a_model_judges_the_chosen_drives_and_agreement_is_told(made, server):
     paid = len(seen)
     evaluate.run(EvaluateConfig(**{**options, "gallery": 2}))
     assert len(seen) == paid, "verdicts that were paid for are not asked for again"
+    for path in made.rglob("*"):  # ledger, manifests and report among them
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert (made / "ledger.sqlite").exists()
+
+
+def test_unusable_verdicts_are_counted_by_reason(made, httpserver, monkeypatch):
+    """What a model too small to judge says; the drives keep the verdict of the rules."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    contents = ["blue stop the fan", '{"score": 7}']
+
+    def answer(request):
+        content = contents[len(httpserver.log) % 2]
+        choice = {"index": 0, "finish_reason": "stop", "message": {"content": content}}
+        return Response(json.dumps({"choices": [choice]}), content_type="application/json")
+
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(answer)
+    options = {"run": made, "redo": True, "resamples": 50, "gallery": 1, "model": "tiny",
+               "base_url": httpserver.url_for("/v1"), "judge_items": 2, "judge_samples": 2,
+               "judge_systems": ("nanodt",), "concurrency": 1}  # fmt: skip
+    folder = evaluate.run(EvaluateConfig(**options))
+    assert ("nanodt", "judge_llm") not in records(folder)
+    facts = read_manifest(folder)["facts"]
+    assert facts["judge_unusable_replies"] == 4
+    assert facts["judge_problems"] == {
+        "the reply holds no JSON object": 2,
+        "not the JSON asked for": 2,
+    }
 
 
 def test_dry_run_shows_prompts_and_asks_nothing(made, server, capsys):
