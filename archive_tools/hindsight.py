@@ -155,7 +155,8 @@ def _table(
     def lists(values: list[NDArray[np.float32]]) -> pa.Array:
         flat = [np.ascontiguousarray(v, np.float32).ravel() for v in values]
         ends = np.cumsum([0, *(len(v) for v in flat)]).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(flat)))
+        together = np.concatenate([np.zeros(0, np.float32), *flat])
+        return pa.ListArray.from_arrays(pa.array(ends), pa.array(together))
 
     length = drives.lengths[rows]
     cut = list(zip(rows.tolist(), length.tolist(), strict=True))

@@ -1,0 +1,204 @@
+"""Dead reckoning, and what a policy learns beside the action, seen from outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from nanodt_toy import INFO, STEPS, record, write_dataset
+from run_factory import wander
+from test_nanodt_model import TEXTS, small_model
+
+import envs
+import nanodt
+from archive_tools.environment import Navigation
+from nanodt.auxiliary import HORIZONS, relative
+from nanodt.data import Windows, load_dataset
+from nanodt.odometry import FEATURES, OdometryConfig, features
+from nanodt.policy import Policy
+from nanodt.settings import TrainConfig, build_model
+from nanodt.train import train
+
+WHEELS = {"axle": 2.0, "start": [1.0, 2.0, 0.5], "contact": [2]}
+
+
+def test_reckoning_is_what_the_simulator_does():
+    """In the apartment, with walls run into: the pose of every step, except behind its back."""
+    world = envs.load_world("apartment")
+    action = wander(40, seed=3)
+    simulation = envs.simulate(world, action)
+    assert simulation.collision.any()
+    n, steps = action.shape[:2]
+    odometry = OdometryConfig.from_json(Navigation(world).odometry())
+    first = np.arange(n) * steps
+    found = odometry.reckon(
+        np.full(n, steps),
+        first,
+        action.reshape(-1, 2),
+        simulation.obs[:, :-1].reshape(n * steps, -1),
+    ).reshape(n, steps, 3)
+    # A wall touched by none of the bumpers' quarters stops the robot unfelt: known to be missed.
+    felt = simulation.obs[:, :, 3:].max(2) > 0
+    known = ~(simulation.collision & ~felt).any(1)
+    assert known.sum() > 10
+    error = np.abs(found[known, :, :2] - simulation.pose[known, :-1, :2]).max()
+    assert error < 0.05  # float32 sums of 400 steps
+    turned = np.abs(found[known, :, 2] - simulation.pose[known, :-1, 2])
+    assert np.minimum(turned, 2 * np.pi - turned).max() < 1e-3
+
+
+def test_reckoning_trajectories_of_different_lengths():
+    rng = np.random.default_rng(0)
+    odometry = OdometryConfig.from_json(WHEELS)
+    length = np.array([5, 1, 9])
+    first = np.cumsum(length) - length
+    action = rng.normal(size=(15, 2)).astype(np.float32)
+    obs = (rng.random((15, 3)) > 0.7).astype(np.float32)
+    together = odometry.reckon(length, first, action, obs)
+    for n, a in zip(length, first, strict=True):
+        alone = odometry.reckon(np.array([n]), np.array([0]), action[a : a + n], obs[a : a + n])
+        np.testing.assert_array_equal(together[a : a + n], alone)
+    np.testing.assert_allclose(together[first], [WHEELS["start"]] * 3, rtol=1e-6)
+
+
+def test_features_tell_the_goal_from_where_the_robot_stands():
+    low, high = torch.zeros(2), torch.full((2,), 10.0)
+    pose = torch.tensor([[5.0, 5.0, 0.0], [5.0, 5.0, np.pi / 2], [5.0, 5.0, 0.0]])
+    bd = torch.tensor([[8.0, 5.0], [8.0, 5.0], [8.0, 5.0]])
+    found = features(pose, bd, torch.tensor([False, False, True]), low, high)
+    assert found.shape == (3, FEATURES)
+    ahead, aside, far = found[:, -5], found[:, -4], found[:, -3]
+    assert ahead[0] > 0.9 and abs(aside[0]) < 1e-6  # straight ahead
+    assert abs(ahead[1]) < 1e-5 and aside[1] < -0.9  # the same place, at its other hand
+    assert far[0] == pytest.approx(0.6) and found[2, -5:].eq(0).all()  # no target is told
+
+
+@pytest.mark.parametrize("hide_actions", [False, True])
+def test_cached_equals_uncached_when_the_robot_reckons(hide_actions):
+    model = small_model(
+        block_size=60,
+        window=7,
+        hide_actions=hide_actions,
+        odometry=OdometryConfig.from_json(WHEELS),
+        bd_low=(-6.0, 0.0),
+        bd_high=(6.0, 12.0),
+    )
+    rng = np.random.default_rng(0)
+    texts = [t + " now" * i for i, t in enumerate(TEXTS[:4])]
+    bd = rng.normal(size=(4, 2)).astype(np.float32)
+    for command in ({"text": texts, "bd": bd}, {"text": texts}, {"bd": bd}):
+        cached, uncached = Policy(model), Policy(model, cache=False)
+        for _ in range(40):
+            obs = rng.normal(size=(4, 3)).astype(np.float32)
+            a, b = cached.act(obs, **command), uncached.act(obs, **command)
+            assert np.abs(a - b).max() < 1e-4
+
+
+@pytest.fixture
+def practised(tmp_path):
+    """A dataset with wheels, milestones and practice drives whose targets are not their actions."""
+    rows = record(20)
+    names = ["left", "right"]
+    folder = write_dataset(tmp_path / "data", rows, odometry=WHEELS, milestones=names)
+    table = pq.read_table(folder / "trajectories.parquet")
+    marks = [[i % 3] * STEPS for i in range(20)]
+    table = table.append_column("milestone", pa.array(marks, pa.list_(pa.int16())))
+    pq.write_table(table, folder / "trajectories.parquet")
+    ids = pa.array(np.arange(900, 920))
+    practice = table.set_column(0, "trajectory_id", ids)
+    practice = practice.set_column(1, "split", pa.array(["train"] * 20))
+    halved = [[v / 2 for v in row] for row in table["action"].to_pylist()]
+    practice = practice.append_column("target", pa.array(halved, pa.list_(pa.float32())))
+    pq.write_table(practice, folder / "practice.parquet")
+    tokenizer = nanodt.train_tokenizer([t for r in rows for t in r["texts"]], 400)
+    (tmp_path / "tokenizer").mkdir()
+    tokenizer.save(tmp_path / "tokenizer")
+    return TrainConfig(
+        data=folder,
+        out=tmp_path / "out",
+        tokenizer=tmp_path / "tokenizer",
+        block_size=60,
+        window=6,
+        n_layer=1,
+        n_head=2,
+        n_embd=16,
+        steps=8,
+        batch_size=8,
+        score_items=4,
+        odometry=True,
+        hide_actions=True,
+        foresight=0.5,
+        milestone=0.2,
+    )
+
+
+def test_practice_is_learnt_from_beside_the_trajectories(practised):
+    data = load_dataset(practised.data)
+    train_set, validation = data.split("train"), data.split("validation")
+    assert len(train_set.ids) == 16 + 20 and len(validation.ids) == 4
+    assert train_set.target is not None and train_set.milestone is not None
+    own = train_set.ids < 900
+    steps = np.repeat(own, train_set.length)
+    np.testing.assert_array_equal(train_set.target[steps], train_set.action[steps])
+    np.testing.assert_allclose(train_set.target[~steps], train_set.action[~steps] / 2)
+    train(practised)
+    assert nanodt.load(practised.out).config.window == 6
+
+
+def test_windows_hold_what_the_auxiliary_tasks_foretell(practised):
+    dataset = load_dataset(practised.data)
+    model = build_model(practised, dataset)
+    windows = Windows(dataset.split("train"), model.text, model.config)
+    plan = windows.plan(np.random.default_rng(0), 5, 0.0, 0.0)
+    assert plan.steps.max() == 6
+    batch = windows.batch(plan)
+    pose = windows.pose.view(-1, STEPS, 3)
+    for j in range(len(batch.row)):
+        i, t = plan.trajectory[batch.row[j]], int(batch.time[j])
+        assert torch.equal(batch.values["pose"][j], pose[i, t])
+        for h, ahead in enumerate(HORIZONS):
+            there = pose[i, min(t + ahead, STEPS - 1), :2]
+            assert torch.equal(batch.values["later"][j, h], there)
+        mark = dataset.split("train").ids[i] % 100 % 20 % 3
+        assert batch.values["milestone"][j] == mark
+    # A robot that looks north sees what lies east at its right.
+    seen = relative(torch.tensor([[0.0, 0.0, -np.pi / 2]]), torch.tensor([[[8.0, 0]] * 3]), 1.0)
+    assert seen[0, 0].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
+
+
+def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
+    dataset = load_dataset(practised.data)
+    model = build_model(practised, dataset)
+    windows = Windows(dataset.split("train"), model.text, model.config)
+    batch = windows.batch(windows.plan(np.random.default_rng(0), 8, 0.0, 0.0))
+    assert (model.objective(batch) > model.loss(batch)).all()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    first = model.auxiliary.loss(model(batch), batch.values).mean().item()
+    for _ in range(40):
+        optimizer.zero_grad()
+        model.objective(batch).mean().backward()
+        optimizer.step()
+    assert model.auxiliary.loss(model(batch), batch.values).mean().item() < first / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "info", "message"),
+    [
+        ({}, {"odometry": None}, "no field odometry"),
+        ({}, {"odometry": {"axle": 2.0}}, "expected axle, start and contact"),
+        ({}, {"odometry": {**WHEELS, "axle": 0}}, "axle must be above 0"),
+        ({}, {"odometry": {**WHEELS, "contact": [7]}}, "do not fit"),
+        ({"odometry": False}, {}, "needs --odometry"),
+        ({}, {"milestones": []}, "milestones run from 0 to 2, expected 0 to 0"),
+    ],
+)
+def test_what_does_not_fit_is_told(practised, options, info, message):
+    given = {"odometry": WHEELS, "milestones": ["left", "right"], **info}
+    text = nanodt.data.json.dumps({**INFO, **given})
+    (practised.data / "dataset.json").write_text(text)
+    with pytest.raises(nanodt.InputError, match=message):
+        train(replace(practised, **options))

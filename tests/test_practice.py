@@ -1,0 +1,129 @@
+"""Practice drives: exact when undisturbed, coming back when disturbed, honest about the split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from run_factory import wander
+
+import envs
+from archive_tools.annotate import annotate
+from archive_tools.checks import check_text
+from archive_tools.hindsight import FIELDS, Recorded, milestone_names, practice_rows, withheld
+from archive_tools.practice import HOLD, Disturbance, practise
+from archive_tools.splits import region_blocks
+
+N = 60
+
+
+@pytest.fixture(scope="module")
+def world():
+    return envs.load_world("apartment")
+
+
+@pytest.fixture(scope="module")
+def recorded(world) -> Recorded:
+    action = wander(N, seed=5)
+    pose = envs.simulate(world, action).pose
+    found = annotate(world.scene, pose, size=world.size)
+    return Recorded(
+        ids=np.arange(N),
+        pose=pose,
+        action=action,
+        bd=pose[:, -1, :2],
+        tiles=[tuple(a.tiles) for a in found],
+        split=np.array(["train", "train", "train", "test", "validation"] * (N // 5)),
+        weight=np.ones(N, np.float32),
+    )
+
+
+def test_undisturbed_practice_repeats_the_trajectory(world, recorded):
+    calm = Disturbance(full=1, calm=1)
+    rng = np.random.default_rng(0)
+    drives = practise(world, recorded.pose, recorded.action, rng, disturbance=calm)
+    np.testing.assert_array_equal(drives.pose, recorded.pose)
+    np.testing.assert_array_equal(drives.action, recorded.action)
+    assert (drives.lengths == recorded.action.shape[1]).all()
+
+
+def test_the_teacher_leads_back(world, recorded):
+    """Shaken and pushed drives end near where their trajectory does; without a teacher not."""
+    rng = np.random.default_rng(1)
+    shaken = Disturbance(full=1, calm=0)
+    drives = practise(world, recorded.pose, recorded.action, rng, disturbance=shaken)
+    assert np.abs(drives.action - drives.target).mean() > 0.2
+    led = np.linalg.norm(drives.pose[:, -1, :2] - recorded.bd, axis=1)
+    noise = drives.action - drives.target
+    alone = envs.simulate(world, np.clip(recorded.action + noise, -4, 4)).pose[:, -1, :2]
+    left = np.linalg.norm(alone - recorded.bd, axis=1)
+    assert np.median(led) < 0.02 * world.diagonal < 0.1 * world.diagonal < np.median(left)
+
+
+def test_drives_that_stop_early_hold(world, recorded):
+    rng = np.random.default_rng(2)
+    early = Disturbance(full=0, calm=0.5)
+    drives = practise(world, recorded.pose, recorded.action, rng, disturbance=early)
+    cut = np.flatnonzero(drives.lengths < recorded.action.shape[1])
+    assert len(cut) > N / 3
+    for i in cut:
+        end = drives.lengths[i]
+        moved = np.linalg.norm(drives.pose[i, end, :2] - drives.pose[i, end - HOLD // 2, :2])
+        assert moved < 2 * world.robot.radius
+
+
+def rows_of(world, recorded, recipe="random", seed=3):
+    low, high = np.zeros(2, np.float32), np.full(2, world.size, np.float32)
+    keep_out = withheld(recipe, recorded, low, high)
+    rng = np.random.default_rng(seed)
+    return practice_rows(world, recorded, 2, keep_out, rng, first_id=N).to_pandas()
+
+
+def test_rows_are_described_by_what_they_reached(world, recorded):
+    table = rows_of(world, recorded)
+    assert tuple(table.columns) == FIELDS
+    train = (recorded.split == "train").sum()
+    assert len(table) == 2 * train and table["trajectory_id"].is_unique
+    assert table["trajectory_id"].min() == N and set(table["split"]) == {"train"}
+    places = milestone_names(world.scene)
+    for row in table.iloc[:20].itertuples():
+        action = np.asarray(row.action, np.float32).reshape(1, -1, 2)
+        drive = envs.simulate(world, action)
+        np.testing.assert_array_equal(drive.obs[0].ravel(), row.obs)
+        np.testing.assert_array_equal(drive.pose[0, -1, :2], row.bd)
+        annotation = annotate(world.scene, drive.pose, size=world.size)[0]
+        for text in row.texts:
+            assert not check_text(text, annotation, world.scene)
+        ahead = [places[m] for m in row.milestone if m < len(places)]
+        met = [b for a, b in zip([None, *ahead], ahead, strict=False) if a != b]
+        assert met == annotation.visited[len(annotation.visited) - len(met) :]
+        assert len(row.milestone) == row.length and len(met) >= len(annotation.visited) - 2
+    again = rows_of(world, recorded)
+    assert again["texts"].tolist()[0].tolist() == table["texts"].tolist()[0].tolist()
+    np.testing.assert_array_equal(np.stack(again["bd"]), np.stack(table["bd"]))
+
+
+def test_practice_stays_out_of_what_the_split_withholds(world, recorded):
+    low, high = np.zeros(2, np.float32), np.full(2, world.size, np.float32)
+    kept = recorded.split != "train"
+    blocks = region_blocks(recorded.bd[kept], low, high)
+    table = rows_of(world, recorded, "regions")
+    assert 0 < len(table) < 2 * (~kept).sum()
+    assert not np.isin(region_blocks(np.stack(table["bd"]), low, high), blocks).any()
+
+    # A way on which many go on: practice that stops there is dropped, and only that.
+    way = min((t for t in recorded.tiles if len(t) > 1), key=len)
+    held = np.array([t == way for t in recorded.tiles])
+    split = np.where(held, "test", "train")
+    free = rows_of(world, replace(recorded, split=split))
+    table = rows_of(world, replace(recorded, split=split), "routes")
+    assert 0 < len(table) < len(free) == 2 * (~held).sum()
+    # Where all ways are withheld, a run without practice is what is left.
+    every = replace(recorded, tiles=list(dict.fromkeys(recorded.tiles)) * N)
+    assert len(rows_of(world, every, "routes")) < len(table)
+    ways = {way}
+    for row in table.itertuples():
+        drive = envs.simulate(world, np.asarray(row.action, np.float32).reshape(1, -1, 2))
+        annotation = annotate(world.scene, drive.pose, size=world.size)[0]
+        assert tuple(annotation.tiles) not in ways
