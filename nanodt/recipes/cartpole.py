@@ -2,7 +2,7 @@
 
 Each step is one token, the sum of state, return-to-go, previous action and timestep, and its
 action is read right there: `s+R+a₋₁ → a`. The listing in the notes differs in four points, each
-of which breaks it (docs/recipes.md shows what each costs; `--as-listed` trains it so):
+of which breaks it (`python -m nanodt.recipes.cartpole_as_listed` shows what they cost):
 
 1. `nn.TransformerEncoder` gets no causal mask, though the target a(t+1) is an input one token
    later: the label leaks, and acting, where it is not there, fails.

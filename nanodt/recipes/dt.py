@@ -32,10 +32,10 @@ class DTSettings(Settings):
     """Gymnasium environment to collect from and to drive in."""
     n_layer: int = 3
     n_head: int = 1
-    n_embd: int = 128
+    n_embd: int = 64
     activation: Literal["gelu_tanh", "gelu", "relu"] = "relu"
     context: int = 20
-    steps: int = 1000
+    steps: int = 800
     lr: float = 1e-3
     scale: float = 1000.0
     """Returns are divided by it."""
@@ -85,6 +85,7 @@ class DecisionTransformer(Recipe[DTSettings]):
     # 12000 and 6000, Walker2d 5000 and 2500.
     published: ClassVar = {
         "env": "Hopper-v5",
+        "n_embd": 128,
         "dropout": 0.1,
         "steps": 100_000,
         "lr": 1e-4,

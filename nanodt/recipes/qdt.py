@@ -5,12 +5,13 @@ return. It learns from a dataset folder of an archive (`make demo` makes runs/de
 the BD each trajectory did reach, and is tried on the BDs of the test split, also under actuation
 noise.
 
-The small preset departs from that layout where the robot of the archive asks for it: where the
-dataset describes its wheels, s carries the pose it reckons (`nanodt.odometry`), and past actions
-are left out, as a policy that sees them repeats them (docs/log.md). The paper's archives come from
-ME-LS, which keeps policies that end where they did before; ours is searched without noise, and
-holds recorded drives. Layout and settings of the paper are from its abstract and the text of the
-notes: its sizes are not stated there, so `published` holds those of Decision Transformer.
+The small preset departs from that layout where the robot of the archive asks for it: a step is one
+token, s+bd; where the dataset describes the robot's wheels, s carries the pose it reckons
+(`nanodt.odometry`); and past actions are left out, as a policy that sees them repeats them
+(docs/log.md). `--plain` is the paper's layout. The paper's archives come from ME-LS, which keeps
+policies that end where they ended before; ours is searched without noise, but its dataset holds
+disturbed drives. The paper's sizes were not at hand: `published` holds those of Decision
+Transformer, on which it builds.
 """
 
 from __future__ import annotations
@@ -42,14 +43,12 @@ class QDTSettings(Settings):
     n_layer: int = 2
     n_head: int = 4
     n_embd: int = 128
-    context: int = 24
+    context: int = 8
     steps: int = 1500
-    batch_size: int = 64
+    batch_size: int = 256
     lr: float = 2e-3
-    reckon: bool = True
-    """Let s carry the reckoned pose, where the dataset describes the wheels."""
-    show_actions: bool = False
-    """Let past actions be seen: the paper's layout."""
+    plain: bool = False
+    """The paper's layout: bd, s, a, and no reckoning."""
     items: int = 256
     """Test BDs asked for."""
     noise: float = 0.4
@@ -108,8 +107,8 @@ class QDT(Recipe[QDTSettings]):
         "context": 20,
         "steps": 100_000,
         "lr": 1e-4,
-        "reckon": False,
-        "show_actions": True,
+        "batch_size": 64,
+        "plain": True,
     }
 
     def collect(self, settings: QDTSettings) -> Collection:
@@ -122,7 +121,7 @@ class QDT(Recipe[QDTSettings]):
                 raise InputError(f"{data.where}: its info has no {name}, which recipe qdt needs")
         if not (data.each["split"] == TRAIN).any() or not (data.each["split"] == TEST).any():
             raise InputError(f"{data.where}: recipe qdt needs trajectories to train on and to test")
-        wheels = odometry(data) if settings.reckon else None
+        wheels = None if settings.plain else odometry(data)
         if wheels is not None:
             wheels.check(data.size("obs"), data.size("action"), data.size("bd"))
             pose = wheels.reckon(data.length, data.first, data.steps["action"], data.steps["obs"])
@@ -142,17 +141,23 @@ class QDT(Recipe[QDTSettings]):
 
     def layout(self, settings: QDTSettings, data: Collection) -> Layout:
         low, high = tuple(data.info["action_low"]), tuple(data.info["action_high"])
-        n_act, place = len(low), ()
+        place = ()
         if "place" in data.steps:
             place = (Slot("place", FEATURES, "mlp", join=True, scale=1.0),)
-        action = "mlp" if settings.show_actions else "none"
-        learned = HeadConfig("mse")
         return Layout(
             (
                 Slot("bd", data.size("bd"), "mlp", constant=True),
-                Slot("obs", data.size("obs"), "mlp"),
+                Slot("obs", data.size("obs"), "mlp", join=not settings.plain),
                 *place,
-                Slot("action", n_act, action, head=learned, target="target", low=low, high=high),
+                Slot(
+                    "action",
+                    len(low),
+                    "mlp" if settings.plain else "none",
+                    head=HeadConfig("mse"),
+                    target="target",
+                    low=low,
+                    high=high,
+                ),
             ),
             max_steps=int(data.length.max()),
         )
