@@ -179,7 +179,7 @@ def dot_chart(
         for row in rows
         if row.kind == "policy" and sum(other.kind == "policy" for other in rows) == 1
     ]
-    for tick in ticks(low, high):
+    for tick in ticks(low, high, max(4, min(5, int((width - left - right) / 34)))):
         body.append(_line(at(tick), top, at(tick), bottom, "faint"))
         body.append(
             text(at(tick), bottom + 15, _tick(tick), anchor="middle", colour="muted", size=11)

@@ -129,7 +129,10 @@ def _curve(records: Sequence[Record], differences: Sequence[Record]) -> Record |
     }
 
 
-def _splits(records: Sequence[Record], differences: Sequence[Record]) -> Record | None:
+def _siblings(
+    key: str, title: str, note: str, records: Sequence[Record], differences: Sequence[Record]
+) -> Record | None:
+    """Runs side by side, by the `name` of each: other splits, other seeds."""
     if not records:
         return None
     charts = []
@@ -141,20 +144,22 @@ def _splits(records: Sequence[Record], differences: Sequence[Record]) -> Record 
             if r["metric"] == metric and r["system"] in COMPARED
         ]  # fmt: skip
         if rows:
-            title, note, _, chance = PANELS[metric]
+            head, unit, _, chance = PANELS[metric]
             charts.append(
-                dot_chart(title, note, rows, limits=_limits(metric, rows), chance=chance,
+                dot_chart(head, unit, rows, limits=_limits(metric, rows), chance=chance,
                           decimals=DECIMALS.get(metric, 2), left=150)
             )  # fmt: skip
-    tables = [_pivot("By split", records, ("name", "system"), "metric")]
-    tables += _apart(differences, "By split: policy minus the others")
+    names = {r["name"] for r in records}
+    apart = [r for r in differences if r["name"] in names]
     return {
-        "key": "splits",
-        "title": "Beyond the archive",
-        "note": "In the split “regions” whole blocks of places are withheld from training, in "
-        "“routes” one of the ways to some places: a lookup cannot know them.",
+        "key": key,
+        "title": title,
+        "note": note,
         "charts": charts,
-        "tables": tables,
+        "tables": [
+            _pivot("Run by run", records, ("name", "system"), "metric"),
+            *_apart(apart, "Run by run: policy minus the others"),
+        ],
     }
 
 
@@ -221,8 +226,10 @@ def _matrix(record: Record) -> Record:
     names = record.get("levels") or [str(number) for number in range(len(matrix))]
     total = max(sum(map(sum, matrix)), 1)
     name = judge(record["judge"])
+    if not record["judge"].startswith("people:"):
+        name = name[0].upper() + name[1:]
     return {
-        "title": f"{name[0].upper()}{name[1:]} against {record.get('against', 're-annotation')}",
+        "title": f"{name} against {record.get('against', 're-annotation')}",
         "levels": [str(name) for name in names],
         "rows": [
             {"name": str(name), "cells": [{"count": n, "share": n / total} for n in row]}
@@ -238,15 +245,29 @@ def experiments(folder: Path) -> list[Record]:
     """The parts of the report on experiments: key, title, note, charts (SVG), tables, matrices.
 
     Args:
-        folder: evaluation/, with some of swaps.json, curve.json, splits.json, experiments.json,
-            probes.json and confusion.json.
+        folder: evaluation/, with some of swaps.json, splits.json, seeds.json, curve.json,
+            experiments.json, probes.json and confusion.json.
     """
     differences = read_records(folder, "experiments")
     by_size = [r for r in differences if r.get("x") is not None]
-    by_split = [r for r in differences if r.get("x") is None]
+    by_run = [r for r in differences if r.get("x") is None]
     parts = [
         _swaps(read_records(folder, "swaps")),
-        _splits(read_records(folder, "splits"), by_split),
+        _siblings(
+            "splits",
+            "Beyond the archive",
+            "In the split “regions” whole blocks of places are withheld from training, in “routes” "
+            "one of the ways to some places: a lookup cannot know them.",
+            read_records(folder, "splits"),
+            by_run,
+        ),
+        _siblings(
+            "seeds",
+            "Trained again",
+            "The same training from other seeds: what of the figures is luck.",
+            read_records(folder, "seeds"),
+            by_run,
+        ),
         _curve(read_records(folder, "curve"), by_size),
         _probes(read_records(folder, "probes"), read_records(folder, "confusion")),
     ]

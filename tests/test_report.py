@@ -227,7 +227,7 @@ def test_labels_do_not_overlap_and_the_page_prints(report, browser):
         "const boxes = [...s.querySelectorAll('text')].filter((t) => t.textContent.trim())"
         ".map((t) => [t.textContent, t.getBoundingClientRect()]);"
         "return boxes.flatMap(([a, p], i) => boxes.slice(i + 1).filter(([b, q]) =>"
-        "Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 &&"
+        "Math.min(p.right, q.right) - Math.max(p.left, q.left) > -2 &&"
         "Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3)"
         ".map(([b]) => `${a} / ${b}`)); })"
     )

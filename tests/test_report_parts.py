@@ -81,6 +81,8 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
     write_json(tmp_path / "splits.json",
                records(name=("regions", "routes"), system=systems, metric=metrics))  # fmt: skip
     assert [part["key"] for part in experiments(tmp_path)] == ["splits"]
+    write_json(tmp_path / "seeds.json",
+               records(name=("seed 1", "seed 2"), system=systems, metric=metrics))  # fmt: skip
     write_json(
         tmp_path / "curve.json",
         [r | {"x": int(r["name"].split()[0])}
@@ -108,12 +110,13 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
          {"judge": "judge_llm", "kind": "places", "true_positive": 7, "n": 9}],
     )  # fmt: skip
     parts = {part["key"]: part for part in experiments(tmp_path)}
-    assert list(parts) == ["swaps", "splits", "curve", "probes"]
+    assert list(parts) == ["swaps", "splits", "seeds", "curve", "probes"]
     table = parts["splits"]["tables"][0]
     assert table["columns"] == ["Distance to the target", "Route obeyed", "new"]
     assert table["rows"][0]["heads"] == ("regions", "policy")
     assert table["rows"][0]["cells"][1]["interval"] == "[0.40, 0.90]"
     assert "minus" in parts["splits"]["tables"][1]["heads"]
+    assert len(parts["seeds"]["tables"]) == 1, "no differences are of these runs"
     curve = " ".join(parts["curve"]["charts"])
     assert curve.count("<polyline") == 4 and "training trajectories" in curve
     assert "Object swapped" in parts["swaps"]["charts"][0]
