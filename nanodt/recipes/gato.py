@@ -230,8 +230,8 @@ class Player:
         ids = np.concatenate([ids, np.full((len(ids), 1), self.vocabulary.separator)], 1)
         nothing = np.zeros(len(ids), np.float32)
         for place, column in enumerate(ids.T):
-            self.actor.open_step({"token": column[:, None], "place": float(place)}, nothing)
-        self.actor.open_step({"place": float(PLACES - 1)}, nothing)
+            self.actor.open_step({"token": column[:, None], "place": np.array(place)}, nothing)
+        self.actor.open_step({"place": np.array(PLACES - 1)}, nothing)
         drawn = self.actor.draw("token", bias=self.bias).astype(np.int64)
         return task.act(self.vocabulary, drawn).astype(np.float32)
 
