@@ -1,0 +1,10 @@
+"""Tests that run side by side (pytest -n) share the cores: libraries must not take all of them each."""
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    # Before numpy, torch or numba are imported; processes that tests start inherit it.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, share)
