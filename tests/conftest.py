@@ -1,4 +1,4 @@
-"""Tests that run side by side (pytest -n) share the cores: libraries must not take all of them each."""
+"""Tests that run side by side (pytest -n) share the cores: no library may take all of them."""
 
 import os
 
