@@ -35,9 +35,10 @@ class TTSettings(Settings):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 64
-    context: int = 10
-    steps: int = 1500
-    batch_size: int = 32
+    context: int = 6
+    steps: int = 2000
+    batch_size: int = 64
+    lr: float = 2e-3
     bins: int = 100
     discount: float = 0.99
     action_weight: float = 5.0
@@ -48,7 +49,7 @@ class TTSettings(Settings):
     """Beam search: steps planned, plans kept, continuations of each, past steps seen."""
     width: int = 8
     expand: int = 2
-    past: int = 5
+    past: int = 4
     top_p: float = 1.0
     """Planned actions are drawn from the likeliest that together reach this probability."""
     trajectories: int = 2000
@@ -79,6 +80,7 @@ class TrajectoryTransformer(Recipe[TTSettings]):
         "batch_size": 256,
         "lr": 6e-4,
         "penalty": -100.0,
+        "past": 5,
         "horizon": 15,
         "width": 128,
         "top_p": 0.4,
