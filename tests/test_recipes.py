@@ -290,7 +290,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys):
         (["dt", "--preset", "published"], "no controller of ours acts in Hopper-v5"),
         (["cartpole", "--evaluate"], "train the recipe first"),
         (["qdt", "--data", str(tmp_path / "cartpole.npz")], "no field 'bd'"),
-        (["tt", "--horizon", "9", "--data", str(tmp_path / "cartpole.npz")], "--context 14"),
+        (["tt", "--horizon", "9", "--data", str(tmp_path / "cartpole.npz")], "--context 13"),
     ):
         assert run([*arguments, *(["--out", str(tmp_path)] if arguments[1:] else [])]) == 2
         error = capsys.readouterr().err

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -156,14 +156,19 @@ class Recipe(ABC, Generic[S]):
         return found
 
     def trajectories(self, settings: S) -> Collection:
-        """The trajectories of --data, or those of OUT/NAME/data.npz, collected if need be."""
+        """The trajectories of --data, or those of OUT/NAME/data.npz, collected where they are not
+        there or were made with other settings."""
         if settings.data is not None:
             return self.prepare(settings, load_collection(settings.data))
         path = settings.out / self.name / "data.npz"
-        if not path.exists():
+        made = {k: v for k, v in asdict(settings).items() if k in ("seed", "env", "trajectories")}
+        data = load_collection(str(path)) if path.exists() else None
+        if data is None or data.info.get("made") != made:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.collect(settings).save(path)
-        return self.prepare(settings, load_collection(str(path)))
+            data = self.collect(settings)
+            data = replace(data, info={**data.info, "made": made})
+            data.save(path)
+        return self.prepare(settings, data)
 
     @torch.enable_grad()  # an evaluation may train a control
     def train(self, settings: S, data: Collection) -> SequenceModel:
