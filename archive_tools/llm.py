@@ -5,7 +5,7 @@ to give up is decided here:
 
 - 429, 408, 409, 425, 5xx, lost connections and timeouts are tried again, at most `attempts` times,
   after what Retry-After says or else after growing waits; a 429 while others are being answered is
-  a full server, not a failing one, and does not count;
+  a full server, not a failing one, and the counting begins anew;
 - no credit left (which arrives as 429 too), a bad key, an unknown model or address end the run at
   once: requests on their way are finished and stored, nothing new is sent;
 - any other refusal of a request (content filters, too long a prompt) is that item's problem.
@@ -153,10 +153,10 @@ class Client:
     async def _send(self, body: dict[str, Any], attempts: int | None = None) -> dict[str, Any]:
         """One request with the policy of this module; the response has a list `choices`."""
         attempts = attempts or self.config.attempts
-        failures = 0
+        failures, answers = 0, self._answers
         while True:
             await self._pause()
-            answers, wait = self._answers, None
+            wait: float | None = None
             try:
                 async with asyncio.timeout(self.config.timeout):
                     # As plain JSON: replies are validated here, and building the package's own
@@ -175,9 +175,9 @@ class Client:
                     raise _Refused(self._say(error)) from None
                 trouble, wait = f"status {status}", _retry_after(error)
                 if status == 429:
-                    if self._answers > answers:
-                        failures -= 1  # it answers, only not everybody at once
-                    pause = wait if wait is not None else self._backoff(max(failures, 0))
+                    if self._answers > answers:  # it answers, only not everybody at once
+                        failures, answers = 0, self._answers
+                    pause = wait if wait is not None else self._backoff(failures)
                     self._resume_at = max(self._resume_at, time.monotonic() + pause)
             except (TimeoutError, openai.APITimeoutError):
                 trouble = f"no reply within {self.config.timeout:g} s"
@@ -188,7 +188,7 @@ class Client:
             failures += 1
             if failures >= attempts:
                 break
-            await asyncio.sleep(wait if wait is not None else self._backoff(max(failures - 1, 0)))
+            await asyncio.sleep(wait if wait is not None else self._backoff(failures - 1))
         raise Stop(
             f"{self.config.base_url}: {trouble}, {attempts} times in a row; nothing paid is lost, "
             "the same command goes on from here"

@@ -213,6 +213,19 @@ def test_dry_run_prints_three_prompts_and_a_price(small, capsys):
     assert sorted(folder.rglob("*")) == before
 
 
+def test_the_estimate_comes_first_and_the_bar_shows_the_cost(small, capsys):
+    folder, _ = small
+    prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
+    with serving() as server:
+        run(DescribeConfig(run=folder, redo=True, seed=21, model="m", base_url=server.base_url,
+                           ledger=folder / "cost.sqlite", **prices))  # fmt: skip
+    shown = capsys.readouterr().err
+    spent = 41 * (100 * 1.0 + 10 * 4.0) / 1e6  # the probe too
+    assert shown.index("40 texts: about") < shown.index("describe:")
+    assert f"${spent:.4f}" in shown.rpartition("40/40")[2]
+    assert read_manifest(folder / "descriptions")["facts"]["usd_in_ledger"] == pytest.approx(spent)
+
+
 def batch_results(files, drop=0):
     """What the Batch API would answer: shuffled, the first `drop` requests without an answer."""
     lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
