@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint results bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,10 +30,15 @@ lint: $(BIN)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+results: $(BIN)/installed ## the full size, other splits and smaller training sets (hours)
+	$(BIN)/python scripts/pipeline.py --run runs/paper --preset paper
+	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper
+
 bench: $(BIN)/installed-dev ## speed: simulator, training, driving
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/drive.py
+	$(BIN)/python benchmarks/llm.py
 
 clean: ## remove the virtual environment and caches (not the runs)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -75,9 +75,14 @@ def _scores(values: ArrayLike) -> Floats:
 
 
 def agreement_table(judges: Mapping[str, ArrayLike]) -> list[dict[str, str | float | int | None]]:
-    """One record per pair of judges: their names and the figures of `agreement` (None for NaN)."""
+    """One record per pair of judges: their names and the figures of `agreement` (None for NaN).
+
+    People's mean is not compared with a single rater ("people:NAME"), who is part of it.
+    """
     records = []
     for first, second in combinations(judges, 2):
+        if first == "judge_people" and second.startswith("people:"):
+            continue
         figures = asdict(agreement(judges[first], judges[second]))
         records.append(
             {"first": first, "second": second}

@@ -172,15 +172,21 @@ def test_rejected_text_leaves_its_trajectory_out(run):
 
 
 def test_train_fraction_keeps_the_test_split(run):
-    whole = read_table(dataset.run(DatasetConfig(run=run)) / "trajectories.parquet")
-    part = read_table(
-        dataset.run(DatasetConfig(run=run, redo=True, train_fraction=0.3)) / "trajectories.parquet"
-    )
+    """Fractions nest; the test split stays; groups of near-duplicates may be cut, and only there."""
+
+    def made(fraction: float) -> pd.DataFrame:
+        # A tolerance that puts many trajectories in groups, of which a fraction keeps a part.
+        config = DatasetConfig(run=run, redo=True, practice=0, duplicate_tolerance=0.05)
+        config.train_fraction = fraction
+        return read_table(dataset.run(config) / "trajectories.parquet")
+
+    tables = [made(fraction) for fraction in (1.0, 0.3, 0.1)]
     for split in ("test", "validation"):
-        ids = [t.loc[t["split"] == split, "trajectory_id"].tolist() for t in (whole, part)]
-        assert ids[0] == ids[1]
-    trained = [(t["split"] == "train").sum() for t in (whole, part)]
-    assert trained[1] == round(0.3 * trained[0])
+        ids = [t.loc[t["split"] == split, "trajectory_id"].tolist() for t in tables]
+        assert ids[0] == ids[1] == ids[2]
+    trained = [set(t.loc[t["split"] == "train", "trajectory_id"]) for t in tables]
+    assert trained[2] < trained[1] < trained[0]
+    assert len(trained[1]) == round(0.3 * len(trained[0]))
 
 
 def test_bad_shares_are_refused(run):
