@@ -348,6 +348,13 @@ def test_babyai_views_become_objects():
     assert pairs[0].tolist() == [[ball, 25], [box, 6], [0, 49], [babyai.AHEAD, 23]]
     assert pairs[1].tolist() == [[0, 49]] * 3 + [[babyai.AHEAD, 23]]
     assert babyai.word_ids("go to the red ball").tolist() == [0, 1, 3, 4, 11]
+    found = {k: v[0].tolist() for k, v in babyai.parts(pairs).items()}
+    assert found == {
+        "thing": [2, 3, 0, 4],
+        "colour": [1, 5, 0, 0],
+        "x": [3, 0, 7, 3],
+        "y": [4, 6, 7, 2],
+    }
     with pytest.raises(InputError, match="unknown words brown"):
         babyai.word_ids("go to the brown ball")
 
@@ -355,7 +362,7 @@ def test_babyai_views_become_objects():
 def tdt_model():
     recipe, length = get_recipe("tdt"), np.array([4, 6, 3])
     rng, total = np.random.default_rng(0), int(length.sum())
-    kind, cell = rng.integers(0, babyai.KINDS, (total, 9)), rng.integers(0, 50, (total, 9))
+    kind, cell = rng.integers(0, babyai.AHEAD + 1, (total, 9)), rng.integers(0, 50, (total, 9))
     steps = {
         "obs": np.stack([kind, cell], 2).reshape(total, -1),
         "action": rng.integers(0, 7, (total, 1)),
@@ -371,20 +378,18 @@ def tdt_model():
 
 
 def test_tdt_layout():
-    """words, then (things, a*) a step; each thing's kind and cell are one token."""
+    """words, then (things, a*) a step; what is known of a thing is one token."""
     recipe, settings, data, found, model = tdt_model()
     stream: TokenStream = model.stream
     assert stream.tokens == 10
-    assert stream.first == {"kind": 0, "cell": 0, "action": 9}
+    assert stream.first == {"thing": 0, "colour": 0, "x": 0, "y": 0, "action": 9}
     assert stream.reads["action"].tolist() == [8]
     batch = recipe.samplers(settings, model, found)[0].draw(np.random.default_rng(0), 8)
     assert batch.place.shape[1] == 5 + 10 * settings.context
-    kind, cell = batch.values["kind"], batch.values["cell"]
     tokens = stream(batch.values, {}, batch.row, batch.time)
-    codes = model.codes
     for i in (0, 8):
-        expected = codes["kind"].table(kind[:, i].long()) + codes["cell"].table(cell[:, i].long())
-        expected = expected + stream.time(batch.time) + stream.local.weight[i]
+        parts = (model.codes[k].table(batch.values[k][:, i].long()) for k in babyai.PARTS)
+        expected = sum(parts) + stream.time(batch.time) + stream.local.weight[i]
         torch.testing.assert_close(tokens[:, i], expected)
     with pytest.raises(InputError, match="no array texts"):
         recipe.prepare(settings, replace(data, texts=None))
@@ -403,7 +408,7 @@ def test_tdt_is_told_the_missions_or_others(monkeypatch):
             super().__init__(model, **options)
 
     monkeypatch.setattr(tdt, "Actor", Recorded)
-    monkeypatch.setattr(tdt, "LONGEST", 3)
+    monkeypatch.setattr(tdt, "TRIES", 3)
     plays, asked = recipe.drive(settings, model)
     recipe.drive(settings, model, shuffled=True)
     own = [babyai.word_ids(text).tolist() for text in asked]

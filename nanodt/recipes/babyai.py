@@ -23,8 +23,7 @@ OBJECTS = ("key", "ball", "box")
 WORDS = ("go", "to", "a", "the", *COLOURS, *OBJECTS)
 FIRST_OBJECT, WALL = 5, 2  # MiniGrid's numbers of a key and a wall
 VIEW, AGENT = 7, (3, 6)  # cells a side, and the agent's own
-NOTHING, AHEAD, KINDS = 0, 1 + len(COLOURS) * len(OBJECTS), 2 + len(COLOURS) * len(OBJECTS)
-NOWHERE, CELLS = VIEW * VIEW, VIEW * VIEW + 1
+NOTHING, AHEAD, NOWHERE = 0, 1 + len(COLOURS) * len(OBJECTS), VIEW * VIEW
 ACTIONS = 7
 
 
@@ -51,6 +50,26 @@ def look(image: np.ndarray, seen: int) -> np.ndarray:
     ahead = np.where(column.any(1), far, NOWHERE)
     wall = np.stack([np.full(len(flat), AHEAD), ahead], 1)
     return np.concatenate([np.stack([kind, cell], 2), wall[:, None]], 1)
+
+
+PARTS = {"thing": len(OBJECTS) + 2, "colour": len(COLOURS) + 1, "x": VIEW + 1, "y": VIEW + 1}
+
+
+def parts(pairs: np.ndarray) -> dict[str, np.ndarray]:
+    """Pairs [..., 2] of `look` taken apart: thing and colour of the kind, x and y of the cell.
+
+    Classes of `PARTS`; 0 is no thing (the wall the last) and no colour, 7 is nowhere.
+    """
+    kind, cell = np.asarray(pairs, np.int64)[..., 0], np.asarray(pairs, np.int64)[..., 1]
+    known = (kind > NOTHING) & (kind < AHEAD)
+    thing, colour = np.divmod(kind - 1, len(COLOURS))
+    x, y = np.divmod(cell, VIEW)
+    return {
+        "thing": np.select([known, kind == AHEAD], [thing + 1, len(OBJECTS) + 1], 0),
+        "colour": np.where(known, colour + 1, 0),
+        "x": np.where(cell == NOWHERE, VIEW, x),
+        "y": np.where(cell == NOWHERE, VIEW, y),
+    }
 
 
 def word_ids(text: str) -> np.ndarray:
