@@ -21,7 +21,7 @@ from nanodt.heads import Sampling
 from nanodt.hf import from_hf, predict, to_hf
 from nanodt.model import TrunkConfig
 from nanodt.recipes import NAMES, get_recipe
-from nanodt.recipes.command import lines, run
+from nanodt.recipes.command import HERE, lines, run, table
 from nanodt.recipes.recipe import gradients
 from nanodt.sequence import SequenceModel
 from nanodt.train import main as train_main
@@ -260,6 +260,7 @@ def test_a_recipe_trains_is_kept_and_is_tried_again(name, tmp_path, capsys):
     first = json.loads((tmp_path / name / "result.json").read_text())
     assert run([name, *small, "--evaluate"]) in (0, 1)
     second = json.loads((tmp_path / name / "result.json").read_text())
+    assert f"| {name} | {first['figures'][0]['name']} |" in table([first])
     assert first["figures"] == second["figures"] and len(first["figures"]) >= 4
     assert "wanted" in capsys.readouterr().out
 
@@ -345,4 +346,4 @@ def test_every_recipe_states_its_settings(name):
     settings = recipe.settings(preset="published", **recipe.published)
     assert isinstance(settings.trunk(), TrunkConfig)
     assert settings != recipe.settings()
-    assert lines(name) < 300
+    assert lines(HERE / f"{name}.py") < 300

@@ -20,6 +20,11 @@ from nanodt.recipes import NAMES, get_recipe
 from nanodt.recipes.recipe import Recipe, Settings
 from nanodt.sequence import SequenceModel, load_sequence
 
+HERE = Path(__file__).parent
+CORE = (
+    *("stream", "codec", "heads", "sequence", "acting", "beam"),
+    *("collection", "collect", "play", "hf"),
+)
 HELP = f"""usage: python -m nanodt.recipes NAME [--preset small|published] [options]
        python -m nanodt.recipes --all [--out DIR]
 
@@ -87,7 +92,7 @@ def run_one(recipe: Recipe, settings: Settings) -> bool:
         ],
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
-        "lines": lines(recipe.name),
+        "lines": lines(HERE / f"{recipe.name}.py"),
         "machine": machine(),
     }
     if settings.evaluate and (folder / "result.json").exists():
@@ -147,14 +152,16 @@ def table(results: list[dict[str, Any]]) -> str:
                 f"| {name} | {figure['name']} | {figure['value']:.4g} | {figure['wanted']}{met} "
                 f"| {seconds} | {count} |"
             )
+    core = [HERE.parent / f"{name}.py" for name in CORE] + [HERE / "recipe.py"]
+    counts = ", ".join(f"{path.stem} {lines(path)}" for path in core)
+    out += ["", f"Lines of code of what they share: {sum(map(lines, core))} ({counts})."]
     return "\n".join(out) + "\n"
 
 
-def lines(name: str) -> int:
-    """Lines of code of a recipe's file: neither blank, comment nor docstring."""
+def lines(path: Path) -> int:
+    """Lines of code of a file: neither blank, comment nor docstring."""
     import ast
 
-    path = Path(__file__).with_name(f"{name}.py")
     source = path.read_text(encoding="utf-8")
     skipped = set()
     for node in ast.walk(ast.parse(source)):
