@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from archive_tools.archive import Archive
@@ -45,6 +46,7 @@ def plot_history(history: pd.DataFrame, cells: str, path: Path) -> None:
     axes.plot(history["evaluations"], 100 * history["coverage"], color=BLUE, linewidth=2)
     axes.set(xlabel="evaluations", ylabel=f"coverage (% of {cells})", ylim=(0, 100))
     axes.set_xlim(0, history["evaluations"].max())
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.label.set_color(BLUE)
     other = axes.twinx()
@@ -65,11 +67,16 @@ def plot_archive(archive: Archive, cells: Cells, world: World | None, path: Path
         return
     low, high = cells.measures.low, cells.measures.high
     if world is not None and tuple(cells.measures.names) == ("x", "y"):
-        side = cells.shape[0] if cells.centroids is None else round(np.sqrt(cells.count))
-        grid = Cells(cells.measures, (side, side))
-        best = np.full(grid.count, -np.inf)
-        np.maximum.at(best, grid.index(archive.measures), archive.objective)
-        values = np.where(np.isfinite(best), best, np.nan).reshape(side, side).T
+        best = np.full(cells.count, -np.inf)
+        np.maximum.at(best, cells.index(archive.measures), archive.objective)
+        best[~np.isfinite(best)] = np.nan
+        if cells.centroids is None:
+            values = best.reshape(cells.shape).T
+        else:  # each pixel of the floor in the colour of the Voronoi cell that it is in
+            column, row = np.meshgrid(np.arange(world.width), np.arange(world.width))
+            place = np.stack([column, row], axis=-1).reshape(-1, 2) / world.scale
+            values = best[cells.index(place)].reshape(column.shape)
+            values = np.where(world.reachable(), values, np.nan)
         svg = draw_cells(world, values, label="objective", title=f"{len(archive):,} elites")
         atomic_write(path.with_suffix(".svg"), svg)
         svg_to_png(svg, path.with_suffix(".png"))

@@ -4,15 +4,19 @@ A step is everything a recorded drive needs: the controller (5-10-10-10-2, tanh)
 collision, the lasers, and writing observation, action, pose and collision. Prints three tables:
 
 1. steps per second for 3 and 32 lasers, on one core and on all, for several numbers of policies,
-   beside the oracle of tests/fastsim_oracle.py and LanguageGroundedQD's environment;
+   beside the oracle of tests/fastsim_oracle.py and LanguageGroundedQD's environment, and the time
+   of a step in the largest batch over that in the smallest: as many drives in one batch and in
+   many, in turn, the median of three;
 2. the share of time of each part, on one core;
 3. steps per second of gymnasium.make_vec's environment, actions given from outside.
 
     python benchmarks/simulator.py
     python benchmarks/simulator.py --policies 100 10000 --repeats 9
 
-One core is timed by its CPU time, several by the clock on the wall. Figures are the best of
---repeats (fewer where four seconds do not hold them). Takes about two minutes.
+Steps per second are given twice: by the CPU time of all threads (times the cores), which holds on a
+busy machine, and by the clock on the wall, which on a busy machine does not. Ratios go by CPU time.
+Figures are the best of --repeats (fewer where four seconds do not hold them). Takes about two
+minutes.
 """
 
 import argparse
@@ -63,13 +67,20 @@ def seconds(
     return best
 
 
-def on_cores(cores: int, work: Callable[[], object], repeats: int) -> float:
-    """`seconds` with so many threads: CPU time of one, wall time of several."""
+def on_cores(cores: int, work: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """The best times with so many threads: CPU time of all over their number, and wall time."""
     before = numba.get_num_threads()
     numba.set_num_threads(cores)
     try:
-        clock = time.process_time if cores == 1 else time.perf_counter
-        return seconds(work, repeats, clock=clock)
+        walls: list[float] = []
+
+        def timed() -> None:
+            start = time.perf_counter()
+            work()
+            walls.append(time.perf_counter() - start)
+
+        cpu = seconds(timed, repeats, clock=time.process_time)
+        return cpu / cores, min(walls)
     finally:
         numba.set_num_threads(before)
 
@@ -83,10 +94,11 @@ def with_lasers(world: envs.World, count: int) -> envs.World:
 
 
 def controllers(world: envs.World, count: int) -> tuple[ControllerSpec, np.ndarray]:
-    """Random controllers that fit the world."""
+    """Random controllers that fit the world, 100 of them over and over."""
     spec = ControllerSpec(layers=(len(world.laser_angles) + 2, 10, 10, 10, 2))
     rng = np.random.default_rng(0)
-    return spec, rng.standard_normal((count, spec.n_params)).astype(np.float32)
+    some = rng.standard_normal((100, spec.n_params)).astype(np.float32)
+    return spec, np.ascontiguousarray(some[np.arange(count) % 100])
 
 
 def oracle_rate(world: envs.World) -> float:
@@ -108,12 +120,13 @@ def throughput(world: envs.World, policies: list[int], lasers: list[int], repeat
     """Print the first table."""
     cores = numba.get_num_threads()
     print(
-        f"{'lasers':>6} {'policies':>9} {'cores':>6} {'steps/s':>12} {'x oracle':>9} {'x peer':>7}"
+        f"{'lasers':>6} {'policies':>9} {'cores':>6} {'steps/s, CPU':>13} {'wall':>12} "
+        f"{'x oracle':>9} {'x peer':>7}"
     )
     for count in lasers:
         room = with_lasers(world, count)
         slow = oracle_rate(room)
-        print(f"{count:>6} {'oracle':>9} {1:>6} {slow:>12,.0f} {1:>9} {slow / PEER:>7.2f}")
+        print(f"{count:>6} {'oracle':>9} {1:>6} {slow:>13,.0f} {'':>12} {1:>9} {slow / PEER:>7.2f}")
         for number in policies:
             spec, solutions = controllers(room, number)
             for threads in sorted({1, cores}):
@@ -121,11 +134,32 @@ def throughput(world: envs.World, policies: list[int], lasers: list[int], repeat
                 def work(room=room, spec=spec, solutions=solutions) -> object:
                     return rollout_controllers(room, spec, solutions)
 
-                rate = number * room.steps / on_cores(threads, work, repeats)
+                rate, wall = (number * room.steps / t for t in on_cores(threads, work, repeats))
                 print(
-                    f"{count:>6} {number:>9,} {threads:>6} {rate:>12,.0f} {rate / slow:>9,.0f} "
-                    f"{rate / PEER:>7,.0f}"
+                    f"{count:>6} {number:>9,} {threads:>6} {rate:>13,.0f} {wall:>12,.0f} "
+                    f"{rate / slow:>9,.0f} {rate / PEER:>7,.0f}"
                 )
+        few, many = min(policies), max(policies)
+        print(
+            f"{count:>6} a step at {many:,} policies takes {batch_ratio(room, few, many):.2f} x as "
+            f"long as at {few:,} (one core)"
+        )
+
+
+def batch_ratio(world: envs.World, few: int, many: int, steps: int = 100) -> float:
+    """CPU time of one batch of `many` drives over that of the same drives in batches of `few`."""
+    spec, solutions = controllers(world, many)
+    begins = range(0, many - few + 1, few)
+
+    def one() -> None:
+        rollout_controllers(world, spec, solutions[: begins[-1] + few], steps=steps)
+
+    def several() -> None:
+        for begin in begins:
+            rollout_controllers(world, spec, solutions[begin : begin + few], steps=steps)
+
+    ratios = [on_cores(1, one, 1)[0] / on_cores(1, several, 1)[0] for _ in range(3)]
+    return float(np.median(ratios))
 
 
 def parts(world: envs.World, lasers: list[int], repeats: int, number: int = 2000) -> None:
@@ -143,7 +177,7 @@ def parts(world: envs.World, lasers: list[int], repeats: int, number: int = 2000
             "open loop": lambda: envs.simulate(room, actions),  # noqa: B023
             "blind": lambda: envs.simulate(blind, actions),  # noqa: B023
         }
-        spent = {name: on_cores(1, work, repeats) for name, work in works.items()}
+        spent = {name: on_cores(1, work, repeats)[0] for name, work in works.items()}
         controller = spent["all"] - spent["open loop"]
         recording = spent["all"] - spent["unrecorded"]
         seeing = spent["open loop"] - spent["blind"]

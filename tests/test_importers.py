@@ -81,6 +81,7 @@ def imported(tmp_path, source, *, match: str | None = None, **options) -> dict:
         with pytest.raises(InputError, match=match) as caught:
             run(config)
         assert "\n" not in str(caught.value)
+        assert not list((tmp_path / "run").glob("*")), "nothing is written before it fits"
         return {}
     return read_json(run(config) / "archive.json")
 
@@ -247,9 +248,9 @@ def test_npz_of_wrong_shapes(tmp_path, driven):
     with pytest.raises(InputError, match="no array 'objective'"):
         read_foreign(tmp_path / "bad.npz")
     np.savez(tmp_path / "good.npz", **good)
-    imported(tmp_path, tmp_path / "good.npz", layers=(5, 9, 2), match="have 302 numbers")
+    imported(tmp_path, tmp_path / "good.npz", layers=(5, 9, 2), match="good.npz: .* 302 numbers")
     imported(tmp_path, tmp_path / "good.npz", layers=(4, 10, 2), match="5 sensors")
     np.savez(tmp_path / "three.npz", **(good | {"measures": np.ones((60, 3))}))
     imported(tmp_path, tmp_path / "three.npz", match="measures have 3 dimensions")
     np.savez(tmp_path / "short.npz", **(good | {"solutions": solutions[:, :11]}))
-    imported(tmp_path, tmp_path / "short.npz", match="give --layers")
+    imported(tmp_path, tmp_path / "short.npz", match="short.npz: .* give --layers")

@@ -149,6 +149,7 @@ def test_custom_world_is_found_by_later_stages(tmp_path):
         ({"environment_options": "{oops"}, "not valid JSON"),
         ({"environment_options": '{"gravity": 2}'}, "takes no 'gravity'"),
         ({"import_file": Path("absent.csv")}, "no such file"),
+        ({"algorithm": "cvt-map-elites", "cells": (900, 900)}, "810,000 centroids for"),
     ],
 )
 def test_mistakes_get_one_clear_line(tmp_path, options, match):
