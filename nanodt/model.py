@@ -322,14 +322,19 @@ class Model(nn.Module):
         """Odometry: what the `o` tokens carry of poses [M, 3], given BDs [M, n_bd], off [M]."""
         return features(pose, bd, off, self.low, self.high)
 
+    def embed_steps(
+        self, values: dict[str, Tensor], off: dict[str, Tensor], row: Tensor, time: Tensor
+    ) -> Tensor:
+        """Tokens [M, TOKENS_PER_STEP, C] of M timesteps; arguments as in `Batch`."""
+        if self.config.odometry is not None:
+            place = self.place(values["pose"], values["bd"][row], off["bd"][row])
+            values = {**values, "place": place}
+        return self.stream(values, off, row, time)
+
     def embed(self, batch: Batch) -> Tensor:
         """The packed rows [N, T, C] of a batch."""
         text = self.text(batch.text) + self.text_position(batch.text_position)
-        values = batch.values
-        if self.config.odometry is not None:
-            bd, off = values["bd"][batch.row], batch.off["bd"][batch.row]
-            values = {**values, "place": self.place(values["pose"], bd, off)}
-        steps = self.stream(values, batch.off, batch.row, batch.time).flatten(0, 1)
+        steps = self.embed_steps(batch.values, batch.off, batch.row, batch.time).flatten(0, 1)
         pad = steps.new_zeros(1, steps.shape[1])
         return F.embedding(batch.place, torch.cat([text, steps, pad]))
 

@@ -9,8 +9,9 @@ layer, the step that would be dropped. With hops, between two of them nothing is
 cached and the uncached way give the same actions, and both see windows as training showed them:
 a stretch of up to K steps read from its first step.
 
-At a hop the rows concerned are computed anew from their text on, about once every K / 2 steps;
-at every other step only the three new tokens (last action, bd, observation) are computed.
+At a hop, about once every K / 2 steps, the steps that stay are computed anew (and their texts, unless
+all rows hop at once: a text comes first, so nothing later changes it); at every other step only the
+three new tokens (last action, bd, observation) are computed.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ class Policy:
             return self._whole(everyone, start)
         hops = np.flatnonzero(start != window_start(self.step - 1, self.room))
         if len(hops) == self.rows:
-            return self._whole(everyone, start)
+            alike = start.min() == start.max()
+            return self._steps(int(start[0])) if alike else self._whole(everyone, start)
         # Rows that hop are computed along with the others and then overwritten: their place in
         # the cache stays within the row, and what it holds is not read again.
         hidden = self._extend(window_start(self.step - 1, self.room))
@@ -193,6 +195,21 @@ class Policy:
         if self.cache is not None:
             write = Write(self.cache, rows=None if len(rows) == self.rows else own)
         return self.model(batch, write)
+
+    def _steps(self, start: int) -> Tensor:
+        """Compute the steps from `start` on of all rows, behind their texts in the cache."""
+        assert self.cache is not None
+        n, device = self.step + 1 - start, self.device
+        row = torch.arange(self.rows, device=device).repeat_interleave(n)
+        time = torch.arange(start, self.step + 1, device=device).repeat(self.rows)
+        values = {"bd": self.bd, "obs": self.obs[row, time], "action": self.action[row, time]}
+        if self.config.odometry is not None:
+            values["pose"] = self.pose[row, time]
+        x = self.model.embed_steps(values, {"bd": self.bd_off}, row, time)
+        x = x.view(self.rows, n * TOKENS_PER_STEP, -1)[:, : 1 - TOKENS_PER_STEP + READ_AT]
+        columns = torch.from_numpy(self.text_lengths).to(device)[:, None]
+        columns = columns + torch.arange(x.shape[1], device=device)
+        return self.model.trunk.extend(x, self.cache, columns)
 
     def _extend(self, start: np.ndarray) -> Tensor:
         """Add the last action, the bd and the observation of every row to the cache."""

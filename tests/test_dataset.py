@@ -172,7 +172,7 @@ def test_rejected_text_leaves_its_trajectory_out(run):
 
 
 def test_train_fraction_keeps_the_test_split(run):
-    """Fractions nest; the test split stays; groups of near-duplicates may be cut, and only there."""
+    """Fractions nest; the test split stays; they may cut groups of near-duplicates."""
 
     def made(fraction: float) -> pd.DataFrame:
         # A tolerance that puts many trajectories in groups, of which a fraction keeps a part.
