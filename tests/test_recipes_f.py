@@ -106,12 +106,13 @@ def mddt_data(n: int = 40) -> Collection:
     rng = np.random.default_rng(0)
     length = rng.integers(3, 12, n)
     steps = steps_of(length, obs=STATE, reward=1)
-    domain = (np.arange(n) % 2).astype(np.float32)[:, None]
+    task = (np.arange(n) % 5).astype(np.float32)[:, None]
+    domain = (task == 4).astype(np.float32)
     width = np.repeat(np.where(domain[:, 0] > 0, 2, 4), length)
     valid = (np.arange(6) < width[:, None]).astype(np.float32)
     for name in ("action", "taught"):
         steps[name] = (rng.uniform(-1, 1, valid.shape) * valid).astype(np.float32)
-    each = {"domain": domain, "task": domain}
+    each = {"domain": domain, "task": task}
     return Collection(length, {**steps, "valid": valid}, each)
 
 
@@ -414,3 +415,21 @@ def test_tdt_is_told_the_missions_or_others(monkeypatch):
     own = [babyai.word_ids(text).tolist() for text in asked]
     assert told[0] == own and told[1] == own[1:] + own[:1] != own
     assert plays.action.shape == (4, 3, 1)
+
+
+def test_data_that_do_not_fit_are_refused():
+    mgdt, _, games, _ = mgdt_model()
+    gato, _, tasks, _, _ = gato_model()
+    mddt = get_recipe("mddt")
+    robots = mddt_data()
+    for recipe, data, told in (
+        (mgdt, replace(games, each={"task": games.each["task"] + 1}), "task must be 0 or 1"),
+        (mgdt, replace(games, each={}), "no field 'task'"),
+        (mgdt, games.with_steps(action=games.steps["action"] + 1), "action must be 0 or 1"),
+        (gato, tasks.take(np.arange(4)), "no trajectory of task 2, GoToLocalS6N4"),
+        (gato, replace(tasks, texts=None), "no array texts"),
+        (mddt, robots.take(np.arange(4)), "no trajectory of task 4 .point_mass."),
+        (mddt, robots.with_steps(obs=robots.steps["obs"][:, :39]), "needs 204"),
+    ):
+        with pytest.raises(InputError, match=told):
+            recipe.prepare(recipe.settings(), data)

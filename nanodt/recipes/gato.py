@@ -270,11 +270,16 @@ class Gato(Recipe[GatoSettings]):
     def prepare(self, settings: GatoSettings, data: Collection) -> Collection:
         """Trajectories as sequences of at most `context` tokens, each of whole timesteps."""
         data.check(obs=WIDEST, action=1, task=1)
+        if data.texts is None:
+            raise InputError(f"{data.where}: no array texts ('' where a task has none)")
         rng, parts = np.random.default_rng(settings.seed), []
         for number, task in enumerate(TASKS):
-            part = data.take(np.flatnonzero(data.each["task"][:, 0] == number))
+            own = np.flatnonzero(data.each["task"][:, 0] == number)
+            if not len(own):
+                raise InputError(f"{data.where}: no trajectory of task {number}, {task.name}")
+            part = data.take(own)
             rows = ragged(part.length)[0]
-            texts = [part.texts[i] for i in rows] if part.texts else None
+            texts = [data.texts[i] for i in own[rows]]
             vocabulary = self.vocabulary(settings)
             ids = np.concatenate(
                 [

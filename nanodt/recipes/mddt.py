@@ -23,6 +23,7 @@ from nanodt.acting import Actor, Decrement
 from nanodt.codec import CodecConfig
 from nanodt.collect import collect
 from nanodt.collection import Collection, join
+from nanodt.errors import InputError
 from nanodt.heads import HeadConfig
 from nanodt.play import play
 from nanodt.recipes.control import ACTION, STATE, Several, maker
@@ -141,7 +142,13 @@ class MultiDomain(Recipe[MDDTSettings]):
         return join(parts)
 
     def prepare(self, settings: MDDTSettings, data: Collection) -> Collection:
-        data.check("taught", obs=STATE, action=ACTION, reward=1, valid=ACTION, task=1, domain=1)
+        data.check(
+            obs=STATE, action=ACTION, taught=ACTION, valid=ACTION, reward=1, task=1, domain=1
+        )
+        missing = set(range(len(TASKS))) - set(data.each["task"][:, 0].astype(int).tolist())
+        if missing:
+            names = ", ".join(f"{i} ({TASKS[i]})" for i in sorted(missing))
+            raise InputError(f"{data.where}: no trajectory of task {names}")
         return data.with_steps(rtg=data.returns_to_go())
 
     def domains(self, settings: MDDTSettings, data: Collection) -> list[np.ndarray]:

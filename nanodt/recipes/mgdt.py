@@ -21,6 +21,7 @@ from nanodt.acting import Actor, Drawn
 from nanodt.codec import CodecConfig
 from nanodt.collect import collect, make_env, make_envs
 from nanodt.collection import Collection, join
+from nanodt.errors import InputError
 from nanodt.heads import HeadConfig, Sampling
 from nanodt.play import play
 from nanodt.recipes.cartpole import ENV, LONGEST, behaviour
@@ -85,6 +86,11 @@ class MultiGame(Recipe[MGDTSettings]):
 
     def prepare(self, settings: MGDTSettings, data: Collection) -> Collection:
         data.check(obs=4, action=1, reward=1, task=1)
+        for field, values in (("task", data.each["task"]), ("action", data.steps["action"])):
+            if not np.isin(values, (0, 1)).all():
+                raise InputError(
+                    f"{data.where}: {field} must be 0 or 1 (games: {', '.join(GAMES)})"
+                )
         sign = np.sign(data.steps["reward"])
         classes = np.select([sign > 0, sign < 0], [PLUS, MINUS], ZERO)
         ended = data.each["terminated"][:, 0] > 0 if "terminated" in data.each else True
