@@ -16,8 +16,8 @@ A plane is a TOML file:
     name = "flag"
     box = [0.45, -0.07, 0.6, 0.07]        # x0, y0, x1, y1 in the two numbers, y up
 
-"wayword/Plane-v0" wraps any Gymnasium environment: its info then has "pose" (x, y in world units of
-a square plane of 600, y down, as everywhere; the heading is 0) and "bd".
+"wayword/Plane-v0" is any Gymnasium environment with a plane: its info then has "pose" (x, y in
+world units of a square plane of 600, y down, as everywhere; the heading is 0) and "bd".
 """
 
 from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ def _axis(value: Any, key: str) -> tuple[int, float, float]:
     return place, low, high
 
 
-class PlaneEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+class PlaneEnv(gymnasium.Env[Any, Any]):
     """A Gymnasium environment whose info has the "pose" on a plane, and the "bd"."""
 
     def __init__(
@@ -161,8 +161,11 @@ class PlaneEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         options: dict[str, Any] = dict(kwargs or {}) | {"render_mode": render_mode}
         if steps is not None:
             options["max_episode_steps"] = steps
-        super().__init__(gymnasium.make(env, **options))
-        width = int(np.prod(self.env.observation_space.shape or (1,)))
+        self._inner = gymnasium.make(env, **options)
+        self.observation_space = self._inner.observation_space
+        self.action_space = self._inner.action_space
+        self.metadata, self.render_mode = self._inner.metadata, render_mode
+        width = int(np.prod(self.observation_space.shape or (1,)))
         self._bd = list(self.plane.columns if bd_obs is None else bd_obs)
         for place in (*self.plane.columns, *self._bd):
             if place >= width:
@@ -172,13 +175,22 @@ class PlaneEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """As the environment's, with "pose" and "bd" in info."""
-        obs, info = self.env.reset(seed=seed, options=options)
+        super().reset(seed=seed)
+        obs, info = self._inner.reset(seed=seed, options=options)
         return obs, info | self._seen(obs)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As the environment's, with "pose" and "bd" in info."""
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        obs, reward, terminated, truncated, info = self._inner.step(action)
         return obs, reward, terminated, truncated, info | self._seen(obs)
+
+    def render(self) -> Any:
+        """As the environment's."""
+        return self._inner.render()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._inner.close()
 
     def _seen(self, obs: Any) -> dict[str, np.ndarray]:
         flat = np.asarray(obs, dtype=np.float32).reshape(-1)

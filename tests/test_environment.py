@@ -9,6 +9,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from archive_tools import annotate, describe
 from archive_tools.annotate import AnnotateConfig, load_annotations
@@ -109,6 +110,7 @@ def test_mountain_car_is_annotated_and_described(car):
 def test_plane_environment_reports_where_it_is(car):
     made = load_archive(car).info["environment"]
     env = gymnasium.make(made["id"], **made["kwargs"])
+    check_env(env.unwrapped, skip_render_check=True)
     obs, info = env.reset(seed=3)
     np.testing.assert_array_equal(info["bd"], obs)
     assert info["pose"].shape == (3,) and info["pose"][1] == 300
