@@ -9,9 +9,9 @@ layer, the step that would be dropped. With hops, between two of them nothing is
 cached and the uncached way give the same actions, and both see windows as training showed them:
 a stretch of up to K steps read from its first step.
 
-At a hop, about once every K / 2 steps, the steps that stay are computed anew (and their texts, unless
-all rows hop at once: a text comes first, so nothing later changes it); at every other step only the
-three new tokens (last action, bd, observation) are computed.
+At a hop, about once every K / 2 steps, the steps that stay are computed anew (and their texts,
+unless all rows hop at once: a text comes first, so nothing later changes it); at every other step
+only the three new tokens (last action, bd, observation) are computed.
 """
 
 from __future__ import annotations
