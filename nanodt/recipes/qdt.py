@@ -44,7 +44,7 @@ class QDTSettings(Settings):
     n_head: int = 4
     n_embd: int = 128
     context: int = 8
-    steps: int = 1500
+    steps: int = 3000
     batch_size: int = 256
     lr: float = 2e-3
     plain: bool = False
@@ -54,7 +54,7 @@ class QDTSettings(Settings):
     noise: float = 0.4
     """Spread of the actuation noise, a tenth of the largest action of the apartment's robot."""
     cells: int = 64
-    """Cells of the archive along each side of the BD space, the unit of errors."""
+    """Cells along each side of the BD space, the unit of errors (whatever the archive's own)."""
 
 
 def odometry(data: Collection) -> OdometryConfig | None:

@@ -164,9 +164,9 @@ class Recipe(ABC, Generic[S]):
         made = {k: v for k, v in asdict(settings).items() if k in ("seed", "env", "trajectories")}
         data = load_collection(str(path)) if path.exists() else None
         if data is None or data.info.get("made") != made:
-            path.parent.mkdir(parents=True, exist_ok=True)
             data = self.collect(settings)
             data = replace(data, info={**data.info, "made": made})
+            path.parent.mkdir(parents=True, exist_ok=True)
             data.save(path)
         return self.prepare(settings, data)
 
