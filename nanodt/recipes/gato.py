@@ -83,6 +83,10 @@ class Task:
     obs: int
     longest: int
     expert: Callable[[Any], Behaviour]
+    noise: float = 0.0
+    """Share of a demonstration's actions that are random, so that copying the last one fails."""
+    shown: int | None = None
+    """Steps of a demonstration, where not all are worth showing."""
     words: int = 0
     """Tokens of the text in each observation."""
     discrete: bool = False
@@ -140,12 +144,33 @@ def swing_up(env: Any) -> Behaviour:
 
 
 def balance(env: Any) -> Behaviour:
-    return cartpole.behaviour(0.1)
+    return cartpole.behaviour(0.0)
+
+
+def anything(env: Any) -> Behaviour:
+    """Actions drawn from the environment's own, by the given random numbers."""
+    space = env.action_space
+    if hasattr(space, "n"):
+        return lambda obs, rng: int(rng.integers(space.n))
+    return lambda obs, rng: rng.uniform(space.low, space.high).astype(np.float32)
+
+
+def demonstrator(task: Task) -> Callable[[Any], Behaviour]:
+    """The task's expert, now and then a random action in its place."""
+
+    def behaviour(env: Any) -> Behaviour:
+        expert, other = task.expert(env), anything(env)
+        if not task.noise:
+            return expert
+        return lambda obs, rng: (other if rng.random() < task.noise else expert)(obs, rng)
+
+    return behaviour
 
 
 TASKS = (
-    Task("CartPole", cartpole.ENV, 4, cartpole.LONGEST, balance, actions=2),
-    Task("Pendulum", "Pendulum-v1", 3, 200, swing_up, bound=2.0),
+    Task("CartPole", cartpole.ENV, 4, cartpole.LONGEST, balance, noise=0.1, actions=2),
+    # Later it only holds the pole upright.
+    Task("Pendulum", "Pendulum-v1", 3, 200, swing_up, noise=0.2, shown=60, bound=2.0),
     Task(
         "GoToLocalS6N4",
         "minigrid:BabyAI-GoToLocalS6N4-v0",
@@ -177,28 +202,29 @@ class GatoSettings(Settings):
     """Ids for discrete values."""
     prompted: float = 0.25
     """Share of training sequences whose first half is a demonstration of the same task."""
-    trajectories: tuple[int, ...] = (100, 300, 2500)
+    trajectories: tuple[int, ...] = (100, 800, 2500)
     """Of each task's expert, collected."""
     drives: int = 50
     """Driven in each task to measure."""
     temperature: float = 0.5
 
 
-def gather(task: Task, n: int, seed: int, behaviour: Callable[[Any], Behaviour]) -> Collection:
+def gather(
+    task: Task,
+    n: int,
+    seed: int,
+    behaviour: Callable[[Any], Behaviour],
+    shown: int | None = None,
+) -> Collection:
     """Trajectories of a task, its observations padded to the widest task's."""
     if task.words:
         part = babyai.collect_missions(task.env, n, seed, SEEN, behaviour=behaviour)
     else:
-        env = make_env(task.env)
+        env = make_env(task.env, **({"max_episode_steps": shown} if shown else {}))
         part = collect(env, lambda i: behaviour(env), n, seed, name=task.name)
         part.texts = [""] * n
     obs = part.steps["obs"]
     return part.with_steps(obs=np.pad(obs, ((0, 0), (0, WIDEST - obs.shape[1]))))
-
-
-def anything(env: Any) -> Behaviour:
-    """Actions drawn from the environment's own."""
-    return lambda obs, rng: env.action_space.sample()
 
 
 class Player:
@@ -262,7 +288,7 @@ class Gato(Recipe[GatoSettings]):
             raise InputError(f"--trajectories needs {len(TASKS)} numbers, one for each task")
         parts = []
         for i, (task, n) in enumerate(zip(TASKS, settings.trajectories, strict=True)):
-            part = gather(task, n, settings.seed, task.expert)
+            part = gather(task, n, settings.seed, demonstrator(task), task.shown)
             part.each["task"] = np.full((n, 1), i, np.float32)
             parts.append(part)
         return join(parts)
