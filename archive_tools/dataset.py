@@ -4,7 +4,6 @@ Every rule that the later stages rely on is checked here, on the joined data, be
 written; one broken rule ends the stage with a non-zero exit and a list of the offenders.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +25,7 @@ from archive_tools.hindsight import (
     Recorded,
     milestone_column,
     milestone_names,
-    practice_rows,
-    withheld,
+    practise_along,
 )
 from archive_tools.narrate import SCHEMA, held_out_wording
 from archive_tools.splits import (
@@ -51,7 +49,6 @@ from archive_tools.trajectories import Floats, Sequences, Trajectories, load_tra
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene
-from envs.world import World
 
 
 @dataclass
@@ -211,50 +208,6 @@ def _split(
     return split
 
 
-def _practice(
-    config: DatasetConfig,
-    stage: Stage,
-    world: World,
-    trajectories: Trajectories,
-    annotations: dict[int, Annotation],
-    split: NDArray[np.str_],
-    groups: NDArray[np.int64],
-) -> pa.Table | None:
-    """Practice drives along the training trajectories; None where the robot has no wheels."""
-    info = trajectories.info
-    if info["environment"]["id"] != Navigation.id:
-        print(
-            f"no practice drives: they need the robot with two wheels ({Navigation.id}), this is "
-            f"{info['environment']['id']}",
-            file=sys.stderr,
-        )
-        return None
-    _, action, pose, bd = recorded(trajectories)
-    ids = np.asarray(trajectories.ids)
-    known = Recorded(
-        ids=ids,
-        pose=np.asarray(pose),
-        action=np.asarray(action),
-        bd=bd,
-        tiles=[tuple(annotations[i].tiles) for i in ids.tolist()],
-        split=split,
-        weight=(1.0 / np.bincount(groups)[groups]).astype(np.float32),
-    )
-    low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
-    rules = read_json(stage.input("annotations") / "manifest.json")["config"]
-    return practice_rows(
-        world,
-        known,
-        config.practice,
-        withheld(config.split, known, low, high),
-        np.random.default_rng([config.seed, 6]),
-        first_id=int(ids.max()) + 1,
-        near=rules["near"],
-        persist=rules["persist"],
-        action_decimals=info["action_decimals"],
-    )
-
-
 def report_rules(rules: Sequence[Rule], problems: Path) -> None:
     """Print the table of rules; list offenders in the file `problems`.
 
@@ -361,7 +314,25 @@ def run(config: DatasetConfig) -> Path:
         )
         practice = 0
         if config.practice:
-            drives = _practice(config, stage, world, trajectories, annotations, split, groups)
+            _, action, pose, bd = recorded(trajectories)
+            known = Recorded(
+                ids=np.asarray(trajectories.ids),
+                pose=np.asarray(pose),
+                action=np.asarray(action),
+                bd=bd,
+                tiles=[tuple(annotations[i].tiles) for i in ids],
+                split=split,
+                weight=(1.0 / np.bincount(groups)[groups]).astype(np.float32),
+            )
+            drives = practise_along(
+                world,
+                known,
+                trajectories.info,
+                rounds=config.practice,
+                recipe=config.split,
+                rng=np.random.default_rng([config.seed, 6]),
+                rules=read_json(stage.input("annotations") / "manifest.json")["config"],
+            )
             if drives is not None:
                 write_table(stage.path("practice.parquet"), drives)
                 practice = len(drives)

@@ -6,8 +6,10 @@ its descriptions, the retrieval baselines and every test item know nothing of it
 from the built-in narrator, whoever described the trajectories: no LLM is paid for practice.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from archive_tools.annotate import Annotation, annotate
 from archive_tools.checks import check_text
+from archive_tools.environment import Navigation
 from archive_tools.narrator import STYLES, describe
 from archive_tools.practice import Drives, practise
 from archive_tools.splits import region_blocks
@@ -113,6 +116,48 @@ def practice_rows(
         tables.append(_table(scene, drives, found, bd, weight, rows, texts, rng, first_id))
         first_id += len(rows)
     return pa.concat_tables(tables)
+
+
+def practise_along(
+    world: World,
+    recorded: Recorded,
+    info: Mapping[str, Any],
+    *,
+    rounds: int,
+    recipe: str,
+    rng: np.random.Generator,
+    rules: Mapping[str, Any],
+) -> pa.Table | None:
+    """Practice drives for a dataset; None, said in one line, where the robot has no wheels.
+
+    Args:
+        world: of the run.
+        recorded: its trajectories.
+        info: the content of trajectories.json.
+        rounds: drives along each training trajectory.
+        recipe: of the split: random, regions or routes.
+        rng: source of disturbances and words.
+        rules: near and persist of the annotation.
+    """
+    if info["environment"]["id"] != Navigation.id:
+        print(
+            f"no practice drives: they need the robot with two wheels ({Navigation.id}), this is "
+            f"{info['environment']['id']}",
+            file=sys.stderr,
+        )
+        return None
+    low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
+    return practice_rows(
+        world,
+        recorded,
+        rounds,
+        withheld(recipe, recorded, low, high),
+        rng,
+        first_id=int(recorded.ids.max()) + 1,
+        near=rules["near"],
+        persist=rules["persist"],
+        action_decimals=info["action_decimals"],
+    )
 
 
 def milestone_names(scene: Scene) -> list[str]:
