@@ -175,7 +175,8 @@ def check_split(
     if whole_groups:
         apart = Rule("near-duplicates are on one side", len(ids))
         frame = pd.DataFrame({"group": groups, "split": split, "id": ids})
-        frame = frame[frame["split"] != ""]  # left out of training, to see what fewer would give
+        # A trajectory without a side was left out, to see what fewer would give.
+        frame = frame.loc[frame["split"] != "", :]
         for group, rows in frame.groupby("group"):
             if len(set(rows["split"])) > 1:
                 first = int(rows["id"].iloc[0])

@@ -120,7 +120,8 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
 
     records = read_json(run / "evaluation" / "metrics.json")
     by_key = {(record["system"], record["metric"]): record for record in records}
-    metrics = Table(title="Mean (of bd_error the median) and 95 % interval", box=SIMPLE)
+    title = "Mean (of bd_error the median) and 95 % interval"
+    metrics = Table(title=title, box=None, padding=(0, 1))
     metrics.add_column("system", no_wrap=True)
     for heading, _ in HEADLINE.values():
         metrics.add_column(heading, justify="right", no_wrap=True)
