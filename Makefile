@@ -23,7 +23,7 @@ demo: $(BIN)/installed ## from an empty folder to a driven, judged, reported pol
 	$(BIN)/python scripts/pipeline.py --run runs/demo --preset demo
 
 test: $(BIN)/installed-dev ## the whole test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/installed-dev ## ruff and pyright
 	$(BIN)/ruff check .
