@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint results bench clean
+.PHONY: help demo test lint results recipes bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,6 +33,10 @@ lint: $(BIN)/installed-dev ## ruff and pyright
 results: $(BIN)/installed ## the full size, other splits and smaller training sets (hours)
 	$(BIN)/python scripts/pipeline.py --run runs/paper --preset paper
 	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper
+
+recipes: $(BIN)/installed ## train and try the other systems of the family (docs/recipes.md; an hour)
+	$(BIN)/python -m pip install --quiet --editable '.[gym]'
+	$(BIN)/python -m nanodt.recipes --all
 
 bench: $(BIN)/installed-dev ## speed: simulator, training, driving
 	$(BIN)/python benchmarks/simulator.py
