@@ -58,7 +58,7 @@ class TrainOptions:
     sensors, and where the target lies from there. The dataset must describe the wheels."""
 
     head: HeadKind = "mse"
-    """How actions are predicted: mse (one mean action), tanh (the same, within its bounds), clusters
+    """How actions are predicted: mse (one mean action), tanh (the same, within bounds), clusters
     (k-means centre and offset), bins (a distribution per dimension), discrete (class numbers)."""
     clusters: int = 16
     """head clusters: centres."""
