@@ -315,11 +315,10 @@ def run(config: DatasetConfig) -> Path:
         )
         practice = 0
         if config.practice:
-            _, action, pose, bd = recorded(trajectories)
+            _, _, pose, bd = recorded(trajectories)
             known = Recorded(
                 ids=np.asarray(trajectories.ids),
                 pose=np.asarray(pose),
-                action=np.asarray(action),
                 bd=bd,
                 tiles=[tuple(annotations[i].tiles) for i in ids],
                 split=split,

@@ -21,6 +21,7 @@ from archive_tools.environment import Navigation
 from archive_tools.narrator import STYLES, describe
 from archive_tools.practice import Drives, practise
 from archive_tools.splits import region_blocks
+from archive_tools.ways import ways_of
 from envs.scene import Scene
 from envs.world import World
 
@@ -40,8 +41,6 @@ class Recorded:
     ids: NDArray[np.int64]
     pose: Floats
     """[N, T + 1, 3]."""
-    action: Floats
-    """[N, T, 2]."""
     bd: Floats
     """[N, n_bd]."""
     tiles: Tiles
@@ -97,13 +96,14 @@ def practice_rows(
     """
     scene = world.scene or Scene()
     train = np.flatnonzero(recorded.split == "train")
+    ways = ways_of(world, recorded.pose[train])
     tables = []
     for _ in range(rounds):
         drives = practise(
             world,
-            recorded.pose[train],
-            recorded.action[train],
+            ways,
             rng,
+            steps=recorded.pose.shape[1] - 1,
             action_decimals=action_decimals,
             progress=True,
         )
@@ -208,7 +208,7 @@ def _table(
     places = list(milestone_names(scene))
     columns = {
         "trajectory_id": pa.array(first_id + np.arange(len(rows)), pa.int64()),
-        "split": pa.array(["train"] * len(rows)),
+        "split": pa.array(["train"] * len(rows), pa.string()),
         "weight": pa.array(weight[rows], pa.float32()),
         "length": pa.array(length, pa.int32()),
         "bd": lists([bd[i] for i in rows]),

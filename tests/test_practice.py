@@ -1,4 +1,4 @@
-"""Practice drives: exact when undisturbed, coming back when disturbed, honest about the split."""
+"""Practice drives: along the ways, coming back when disturbed, honest about the split."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import envs
 from archive_tools.annotate import annotate
 from archive_tools.checks import check_text
 from archive_tools.hindsight import FIELDS, Recorded, milestone_names, practice_rows, withheld
+from archive_tools.metrics import lcs_ratio
 from archive_tools.practice import HOLD, Disturbance, practise
 from archive_tools.splits import region_blocks
+from archive_tools.ways import line, ways_of
+from envs.world import MAX_WHEEL
 
 N = 60
 
@@ -24,6 +27,12 @@ def world():
 
 
 @pytest.fixture(scope="module")
+def patient(world):
+    """The same world with time for everybody to arrive."""
+    return replace(world, steps=1000)
+
+
+@pytest.fixture(scope="module")
 def recorded(world) -> Recorded:
     action = wander(N, seed=5)
     pose = envs.simulate(world, action).pose
@@ -31,7 +40,6 @@ def recorded(world) -> Recorded:
     return Recorded(
         ids=np.arange(N),
         pose=pose,
-        action=action,
         bd=pose[:, -1, :2],
         tiles=[tuple(a.tiles) for a in found],
         split=np.array(["train", "train", "train", "test", "validation"] * (N // 5)),
@@ -39,34 +47,66 @@ def recorded(world) -> Recorded:
     )
 
 
-def test_undisturbed_practice_repeats_the_trajectory(world, recorded):
+@pytest.fixture(scope="module")
+def ways(world, recorded):
+    return ways_of(world, recorded.pose)
+
+
+def test_ways_are_even_and_end_where_the_trajectories_do(world, recorded, ways):
+    for row, last in enumerate(ways.last):
+        way = ways.points[row]
+        np.testing.assert_allclose(way[0], recorded.pose[row, 0, :2])
+        np.testing.assert_allclose(way[last], recorded.pose[row, -1, :2])
+        assert (way[last:] == way[last]).all()
+        assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 5 * MAX_WHEEL
+
+
+def test_small_circles_and_standing_are_left_out():
+    turn = np.linspace(0, 4 * np.pi, 120)[:, None]
+    circles = 12 * np.hstack([np.sin(turn), 1 - np.cos(turn)])
+    there = np.linspace([0, 0], [100, 0], 50)
+    on = np.linspace([100, 0], [200, 0], 50)
+    xy = np.concatenate(
+        [there, np.repeat(there[-1:], 30, axis=0), circles + np.array([100, 0]), on]
+    )
+    way = line(xy, radius=10)
+    length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
+    assert length < 230 and (way[0] == [0, 0]).all() and (way[-1] == [200, 0]).all()
+    wide = np.concatenate([there, 5 * circles + np.array([100, 0]), on])
+    assert len(line(wide, radius=10)) > 3 * len(way)
+
+
+def test_undisturbed_practice_goes_the_whole_way(world, patient, recorded, ways):
     calm = Disturbance(full=1, calm=1)
-    rng = np.random.default_rng(0)
-    drives = practise(world, recorded.pose, recorded.action, rng, disturbance=calm)
-    np.testing.assert_array_equal(drives.pose, recorded.pose)
-    np.testing.assert_array_equal(drives.action, recorded.action)
-    assert (drives.lengths == recorded.action.shape[1]).all()
+    drives = practise(patient, ways, np.random.default_rng(0), disturbance=calm)
+    ends = drives.pose[np.arange(N), drives.lengths, :2]
+    assert np.linalg.norm(ends - recorded.bd, axis=1).max() < world.robot.radius
+    np.testing.assert_allclose(drives.action, drives.target, atol=0.051)
+    found = [annotate(world.scene, p, size=world.size) for p in (drives.pose, recorded.pose)]
+    driven, meant = ([a.visited for a in annotations] for annotations in found)
+    assert lcs_ratio(driven, meant).mean() > 0.9
 
 
-def test_the_teacher_leads_back(world, recorded):
+def test_the_teacher_leads_back(world, patient, recorded, ways):
     """Shaken and pushed drives end near where their trajectory does; without a teacher not."""
-    rng = np.random.default_rng(1)
     shaken = Disturbance(full=1, calm=0)
-    drives = practise(world, recorded.pose, recorded.action, rng, disturbance=shaken)
+    rng = np.random.default_rng(1)
+    drives = practise(patient, ways, rng, disturbance=shaken)
     assert np.abs(drives.action - drives.target).mean() > 0.2
     led = np.linalg.norm(drives.pose[:, -1, :2] - recorded.bd, axis=1)
-    noise = drives.action - drives.target
-    alone = envs.simulate(world, np.clip(recorded.action + noise, -4, 4)).pose[:, -1, :2]
+    calm = practise(patient, ways, rng, disturbance=Disturbance(full=1, calm=1))
+    blind = np.clip(calm.action + drives.action - drives.target, -MAX_WHEEL, MAX_WHEEL)
+    alone = envs.simulate(patient, blind).pose[:, -1, :2]
     left = np.linalg.norm(alone - recorded.bd, axis=1)
     assert np.median(led) < 0.02 * world.diagonal < 0.1 * world.diagonal < np.median(left)
 
 
-def test_drives_that_stop_early_hold(world, recorded):
+def test_drives_that_stop_early_hold(world, ways):
     rng = np.random.default_rng(2)
     early = Disturbance(full=0, calm=0.5)
-    drives = practise(world, recorded.pose, recorded.action, rng, disturbance=early)
-    cut = np.flatnonzero(drives.lengths < recorded.action.shape[1])
-    assert len(cut) > N / 3
+    drives = practise(world, ways, rng, disturbance=early)
+    cut = np.flatnonzero(drives.lengths < world.steps)
+    assert len(cut) > N / 2
     for i in cut:
         end = drives.lengths[i]
         moved = np.linalg.norm(drives.pose[i, end, :2] - drives.pose[i, end - HOLD // 2, :2])
