@@ -35,9 +35,10 @@ from torch import Tensor
 
 from nanodt.auxiliary import HORIZONS
 from nanodt.errors import InputError
-from nanodt.model import READ_AT, TOKENS_PER_STEP, ModelConfig
-from nanodt.stream import Batch, pack, ragged
+from nanodt.model import ModelConfig
+from nanodt.stream import Batch, pack, pack_beside, ragged
 from nanodt.text import TextEncoder, TextTable
+from nanodt.trail import Visits, cells_of
 
 TABLE, PRACTICE, INFO = "trajectories.parquet", "practice.parquet", "dataset.json"
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
@@ -245,13 +246,18 @@ def _matrix(
 
 @dataclass
 class Plan:
-    """Which windows make a batch: one row each."""
+    """Which windows make a batch: G windows for each of B texts."""
 
     trajectory: np.ndarray  # [B] number within the split
     text: np.ndarray  # [B] row of the text table, -1 = text off
     bd_off: np.ndarray  # [B] bool
-    start: np.ndarray  # [B] first timestep
-    steps: np.ndarray  # [B] timesteps
+    start: np.ndarray  # [B, G] first timestep
+    steps: np.ndarray  # [B] timesteps of each window
+
+    @property
+    def targets(self) -> int:
+        """Timesteps of all windows."""
+        return int(self.steps.sum()) * self.start.shape[1]
 
     def rows(self, index: slice) -> Plan:
         return Plan(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
@@ -282,21 +288,27 @@ class Windows:
         self.text_count = np.array([len(t) for t in data.texts], np.int64)
         self.text_first = np.cumsum(self.text_count) - self.text_count
         self.table: TextTable = encoder.prepare([t for own in data.texts for t in own])
-        room = config.block_size - TOKENS_PER_STEP
+        room = config.block_size - config.step_tokens
         self.pose: Tensor | None = None
+        self.visits: Visits | None = None
         if config.odometry is not None:
             reckoned = config.odometry.reckon(
                 data.length, data.first, data.action.numpy(), data.obs.numpy()
             )
             self.pose = torch.from_numpy(reckoned).to(device)
+            if config.trail:
+                low, high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
+                cells = cells_of(reckoned[:, :2], low, high, config.trail)
+                self.visits = Visits(cells, data.length, data.first, config.trail, str(device))
         self.milestone = None if data.milestone is None else data.milestone.to(device)
         if (self.table.lengths > room).any():
             text = int(np.argmax(self.table.lengths))
             owner = int(np.searchsorted(self.text_first + self.text_count, text, side="right"))
+            enough = self.table.lengths[text] + config.step_tokens
             raise InputError(
                 f"a text of trajectory {data.ids[owner]} takes {self.table.lengths[text]} tokens; "
                 f"with block_size={config.block_size} at most {room} leave room for a step: "
-                f"shorten the text or give --block-size {self.table.lengths[text] + 3} or more"
+                f"shorten the text or give --block-size {enough} or more"
             )
         self.obs, self.action = data.obs.to(device), data.action.to(device)
         self.target = None if data.target is None else data.target.to(device)
@@ -304,10 +316,19 @@ class Windows:
         self.table.data = self.table.data.to(device)
 
     def plan(
-        self, rng: np.random.Generator, rows: int, text_dropout: float, bd_dropout: float
+        self,
+        rng: np.random.Generator,
+        rows: int,
+        text_dropout: float,
+        bd_dropout: float,
+        windows: int = 1,
     ) -> Plan:
-        """Draw windows; texts and BDs are switched off with the given probabilities."""
-        draw = rng.random((5, rows))
+        """Draw `windows` windows each of `rows` trajectories, in the order of their texts' lengths:
+        rows of one length leave little room for pads.
+
+        Texts and BDs are switched off with the given probabilities, for all windows of a row.
+        """
+        draw, place = rng.random((4, rows)), rng.random((rows, windows))
         trajectory = np.searchsorted(self.cumulative, draw[0], side="right")
         trajectory = np.minimum(trajectory, len(self.data.length) - 1)
         count = self.text_count[trajectory]
@@ -318,29 +339,40 @@ class Windows:
         taken = np.where(text >= 0, self.table.lengths[text], 0) if len(self.table.lengths) else 0
         length = self.data.length[trajectory]
         steps = np.minimum(self.config.room(taken + 0 * length), length)
-        start = np.floor(draw[3] * (length + steps - 1)).astype(np.int64) - (steps - 1)
-        start = np.clip(start, 0, length - steps)
-        return Plan(trajectory, text, draw[4] < bd_dropout, start, steps)
+        last = (length - steps)[:, None]
+        start = np.floor(place * (length + steps - 1)[:, None]).astype(np.int64)
+        start = np.clip(start - (steps - 1)[:, None], 0, last)
+        plan = Plan(trajectory, text, draw[3] < bd_dropout, start, steps)
+        order = np.argsort(taken + 0 * length, kind="stable")
+        return Plan(*(getattr(plan, f)[order] for f in plan.__dataclass_fields__))
 
     def batch(self, plan: Plan) -> Batch:
         """Gather a plan's windows."""
         text, text_position, text_lengths = self.table.take(plan.text)
-        row, inner = ragged(plan.steps)
-        time = plan.start[row] + inner
-        step = torch.from_numpy(self.data.first[plan.trajectory][row] + time).to(self.device)
-        place, read = pack(text_lengths, plan.steps, TOKENS_PER_STEP, READ_AT)
+        windows = plan.start.shape[1]
+        trajectory, steps = np.repeat(plan.trajectory, windows), np.repeat(plan.steps, windows)
+        row, inner = ragged(steps)
+        time = plan.start.ravel()[row] + inner
+        here = self.data.first[trajectory][row] + time
+        step = torch.from_numpy(here).to(self.device)
+        size, prefix = (self.config.step_tokens, self.config.read_at), None
+        if windows > 1:
+            prefix, place, read = pack_beside(text_lengths, steps, *size)
+        else:
+            place, read = pack(text_lengths, steps, *size)
         values = {
-            "bd": self.bd[torch.from_numpy(plan.trajectory).to(self.device)],
+            "bd": self.bd[torch.from_numpy(trajectory).to(self.device)],
             "obs": self.obs.index_select(0, step),
             "action": self.action.index_select(0, step),
         }
         if self.pose is not None:
             values["pose"] = self.pose.index_select(0, step)
             if self.config.auxiliary.foresight:
-                last = (self.data.first + self.data.length - 1)[plan.trajectory][row]
-                here = self.data.first[plan.trajectory][row] + time
+                last = (self.data.first + self.data.length - 1)[trajectory][row]
                 later = np.minimum(here[:, None] + np.array(HORIZONS), last[:, None])
                 values["later"] = self.pose[torch.from_numpy(later).to(self.device), :2]
+        if self.visits is not None:
+            values["trail"] = self.visits.at(trajectory[row], time)
         if self.config.auxiliary.milestone and self.milestone is not None:
             values["milestone"] = self.milestone.index_select(0, step)
         if self.target is not None:
@@ -349,10 +381,14 @@ class Windows:
             text=text,
             text_position=text_position.to(self.device),
             values=values,
-            off={"bd": torch.from_numpy(plan.bd_off).to(self.device)},
+            off={"bd": torch.from_numpy(np.repeat(plan.bd_off, windows)).to(self.device)},
             row=torch.from_numpy(row).to(self.device),
             time=torch.from_numpy(time).to(self.device),
             place=torch.from_numpy(place).to(self.device),
             read=torch.from_numpy(read).to(self.device),
-            tokens=int(text_lengths.sum() + TOKENS_PER_STEP * plan.steps.sum()),
+            tokens=int(text_lengths.sum() + self.config.step_tokens * steps.sum()),
+            prefix=None if prefix is None else torch.from_numpy(prefix).to(self.device),
+            prefix_lengths=(
+                None if prefix is None else torch.from_numpy(text_lengths).to(self.device)
+            ),
         )

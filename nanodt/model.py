@@ -8,6 +8,7 @@ batch of windows into rows of at most `block_size` tokens,
 
 and reads its prediction of each action at the `o` token before it. Pads stand at the end of a
 row, so that causal attention alone keeps them from every other token: no mask, the fast path.
+Several windows of a trajectory may share one copy of its text (`Prefix`, `Behind`).
 
 Sources: Radford et al. 2019 (GPT-2); Chen et al. 2021 (Decision Transformer); the layout with a
 text prefix and a behaviour descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
@@ -32,9 +33,6 @@ from nanodt.heads import Head, HeadConfig, build_head
 from nanodt.odometry import FEATURES, OdometryConfig, features
 from nanodt.stream import Batch, Slot, TokenStream
 from nanodt.text import TextConfig, build_text_encoder
-
-TOKENS_PER_STEP = 3  # bd, o, a
-READ_AT = 1  # the action is read at o
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Write:
 
     def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store k, v [N, heads, S, d]; give what the tokens attend to."""
-        out = []
+        out: list[Tensor] = []
         for store, new in ((self.cache.keys[layer], k), (self.cache.values[layer], v)):
             if self.flat is not None:
                 store.view(-1, new.shape[3]).index_copy_(0, self.flat, new.flatten(0, 2))
@@ -114,6 +112,42 @@ class Write:
             else:
                 store[self.rows, :, : new.shape[2]] = new
         return (out[0], out[1]) if out else (k, v)
+
+
+class Prefix:
+    """Keeps the keys and values of texts, one per row, for the windows that share them."""
+
+    mask: Tensor | None = None
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        self.kept.append((k, v))
+        return k, v
+
+
+class Behind:
+    """Lets the tokens of windows attend to the texts before them as if they stood in one row."""
+
+    def __init__(self, prefix: Prefix, lengths: Tensor, windows: int, width: int) -> None:
+        """Texts of `lengths` [B]; `windows` rows of `width` tokens read each."""
+        self.prefix, self.windows = prefix, windows
+        longest = prefix.kept[0][0].shape[2]
+        index = torch.arange(longest, device=lengths.device)
+        text = (index < lengths[:, None]).repeat_interleave(windows, 0)[:, None, None]
+        causal = torch.ones(width, width, dtype=torch.bool, device=lengths.device).tril()
+        rows = len(text)
+        self.mask: Tensor | None = torch.cat(
+            [text.expand(rows, 1, width, longest), causal.expand(rows, 1, width, width)], dim=3
+        )
+
+    def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        before = (t.repeat_interleave(self.windows, 0) for t in self.prefix.kept[layer])
+        return tuple(torch.cat(pair, dim=2) for pair in zip(before, (k, v), strict=True))  # type: ignore[return-value]
+
+
+Context = Write | Prefix | Behind
 
 
 class Block(nn.Module):
@@ -134,7 +168,7 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(self, x: Tensor, write: Write | None, mask: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor, write: Context | None, mask: Tensor | None = None) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
@@ -154,7 +188,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        write: Write | None = None,
+        write: Context | None = None,
         read: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
@@ -184,7 +218,7 @@ class Trunk(nn.Module):
     def forward(
         self,
         x: Tensor,
-        write: Write | None = None,
+        write: Context | None = None,
         read: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
@@ -238,10 +272,14 @@ class ModelConfig:
     window: int | None = None
     """Timesteps in a row at most, however many tokens would fit."""
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
+    one_token: bool = False
+    """One token per timestep, in which bd, o and the last a are added up, rather than three."""
     hide_actions: bool = False
     """The tokens of past actions say nothing but that there was one."""
     odometry: OdometryConfig | None = None
     """The `o` tokens carry the pose that the robot reckons for itself."""
+    trail: int = 0
+    """Cells per side of the map of where the robot has been, in the `o` tokens; 0 = none."""
     embedding: str = "mlp"
     """How a vector becomes a token: mlp | linear."""
     head: HeadConfig = field(default_factory=HeadConfig)
@@ -269,13 +307,23 @@ class ModelConfig:
                 fields[name] = tuple(fields[name])
         return ModelConfig(**fields)
 
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a timestep: bd, o and a, or one for all."""
+        return 1 if self.one_token else 3
+
+    @property
+    def read_at(self) -> int:
+        """Place within a timestep of the token at which its action is read: that of o."""
+        return 0 if self.one_token else 1
+
     def steps_beside(self, text_length: int) -> int:
         """Timesteps that fit in a row beside a text of so many tokens."""
         return int(self.room(np.array([text_length]))[0])
 
     def room(self, text_lengths: np.ndarray) -> np.ndarray:
         """Timesteps [N] that fit in rows beside texts of so many tokens [N]."""
-        fit = (self.block_size - text_lengths) // TOKENS_PER_STEP
+        fit = (self.block_size - text_lengths) // self.step_tokens
         return fit if self.window is None else np.minimum(fit, self.window)
 
 
@@ -290,25 +338,30 @@ class Model(nn.Module):
         self.config = config
         width = config.trunk.n_embd
         discrete = config.head.kind == "discrete"
-        odometry = ()
+        odometry: tuple[Slot, ...] = ()
         if config.odometry is not None:
             config.odometry.check(config.n_obs, config.n_act, config.n_bd)
             if config.bd_low is None or config.bd_high is None:
                 raise InputError("odometry needs bd_low and bd_high in dataset.json")
             odometry = (Slot("place", FEATURES, "mlp", join=True, scale=1.0),)
+            if config.trail:
+                size = 2 * config.trail**2
+                odometry += (Slot("trail", size, "linear", join=True, scale=1.0),)
             self.register_buffer("low", torch.tensor(config.bd_low[:2]), persistent=False)
             self.register_buffer("high", torch.tensor(config.bd_high[:2]), persistent=False)
+        size = int(config.action_high[0]) + 1 if discrete else config.n_act
+        code = "table" if discrete else config.embedding
+        if not config.one_token:
+            action = Slot("action", size, code, predicted=True, hidden=config.hide_actions)
+        elif config.hide_actions:
+            action = Slot("action", size, "none", predicted=True, read="obs")
+        else:
+            action = Slot("action", size, code, predicted=True, shift=True, join=True, read="obs")
         slots = (
             Slot("bd", config.n_bd, config.embedding, constant=True),
-            Slot("obs", config.n_obs, config.embedding),
+            Slot("obs", config.n_obs, config.embedding, join=config.one_token),
             *odometry,
-            Slot(
-                "action",
-                int(config.action_high[0]) + 1 if discrete else config.n_act,
-                "table" if discrete else config.embedding,
-                predicted=True,
-                hidden=config.hide_actions,
-            ),
+            action,
         )
         self.text = build_text_encoder(config.text, width)
         self.text_position = nn.Embedding(config.block_size, width)
@@ -317,6 +370,8 @@ class Model(nn.Module):
         self.head: Head = build_head(config.head, width, config.action_low, config.action_high)
         self.auxiliary = Auxiliary(config.auxiliary, width)
         nn.init.normal_(self.text_position.weight, std=0.02)
+        if config.trail:  # few of its many numbers are not zero
+            nn.init.normal_(self.stream.codes["trail"].net.weight, std=0.1)
 
     def place(self, pose: Tensor, bd: Tensor, off: Tensor) -> Tensor:
         """Odometry: what the `o` tokens carry of poses [M, 3], given BDs [M, n_bd], off [M]."""
@@ -325,27 +380,35 @@ class Model(nn.Module):
     def embed_steps(
         self, values: dict[str, Tensor], off: dict[str, Tensor], row: Tensor, time: Tensor
     ) -> Tensor:
-        """Tokens [M, TOKENS_PER_STEP, C] of M timesteps; arguments as in `Batch`."""
+        """Tokens [M, tokens of a step, C] of M timesteps; arguments as in `Batch`."""
         if self.config.odometry is not None:
             place = self.place(values["pose"], values["bd"][row], off["bd"][row])
             values = {**values, "place": place}
         return self.stream(values, off, row, time)
 
     def embed(self, batch: Batch) -> Tensor:
-        """The packed rows [N, T, C] of a batch."""
+        """All tokens [L + M * tokens of a step + 1, C] of a batch: texts, steps, the pad."""
         text = self.text(batch.text) + self.text_position(batch.text_position)
         steps = self.embed_steps(batch.values, batch.off, batch.row, batch.time).flatten(0, 1)
-        pad = steps.new_zeros(1, steps.shape[1])
-        return F.embedding(batch.place, torch.cat([text, steps, pad]))
+        return torch.cat([text, steps, steps.new_zeros(1, steps.shape[1])])
 
     def forward(
-        self, batch: Batch, write: Write | None = None, trunk: Callable[..., Tensor] | None = None
+        self, batch: Batch, write: Context | None = None, trunk: Callable[..., Tensor] | None = None
     ) -> Tensor:
         """Hidden states [M, C] at the tokens that predict: one per timestep of the batch.
 
-        `trunk` may stand in for the model's own (the same one, compiled).
+        Where several windows share a text, it is computed once: it comes first, so that no window
+        could change it. `trunk` may stand in for the model's own (the same one, compiled).
         """
-        return (trunk or self.trunk)(self.embed(batch), write, batch.read)
+        trunk, tokens = trunk or self.trunk, self.embed(batch)
+        rows = F.embedding(batch.place, tokens)
+        if batch.prefix is None or batch.prefix_lengths is None:
+            return trunk(rows, write, batch.read)
+        prefix, texts = Prefix(), F.embedding(batch.prefix, tokens)
+        trunk(texts, prefix, batch.read[:0])
+        windows = len(rows) // len(texts)
+        behind = Behind(prefix, batch.prefix_lengths, windows, rows.shape[1])
+        return trunk(rows, behind, batch.read)
 
     def loss(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
         """Loss [M] of every timestep's action, not yet averaged."""
@@ -359,15 +422,16 @@ class Model(nn.Module):
     def _action_loss(self, hidden: Tensor, batch: Batch) -> Tensor:
         return self.head.loss(hidden, batch.values.get("target", batch.values["action"]))
 
-    def flops_per_token(self, row_tokens: float) -> float:
+    def flops_per_token(self, row_tokens: float, read: float | None = None) -> float:
         """Training FLOPs (forward and backward) per token in rows of so many tokens.
 
         6 per weight a token is multiplied with in the trunk (in the last block, past its
-        attention, only every third token is), and for causal attention, which looks back over
-        half the row on average, 6 * n_layer * n_embd * row_tokens. Embeddings, norms, heads and
-        elementwise work are left out. (Chowdhery et al. 2022, appendix B, with the causal half.)
+        attention, only the share `read` of the tokens is: one per timestep), and for causal
+        attention, which looks back over half the row on average, 6 * n_layer * n_embd * row_tokens.
+        Embeddings, norms, heads and elementwise work are left out. (Chowdhery et al. 2022,
+        appendix B, with the causal half.)
         """
         c = self.config.trunk
-        skipped = 9 * c.n_embd**2 * (1 - 1 / TOKENS_PER_STEP)
-        weights = 12 * c.n_layer * c.n_embd**2 - skipped
+        read = 1 / self.config.step_tokens if read is None else read
+        weights = 12 * c.n_layer * c.n_embd**2 - 9 * c.n_embd**2 * (1 - read)
         return 6.0 * weights + 6.0 * c.n_layer * c.n_embd * row_tokens

@@ -27,9 +27,10 @@ from torch import Tensor
 
 from nanodt.errors import InputError
 from nanodt.heads import Sampling
-from nanodt.model import READ_AT, TOKENS_PER_STEP, Cache, Model, ModelConfig, Write
+from nanodt.model import Cache, Model, ModelConfig, Write
 from nanodt.stream import Batch, pack, ragged
 from nanodt.text import TextTable, attach_source
+from nanodt.trail import Trail, cells_of
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -103,6 +104,12 @@ class Policy:
                 last = self.action[:, self.step - 1].cpu().numpy()
                 self.reckoned = self.config.odometry.advance(self.reckoned, last, obs)
             self.pose[:, self.step] = torch.from_numpy(self.reckoned.astype(np.float32))
+        if self.config.trail:
+            here = cells_of(
+                self.reckoned.astype(np.float32)[:, :2], *self.bounds, self.config.trail
+            )
+            been = self.trail.visit(here, self.step)
+            self.been[:, self.step % self.been.shape[1]] = been.to(self.device)
         hidden = self._hidden()
         action = self.model.head.sample(hidden, self.sampling, self.generator).cpu().numpy()
         action = np.clip(action, self.low, self.high)
@@ -140,8 +147,14 @@ class Policy:
         if config.odometry is not None:
             self.reckoned = config.odometry.begin(rows)
             self.pose = torch.zeros(rows, config.max_steps, 3, device=device)
+        if config.trail:
+            self.trail = Trail(rows, config.trail)
+            self.bounds = [np.array(b)[:2] for b in (config.bd_low, config.bd_high)]
+            # Of no more steps than a window holds, for one is large.
+            held = min(int(room.max()), config.max_steps)
+            self.been = torch.zeros(rows, held, 2 * config.trail**2, device=device)
         if self.cached:
-            longest = lengths + TOKENS_PER_STEP * np.minimum(room, config.max_steps)
+            longest = lengths + config.step_tokens * np.minimum(room, config.max_steps)
             self.cache = Cache(config.trunk, rows, int(longest.max()), self.obs)
             self.bd_token = self.model.stream.token("bd", self.bd, self.bd_off)
 
@@ -170,7 +183,7 @@ class Policy:
         row, inner = ragged(n)
         time = start[rows][row] + inner
         text, position, lengths = self.table.take(self.text_row[rows])
-        place, read = pack(lengths, n, TOKENS_PER_STEP, READ_AT)
+        place, read = pack(lengths, n, self.config.step_tokens, self.config.read_at)
         # The action of the current step is still unknown: zeros stand there, after the token
         # that is read, and their column of the cache is overwritten at the next step.
         which = torch.from_numpy(rows[row]).to(device)
@@ -183,7 +196,7 @@ class Policy:
                 "bd": self.bd[own],
                 "obs": self.obs[which, when],
                 "action": self.action[which, when],
-                **({"pose": self.pose[which, when]} if self.config.odometry is not None else {}),
+                **self._reckoned(which, when),
             },
             off={"bd": self.bd_off[own]},
             row=torch.from_numpy(row).to(device),
@@ -196,6 +209,15 @@ class Policy:
             write = Write(self.cache, rows=None if len(rows) == self.rows else own)
         return self.model(batch, write)
 
+    def _reckoned(self, row: Tensor, time: Tensor) -> dict[str, Tensor]:
+        """What the robots reckoned at some steps: values of the slots place and trail."""
+        found = {}
+        if self.config.odometry is not None:
+            found["pose"] = self.pose[row, time]
+        if self.config.trail:
+            found["trail"] = self.been[row, time % self.been.shape[1]]
+        return found
+
     def _steps(self, start: int) -> Tensor:
         """Compute the steps from `start` on of all rows, behind their texts in the cache."""
         assert self.cache is not None
@@ -203,36 +225,36 @@ class Policy:
         row = torch.arange(self.rows, device=device).repeat_interleave(n)
         time = torch.arange(start, self.step + 1, device=device).repeat(self.rows)
         values = {"bd": self.bd, "obs": self.obs[row, time], "action": self.action[row, time]}
-        if self.config.odometry is not None:
-            values["pose"] = self.pose[row, time]
+        values |= self._reckoned(row, time)
         x = self.model.embed_steps(values, {"bd": self.bd_off}, row, time)
-        x = x.view(self.rows, n * TOKENS_PER_STEP, -1)[:, : 1 - TOKENS_PER_STEP + READ_AT]
+        size, read_at = self.config.step_tokens, self.config.read_at
+        x = x.view(self.rows, n * size, -1)[:, : (n - 1) * size + read_at + 1]
         columns = torch.from_numpy(self.text_lengths).to(device)[:, None]
         columns = columns + torch.arange(x.shape[1], device=device)
         return self.model.trunk.extend(x, self.cache, columns)
 
     def _extend(self, start: np.ndarray) -> Tensor:
         """Add the last action, the bd and the observation of every row to the cache."""
-        stream, step = self.model.stream, self.step
+        stream, step, size = self.model.stream, self.step, self.config.step_tokens
         before, now = stream.time.weight[step - 1], stream.time.weight[step]
         obs = stream.token("obs", self.obs[:, step])
         if self.config.odometry is not None:
             place = self.model.place(self.pose[:, step], self.bd, self.bd_off)
             obs = obs + stream.token("place", place)
-        x = torch.stack(
-            [
-                stream.token("action", self.action[:, step - 1]) + before,
-                self.bd_token + now,
-                obs + now,
-            ],
-            dim=1,
-        )
-        last = self.text_lengths + TOKENS_PER_STEP * (step - 1 - start) + TOKENS_PER_STEP - 1
-        columns = last[:, None] + np.arange(TOKENS_PER_STEP)
+        if self.config.trail:
+            obs = obs + stream.token("trail", self.been[:, step % self.been.shape[1]])
+        shown = not (self.config.one_token and self.config.hide_actions)
+        action = stream.token("action", self.action[:, step - 1]) if shown else 0.0
+        if self.config.one_token:
+            tokens = [self.bd_token + obs + action + now]
+        else:
+            tokens = [action + before, self.bd_token + now, obs + now]
+        last = self.text_lengths + size * (step - start) + self.config.read_at
+        columns = last[:, None] + np.arange(1 - len(tokens), 1)
         assert self.cache is not None
         columns = np.minimum(columns, self.cache.columns - 1)
         where = torch.from_numpy(columns).to(self.device)
-        return self.model.trunk.extend(x, self.cache, where)
+        return self.model.trunk.extend(torch.stack(tokens, dim=1), self.cache, where)
 
 
 NO_TEXT = torch.zeros(0, dtype=torch.int64)

@@ -37,6 +37,12 @@ class TrainOptions:
     window: int | None = None
     """Timesteps in a row at most, however many tokens would fit. For the same compute, many short
     windows see more trajectories than a few long ones."""
+    windows_per_text: int = 1
+    """Windows drawn of each trajectory in a batch. They share one copy of its text, which is then
+    computed once: more timesteps for the compute, fewer texts."""
+    one_token: bool = False
+    """One token per timestep, in which bd, o and the last a are added up, rather than three: a
+    third of the compute."""
     n_layer: int = 4
     """Blocks of the transformer."""
     n_head: int = 4
@@ -56,6 +62,10 @@ class TrainOptions:
     odometry: bool = False
     """Let the o tokens carry the pose that the robot reckons from its own past actions and contact
     sensors, and where the target lies from there. The dataset must describe the wheels."""
+
+    trail: int = 0
+    """Let the o tokens also carry a map of so many cells per side, of where the robot has been and
+    how long ago. Needs --odometry."""
 
     head: HeadKind = "mse"
     """How actions are predicted: mse (one mean action), tanh (the same, within bounds), clusters
@@ -84,9 +94,9 @@ class TrainOptions:
     steps: int = 2000
     """Optimiser steps."""
     batch_size: int = 64
-    """Windows per optimiser step, over all processes."""
+    """Texts (with their windows) per optimiser step, over all processes."""
     micro_batch: int = 8
-    """Windows computed at once: small enough to stay in the caches, gradients add up."""
+    """Of those, computed at once: small enough to stay in the caches, gradients add up."""
     lr: float = 1e-3
     """Largest learning rate, after the warm-up."""
     min_lr: float = 0.05
@@ -206,8 +216,9 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             f"{dataset.folder}: no milestones in the dataset, which --milestone needs: make it "
             "anew, or train without"
         )
-    if config.foresight and odometry is None:
-        raise InputError("--foresight foretells where the robot will be: it needs --odometry")
+    for name in ("foresight", "trail"):
+        if getattr(config, name) and odometry is None:
+            raise InputError(f"--{name} needs to know where the robot is: give --odometry too")
     reach = float(np.abs([info["action_low"], info["action_high"]]).max())
     auxiliary = AuxiliaryConfig(config.foresight, config.milestone, len(names), reach)
     longest = max(int(t.length.max()) for t in dataset.splits.values())
@@ -224,8 +235,10 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             block_size=config.block_size,
             window=config.window,
             trunk=trunk,
+            one_token=config.one_token,
             hide_actions=config.hide_actions,
             odometry=odometry,
+            trail=config.trail,
             embedding=config.embedding,
             head=head,
             text=text,
@@ -240,8 +253,9 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     elif isinstance(model.text, VectorEncoder):
         model.text.embed = source
     for name, values in (("bd", train.bd), ("obs", train.obs), ("action", train.action)):
-        code = model.stream.codes[name]
-        if isinstance(code, VectorCode):
-            code.fit(values)
+        if name in model.stream.codes:
+            code = model.stream.codes[name]
+            if isinstance(code, VectorCode):
+                code.fit(values)
     model.head.fit(train.action if train.target is None else train.target, config.seed)
     return model

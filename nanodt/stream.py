@@ -98,6 +98,11 @@ class Batch:
     """[M] int64: flat position, in [N * T], whose hidden state predicts the step's action."""
     tokens: int = 0
     """Tokens that are not pads."""
+    prefix: Tensor | None = None
+    """[B, longest text] int64, where N / B windows share a text: which token stands where. The rows
+    of `place` then hold steps only."""
+    prefix_lengths: Tensor | None = None
+    """[B] int64: tokens of each shared text."""
 
 
 def ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +136,19 @@ def pack(
     row, inner = ragged(steps)
     read = row * width + text_lengths[row] + tokens_per_step * inner + read_at
     return place, read
+
+
+def pack_beside(
+    text_lengths: np.ndarray, steps: np.ndarray, step_tokens: int, read_at: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`pack` for texts [B] shared by N / B windows each: (prefix [B, longest], place, read)."""
+    place, read = pack(np.zeros_like(steps), steps, step_tokens, read_at)
+    n_text = int(text_lengths.sum())
+    pad = n_text + step_tokens * int(steps.sum())
+    column = np.arange(max(int(text_lengths.max()), 1))
+    first = np.cumsum(text_lengths) - text_lengths
+    prefix = np.where(column < text_lengths[:, None], first[:, None] + column, pad)
+    return prefix, place + n_text, read
 
 
 class VectorCode(nn.Module):

@@ -109,8 +109,10 @@ class Trainer:
         config, group = self.config, self.group
         began = time.perf_counter()
         rng = np.random.default_rng([config.seed, 0, step])
-        plan = self.windows.plan(rng, config.batch_size, config.text_dropout, config.bd_dropout)
-        targets = float(plan.steps.sum())
+        plan = self.windows.plan(
+            rng, config.batch_size, config.text_dropout, config.bd_dropout, config.windows_per_text
+        )
+        targets = float(plan.targets)
         plan = plan.rows(slice(group.rank, None, group.world))
         self.data_s += time.perf_counter() - began
         if config.dropout:

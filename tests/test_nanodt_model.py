@@ -135,6 +135,53 @@ def test_row_alone_equals_row_in_a_batch(windows):
             torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("one_token", [False, True])
+def test_windows_that_share_a_text_equal_windows_alone(windows, one_token):
+    """Computed once or once for each window, a text does the same; gradients too."""
+    model = small_model(one_token=one_token, window=7)
+    windows = Windows(windows.data, model.text, model.config)
+    shared = windows.plan(np.random.default_rng(0), 5, 0.3, 0.3, windows=3)
+    assert shared.start.shape == (5, 3) and shared.targets == 3 * shared.steps.sum()
+    assert (np.diff(shared.start, axis=1) != 0).any()
+    batch = windows.batch(shared)
+    together = model(batch)
+    together.square().sum().backward()
+    gradient = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    parts = []
+    for row in range(5):
+        for start in shared.start[row]:
+            alone = shared.rows(slice(row, row + 1))
+            alone.start = start.reshape(1, 1)
+            parts.append(model(windows.batch(alone)))
+    torch.testing.assert_close(together, torch.cat(parts), atol=1e-5, rtol=1e-5)
+    torch.cat(parts).square().sum().backward()
+    again = [p.grad for p in model.parameters() if p.grad is not None]
+    for a, b in zip(gradient, again, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    once = windows.batch(shared.rows(slice(0, 5))).tokens
+    every = 3 * sum(len(windows.table.take(shared.text[[i]])[0]) for i in range(5))
+    assert once < every + model.config.step_tokens * shared.targets
+
+
+@pytest.mark.parametrize("hide_actions", [False, True])
+def test_one_token_per_step(windows, hide_actions):
+    """Rows hold text and one token a step, which tells of bd, o and the action before, or not."""
+    model = small_model(one_token=True, hide_actions=hide_actions)
+    windows = Windows(windows.data, model.text, model.config)
+    plan = windows.plan(np.random.default_rng(0), 1, 0.0, 0.0)
+    batch, k = windows.batch(plan), int(plan.steps[0]) // 2
+    assert batch.tokens == windows.table.lengths[plan.text[0]] + plan.steps[0]
+    with torch.no_grad():
+        before = model(batch)
+        batch.values["action"][k] += 1
+        after = model(batch)
+        torch.testing.assert_close(after[: k + 1], before[: k + 1], atol=0, rtol=0)
+        assert (after[k + 1 :] != before[k + 1 :]).any() != hide_actions
+        batch.values["obs"][k] += 1
+        assert (model(batch)[k] - after[k]).abs().max() > 1e-3
+
+
 def test_future_changes_nothing(windows):
     """What comes after an observation does not change the action predicted at it."""
     model = small_model()
@@ -187,7 +234,7 @@ def test_windows_hold_the_right_steps(windows):
     batch = windows.batch(plan)
     row, inner = ragged(plan.steps)
     for m in range(0, len(row), 37):
-        i, t = plan.trajectory[row[m]], plan.start[row[m]] + inner[m]
+        i, t = plan.trajectory[row[m]], plan.start[row[m], 0] + inner[m]
         assert batch.time[m] == t < data.length[i]
         assert torch.equal(batch.values["obs"][m], data.obs[data.first[i] + t])
         assert torch.equal(batch.values["action"][m], data.action[data.first[i] + t])
@@ -208,7 +255,7 @@ def test_windows_hold_the_right_steps(windows):
 def test_every_step_is_a_target_often_enough(windows):
     plan = windows.plan(np.random.default_rng(4), 20_000, 0.0, 0.0)
     row, inner = ragged(plan.steps)
-    count = np.bincount(plan.start[row] + inner)
+    count = np.bincount(plan.start[row, 0] + inner)
     steps, length = plan.steps.min(), len(count)
     assert count.min() > 0.95 * 20_000 * steps / (length + steps - 1)
 
@@ -226,12 +273,14 @@ def test_window_when_acting(room):
     assert set(after_drop) <= {room // 2 + 1 if room > 1 else 1}
 
 
+@pytest.mark.parametrize("one_token", [False, True])
 @pytest.mark.parametrize("hide_actions", [False, True])
 @pytest.mark.parametrize("head", ["mse", "clusters", "bins"])
-def test_cached_equals_uncached(head, hide_actions):
+def test_cached_equals_uncached(head, hide_actions, one_token):
     """60 steps over several drops of the window, texts of different lengths, on and off."""
     kind = HeadConfig(head, clusters=4, bins=5)
-    model = small_model(block_size=40, head=kind, hide_actions=hide_actions)
+    kinds = {"head": kind, "hide_actions": hide_actions, "one_token": one_token}
+    model = small_model(block_size=36 if one_token else 40, **kinds)
     model.head.fit(torch.randn(100, 2))
     rng = np.random.default_rng(0)
     texts = [t + " now" * i for i, t in enumerate(TEXTS[:5])]
@@ -244,9 +293,10 @@ def test_cached_equals_uncached(head, hide_actions):
             assert np.abs(a - b).max() < 1e-4
 
 
-def test_acting_sees_what_training_showed(windows):
+@pytest.mark.parametrize("one_token", [False, True])
+def test_acting_sees_what_training_showed(windows, one_token):
     """Teacher-forced, the policy acts as the head does on the training window."""
-    model = small_model(block_size=100)
+    model = small_model(block_size=100, one_token=one_token)
     data, i = windows.data, 3
     whole = Windows(data, model.text, model.config)
     plan = whole.plan(np.random.default_rng(0), 1, 0.0, 0.0)

@@ -77,12 +77,15 @@ def test_features_tell_the_goal_from_where_the_robot_stands():
     assert far[0] == pytest.approx(0.6) and found[2, -5:].eq(0).all()  # no target is told
 
 
+@pytest.mark.parametrize("one_token", [False, True])
 @pytest.mark.parametrize("hide_actions", [False, True])
-def test_cached_equals_uncached_when_the_robot_reckons(hide_actions):
+def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, one_token):
     model = small_model(
         block_size=60,
         window=7,
         hide_actions=hide_actions,
+        one_token=one_token,
+        trail=3,
         odometry=OdometryConfig.from_json(WHEELS),
         bd_low=(-6.0, 0.0),
         bd_high=(6.0, 12.0),
@@ -133,6 +136,9 @@ def practised(tmp_path):
         hide_actions=True,
         foresight=0.5,
         milestone=0.2,
+        trail=4,
+        one_token=True,
+        windows_per_text=3,
     )
 
 
@@ -158,7 +164,7 @@ def test_windows_hold_what_the_auxiliary_tasks_foretell(practised):
     batch = windows.batch(plan)
     pose = windows.pose.view(-1, STEPS, 3)
     for j in range(len(batch.row)):
-        i, t = plan.trajectory[batch.row[j]], int(batch.time[j])
+        i, t = int(plan.trajectory[batch.row[j]]), int(batch.time[j])
         assert torch.equal(batch.values["pose"][j], pose[i, t])
         for h, ahead in enumerate(HORIZONS):
             there = pose[i, min(t + ahead, STEPS - 1), :2]
@@ -174,7 +180,7 @@ def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
     dataset = load_dataset(practised.data)
     model = build_model(practised, dataset)
     windows = Windows(dataset.split("train"), model.text, model.config)
-    batch = windows.batch(windows.plan(np.random.default_rng(0), 8, 0.0, 0.0))
+    batch = windows.batch(windows.plan(np.random.default_rng(0), 8, 0.0, 0.0, windows=2))
     assert (model.objective(batch) > model.loss(batch)).all()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     first = model.auxiliary.loss(model(batch), batch.values).mean().item()
@@ -192,7 +198,8 @@ def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
         ({}, {"odometry": {"axle": 2.0}}, "expected axle, start and contact"),
         ({}, {"odometry": {**WHEELS, "axle": 0}}, "axle must be above 0"),
         ({}, {"odometry": {**WHEELS, "contact": [7]}}, "do not fit"),
-        ({"odometry": False}, {}, "needs --odometry"),
+        ({"odometry": False}, {}, "--foresight needs to know where the robot is"),
+        ({"odometry": False, "foresight": 0, "trail": 4}, {}, "--trail needs to know"),
         ({}, {"milestones": []}, "milestones run from 0 to 2, expected 0 to 0"),
     ],
 )
