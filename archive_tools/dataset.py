@@ -68,11 +68,12 @@ class DatasetConfig(StageConfig):
     train_fraction: float = 1.0
     """Share of the training trajectories to keep, for learning curves (test stays as it is)."""
 
-    practice: int = 1
-    """Practice drives along each training trajectory: disturbed, some only part of the way, and
-    described by what they reached. They show a policy how to come back and where else to stop."""
+    practice: int = 2
+    """Practice drives along each training trajectory: brisk, disturbed, some only part of the way,
+    and described by what they reached. They show a policy how to come back and where else to
+    stop."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"practice": 2}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"practice": 4}}
 
 
 @dataclass
@@ -321,6 +322,8 @@ def run(config: DatasetConfig) -> Path:
                 pose=np.asarray(pose),
                 bd=bd,
                 tiles=[tuple(annotations[i].tiles) for i in ids],
+                visited=[annotations[i].visited for i in ids],
+                texts=[texts.get(i, ()) for i in ids],
                 split=split,
                 weight=(1.0 / np.bincount(groups)[groups]).astype(np.float32),
             )

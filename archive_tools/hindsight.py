@@ -3,7 +3,8 @@
 `practice.parquet` lies beside the dataset's `trajectories.parquet` and has its columns, with
 `target` (the action to learn) beside `action` (the one taken). Only nanodt reads it; the archive,
 its descriptions, the retrieval baselines and every test item know nothing of it. Its texts come
-from the built-in narrator, whoever described the trajectories: no LLM is paid for practice.
+from the built-in narrator: no LLM is paid for practice. A drive that came by the same places to the
+same end as its trajectory did is described by that trajectory's own texts, too.
 """
 
 import sys
@@ -45,6 +46,10 @@ class Recorded:
     """[N, n_bd]."""
     tiles: Tiles
     """Tiles entered, per trajectory."""
+    visited: Sequence[Sequence[str]]
+    """Tiles and objects met, per trajectory."""
+    texts: Sequence[Sequence[str]]
+    """Descriptions, per trajectory; those not for training are not read."""
     split: NDArray[np.str_]
     weight: NDArray[np.float32]
 
@@ -111,9 +116,15 @@ def practice_rows(
         found = annotate(scene, ended, size=world.size, near=near, persist=persist)
         bd = np.stack([pose[-1, :2] for pose in ended])
         drop = keep_out(bd, [tuple(a.tiles) for a in found])
-        weight = recorded.weight[train]
         rows = np.flatnonzero(~drop)
-        tables.append(_table(scene, drives, found, bd, weight, rows, texts, rng, first_id))
+        told = [
+            _own_texts(recorded, int(source), annotation, place, scene, world.robot.radius)
+            + _describe(scene, annotation, texts, rng)
+            for source, annotation, place in zip(train[rows], (found[i] for i in rows), bd[rows],
+                                                 strict=True)
+        ]  # fmt: skip
+        weight = recorded.weight[train][rows]
+        tables.append(_table(scene, drives, found, bd, weight, rows, told, first_id))
         first_id += len(rows)
     return pa.concat_tables(tables)
 
@@ -186,6 +197,21 @@ def _describe(
     return [text for text in told if not check_text(text, annotation, scene)]
 
 
+def _own_texts(
+    recorded: Recorded,
+    source: int,
+    annotation: Annotation,
+    bd: NDArray[np.float32],
+    scene: Scene,
+    radius: float,
+) -> list[str]:
+    """What was said of the trajectory that a drive followed, where it is true of the drive."""
+    moved = float(np.linalg.norm(bd - recorded.bd[source][:2]))
+    if moved > radius or list(recorded.visited[source]) != annotation.visited:
+        return []
+    return [t for t in recorded.texts[source] if not check_text(t, annotation, scene)]
+
+
 def _table(
     scene: Scene,
     drives: Drives,
@@ -193,8 +219,7 @@ def _table(
     bd: Floats,
     weight: NDArray[np.float32],
     rows: NDArray[np.int64],
-    texts: int,
-    rng: np.random.Generator,
+    told: Sequence[Sequence[str]],
     first_id: int,
 ) -> pa.Table:
     def lists(values: list[NDArray[np.float32]]) -> pa.Array:
@@ -209,15 +234,13 @@ def _table(
     columns = {
         "trajectory_id": pa.array(first_id + np.arange(len(rows)), pa.int64()),
         "split": pa.array(["train"] * len(rows), pa.string()),
-        "weight": pa.array(weight[rows], pa.float32()),
+        "weight": pa.array(weight, pa.float32()),
         "length": pa.array(length, pa.int32()),
         "bd": lists([bd[i] for i in rows]),
         "obs": lists([drives.obs[i, : n + 1] for i, n in cut]),
         "action": lists([drives.action[i, :n] for i, n in cut]),
         "target": lists([drives.target[i, :n] for i, n in cut]),
         "milestone": milestone_column([found[i] for i in rows], length, places),
-        "texts": pa.array(
-            [_describe(scene, found[i], texts, rng) for i in rows], pa.list_(pa.string())
-        ),
+        "texts": pa.array(told, pa.list_(pa.string())),
     }
     return pa.table({name: columns[name] for name in FIELDS})

@@ -16,7 +16,8 @@ The folder holds `trajectories.parquet`, one row per trajectory, and `dataset.js
 | `milestone`     | list<int16>   | optional [T]: which place comes next           |
 
 `target` differs from `action`, the one taken, where a drive was disturbed on purpose. A second file
-of the same columns, `practice.parquet`, may hold more drives for the split train. A milestone is a
+of the same columns, `practice.parquet`, may hold more drives for the split train; they are read
+where they are asked for. A milestone is a
 number in the list `milestones` of dataset.json, or the length of that list where none comes.
 """
 
@@ -77,8 +78,11 @@ class Dataset:
         return self.splits[name]
 
 
-def load_dataset(folder: Path | str) -> Dataset:
+def load_dataset(folder: Path | str, practice: float = 0.0) -> Dataset:
     """Read a dataset folder whole and check it.
+
+    `practice` is the share of practice drives in what is drawn of the split train: at 0 they are
+    not read, at 1 nothing else is drawn. Without a file of them, it is 0.
 
     Raises InputError for a missing, truncated or ill-formed file, a missing column, a number
     that is not finite, or dimensions other than those dataset.json states.
@@ -87,7 +91,8 @@ def load_dataset(folder: Path | str) -> Dataset:
     info = _read_info(folder / INFO)
     path = folder / TABLE
     table = _read_table(path)
-    if (folder / PRACTICE).exists():
+    recorded = len(table)
+    if practice and (folder / PRACTICE).exists():
         table = _join(table, _read_table(folder / PRACTICE))
     length = _column(table, "length").to_numpy().astype(np.int64)
     ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
@@ -121,6 +126,8 @@ def load_dataset(folder: Path | str) -> Dataset:
     texts = [[t for t in row or [] if t] for row in table.column("texts").to_pylist()]
     splits = {}
     names = np.array(table.column("split").to_pylist())
+    if len(table) > recorded:
+        weight = _shared(weight, length, np.arange(len(table)) >= recorded, names, practice)
     for name in sorted(set(names.tolist())):
         keep = np.flatnonzero(names == name)
         steps = np.flatnonzero((names == name)[row])
@@ -187,6 +194,17 @@ def _join(table: pa.Table, practice: pa.Table) -> pa.Table:
         known.append("milestone")
     both = [part.select(known) for part in both]
     return pa.concat_tables(both, promote_options="permissive").combine_chunks()
+
+
+def _shared(
+    weight: np.ndarray, length: np.ndarray, drilled: np.ndarray, names: np.ndarray, share: float
+) -> np.ndarray:
+    """Weights with which practice drives (`drilled`) make up a share of the split train's steps."""
+    weight = weight.copy()
+    for part, of_all in ((drilled, share), (~drilled & (names == "train"), 1 - share)):
+        steps = (weight * length)[part].sum()
+        weight[part] *= of_all / steps if steps else 0.0
+    return weight
 
 
 def _milestones(
@@ -314,6 +332,14 @@ class Windows:
         self.target = None if data.target is None else data.target.to(device)
         self.bd = data.bd.to(device)
         self.table.data = self.table.data.to(device)
+
+    def shape(self, windows: int) -> tuple[float, float]:
+        """Of rows with a text of mean length: tokens in a row (the text and one window), and the
+        share of all tokens at which an action is read."""
+        text = float(self.table.lengths.mean()) if len(self.table.lengths) else 0.0
+        steps = min(self.config.steps_beside(round(text)), int(self.data.length.max()))
+        tokens = steps * self.config.step_tokens
+        return text + tokens, windows * steps / (text + windows * tokens)
 
     def plan(
         self,

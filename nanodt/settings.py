@@ -91,6 +91,9 @@ class TrainOptions:
     text_prefix: int = 4
     """sentence, endpoint: prefix tokens per text."""
 
+    practice: float = 0.0
+    """Share of the steps to learn from that practice drives make up, where the dataset has any (0 =
+    recorded trajectories only, 1 = practice only)."""
     steps: int = 2000
     """Optimiser steps."""
     batch_size: int = 64

@@ -65,11 +65,15 @@ def train(config: TrainConfig) -> Path:
 
 def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     out, lead = config.out, group.rank == 0
-    dataset = load_dataset(config.data)
+    if not 0 <= config.practice <= 1:
+        raise InputError(f"--practice {config.practice}: a share, from 0 to 1")
+    dataset = load_dataset(config.data, config.practice)
     settings: dict[str, Any] = {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
     settings["betas"] = list(config.betas)
     settings["world"] = group.world
-    files = [n for n in (TABLE, PRACTICE, INFO) if (config.data / n).exists()]
+    files = [TABLE, INFO]
+    if config.practice and (config.data / PRACTICE).exists():
+        files.append(PRACTICE)
     settings["data"] = {n: digest(config.data / n) for n in files}
     if lead:
         out.mkdir(parents=True, exist_ok=True)
@@ -127,8 +131,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         write_json(out / CONFIG, model.config.to_json())
         log = Log(out / LOG, state["step"])
         track = tracker(config, model.config)
-    row = float(windows.config.block_size)
-    flops = model.flops_per_token(row)
+    flops = model.flops_per_token(*windows.shape(config.windows_per_text))
     bar = tqdm(
         total=config.steps,
         initial=state["step"],

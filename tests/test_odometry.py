@@ -139,11 +139,12 @@ def practised(tmp_path):
         trail=4,
         one_token=True,
         windows_per_text=3,
+        practice=0.5,
     )
 
 
 def test_practice_is_learnt_from_beside_the_trajectories(practised):
-    data = load_dataset(practised.data)
+    data = load_dataset(practised.data, 0.5)
     train_set, validation = data.split("train"), data.split("validation")
     assert len(train_set.ids) == 16 + 20 and len(validation.ids) == 4
     assert train_set.target is not None and train_set.milestone is not None
@@ -151,12 +152,17 @@ def test_practice_is_learnt_from_beside_the_trajectories(practised):
     steps = np.repeat(own, train_set.length)
     np.testing.assert_array_equal(train_set.target[steps], train_set.action[steps])
     np.testing.assert_allclose(train_set.target[~steps], train_set.action[~steps] / 2)
+    assert (data.split("train").weight * train_set.length)[~own].sum() == pytest.approx(0.5)
+    mostly = load_dataset(practised.data, 0.9).split("train")
+    assert (mostly.weight * mostly.length)[~own].sum() == pytest.approx(0.9)
+    assert (mostly.weight * mostly.length).sum() == pytest.approx(1)
+    assert len(load_dataset(practised.data).split("train").ids) == 16
     train(practised)
     assert nanodt.load(practised.out).config.window == 6
 
 
 def test_windows_hold_what_the_auxiliary_tasks_foretell(practised):
-    dataset = load_dataset(practised.data)
+    dataset = load_dataset(practised.data, 0.5)
     model = build_model(practised, dataset)
     windows = Windows(dataset.split("train"), model.text, model.config)
     plan = windows.plan(np.random.default_rng(0), 5, 0.0, 0.0)
@@ -177,7 +183,7 @@ def test_windows_hold_what_the_auxiliary_tasks_foretell(practised):
 
 
 def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
-    dataset = load_dataset(practised.data)
+    dataset = load_dataset(practised.data, 0.5)
     model = build_model(practised, dataset)
     windows = Windows(dataset.split("train"), model.text, model.config)
     batch = windows.batch(windows.plan(np.random.default_rng(0), 8, 0.0, 0.0, windows=2))
