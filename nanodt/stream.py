@@ -173,14 +173,16 @@ class VectorCode(nn.Module):
         """Take mean and spread from training values [M, size].
 
         A sensor that hardly ever fires has a tiny spread and would enter as a huge number when
-        it does, so the spread is at least a twentieth of the range. A given scale stays.
+        it does, so the spread is at least a twentieth of the range. One whose range is no more than
+        rounding errors is constant. A given scale stays.
         """
         if self.scale is not None:
             return
         spread = values.std(0, correction=0)
         span = values.amax(0) - values.amin(0)
+        varies = span > 1e-9 + 1e-6 * values.abs().amax(0)
         self.mean.copy_(values.mean(0))
-        self.std.copy_(torch.where(span > 0, torch.maximum(spread, 0.05 * span), 1.0))
+        self.std.copy_(torch.where(varies, torch.maximum(spread, 0.05 * span), 1.0))
 
     def forward(self, values: Tensor) -> Tensor:
         return self.net((values - self.mean) / self.std)

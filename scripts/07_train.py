@@ -25,11 +25,15 @@ from nanodt.train import CHECKPOINT, train
 
 # What obeyed best for its time (docs/log.md); python -m nanodt.train keeps the plain defaults.
 OBEDIENT: dict[str, Any] = {
+    "one_token": True,
     "hide_actions": True,
     "odometry": True,
+    "trail": 16,
+    "practice": 1.0,
     "foresight": 0.5,
     "milestone": 0.2,
-    "window": 24,
+    "window": 4,
+    "windows_per_text": 12,
     "block_size": 232,
     "batch_size": 64,
     "micro_batch": 16,
@@ -72,8 +76,8 @@ def run(config: Config) -> Path:
             return stage.folder
         options = {f.name: getattr(config, f.name) for f in fields(TrainOptions)}
         if options["odometry"] and "odometry" not in read_json(stage.input("dataset") / INFO):
-            print("the robot's wheels are not known: training without odometry and foresight")
-            options |= {"odometry": False, "foresight": 0.0}
+            print("the robot's wheels are not known: training without odometry and what needs it")
+            options |= {"odometry": False, "foresight": 0.0, "trail": 0}
         stage.scratch(CHECKPOINT)
         train(
             TrainConfig(
