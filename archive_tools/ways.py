@@ -77,7 +77,7 @@ class Walls:
         self.scale = world.scale
         self.free = not world.occupied.any()
         if not self.free:
-            self.distance = distance_transform_edt(~world.occupied) / self.scale
+            self.distance = np.asarray(distance_transform_edt(~world.occupied)) / self.scale
             rise = np.gradient(self.distance, 1 / self.scale)
             self.off = (rise[1], rise[0])
 

@@ -271,14 +271,16 @@ class Plan:
     bd_off: np.ndarray  # [B] bool
     start: np.ndarray  # [B, G] first timestep
     steps: np.ndarray  # [B] timesteps of each window
+    garbled: np.ndarray | None = None  # [B, longest text] token to read instead, -1 = the true one
 
     @property
     def targets(self) -> int:
         """Timesteps of all windows."""
         return int(self.steps.sum()) * self.start.shape[1]
 
-    def rows(self, index: slice) -> Plan:
-        return Plan(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
+    def rows(self, index: slice | np.ndarray) -> Plan:
+        parts = (getattr(self, f) for f in self.__dataclass_fields__)
+        return Plan(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
 
 
 class Windows:
@@ -306,6 +308,7 @@ class Windows:
         self.text_count = np.array([len(t) for t in data.texts], np.int64)
         self.text_first = np.cumsum(self.text_count) - self.text_count
         self.table: TextTable = encoder.prepare([t for own in data.texts for t in own])
+        self.vocabulary = encoder.vocabulary
         room = config.block_size - config.step_tokens
         self.pose: Tensor | None = None
         self.visits: Visits | None = None
@@ -348,11 +351,13 @@ class Windows:
         text_dropout: float,
         bd_dropout: float,
         windows: int = 1,
+        text_noise: float = 0.0,
     ) -> Plan:
         """Draw `windows` windows each of `rows` trajectories, in the order of their texts' lengths:
         rows of one length leave little room for pads.
 
-        Texts and BDs are switched off with the given probabilities, for all windows of a row.
+        Texts and BDs are switched off with the given probabilities, for all windows of a row. Of a
+        text's tokens up to twice the share `text_noise` are read as random ones.
         """
         draw, place = rng.random((4, rows)), rng.random((rows, windows))
         trajectory = np.searchsorted(self.cumulative, draw[0], side="right")
@@ -368,13 +373,21 @@ class Windows:
         last = (length - steps)[:, None]
         start = np.floor(place * (length + steps - 1)[:, None]).astype(np.int64)
         start = np.clip(start - (steps - 1)[:, None], 0, last)
-        plan = Plan(trajectory, text, draw[3] < bd_dropout, start, steps)
-        order = np.argsort(taken + 0 * length, kind="stable")
-        return Plan(*(getattr(plan, f)[order] for f in plan.__dataclass_fields__))
+        garbled = None
+        if text_noise:
+            size = (rows, int(self.table.lengths.max()))
+            hit = rng.random(size) < 2 * text_noise * rng.random((rows, 1))
+            garbled = np.where(hit, rng.integers(self.vocabulary, size=size), -1)
+        plan = Plan(trajectory, text, draw[3] < bd_dropout, start, steps, garbled)
+        return plan.rows(np.argsort(taken + 0 * length, kind="stable"))
 
     def batch(self, plan: Plan) -> Batch:
         """Gather a plan's windows."""
         text, text_position, text_lengths = self.table.take(plan.text)
+        if plan.garbled is not None:
+            owner, inner = ragged(text_lengths)
+            other = torch.from_numpy(plan.garbled[owner, inner]).to(text)
+            text = torch.where(other < 0, text, other)
         windows = plan.start.shape[1]
         trajectory, steps = np.repeat(plan.trajectory, windows), np.repeat(plan.steps, windows)
         row, inner = ragged(steps)

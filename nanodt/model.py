@@ -31,7 +31,7 @@ from nanodt.auxiliary import Auxiliary, AuxiliaryConfig
 from nanodt.errors import InputError
 from nanodt.heads import Head, HeadConfig, build_head
 from nanodt.odometry import FEATURES, OdometryConfig, features
-from nanodt.stream import Batch, Slot, TokenStream
+from nanodt.stream import Batch, Slot, TokenStream, VectorCode
 from nanodt.text import TextConfig, build_text_encoder
 
 
@@ -371,7 +371,9 @@ class Model(nn.Module):
         self.auxiliary = Auxiliary(config.auxiliary, width)
         nn.init.normal_(self.text_position.weight, std=0.02)
         if config.trail:  # few of its many numbers are not zero
-            nn.init.normal_(self.stream.codes["trail"].net.weight, std=0.1)
+            code = self.stream.codes["trail"]
+            assert isinstance(code, VectorCode) and isinstance(code.net, nn.Linear)
+            nn.init.normal_(code.net.weight, std=0.1)
 
     def place(self, pose: Tensor, bd: Tensor, off: Tensor) -> Tensor:
         """Odometry: what the `o` tokens carry of poses [M, 3], given BDs [M, n_bd], off [M]."""

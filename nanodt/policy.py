@@ -106,7 +106,7 @@ class Policy:
             self.pose[:, self.step] = torch.from_numpy(self.reckoned.astype(np.float32))
         if self.config.trail:
             here = cells_of(
-                self.reckoned.astype(np.float32)[:, :2], *self.bounds, self.config.trail
+                self.reckoned.astype(np.float32)[:, :2], *self.low_high, self.config.trail
             )
             been = self.trail.visit(here, self.step)
             self.been[:, self.step % self.been.shape[1]] = been.to(self.device)
@@ -149,7 +149,7 @@ class Policy:
             self.pose = torch.zeros(rows, config.max_steps, 3, device=device)
         if config.trail:
             self.trail = Trail(rows, config.trail)
-            self.bounds = [np.array(b)[:2] for b in (config.bd_low, config.bd_high)]
+            self.low_high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
             # Of no more steps than a window holds, for one is large.
             held = min(int(room.max()), config.max_steps)
             self.been = torch.zeros(rows, held, 2 * config.trail**2, device=device)

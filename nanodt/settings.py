@@ -114,6 +114,9 @@ class TrainOptions:
     """Largest gradient norm."""
     text_dropout: float = 0.1
     """How often a window comes without its text, so that the policy can drive without one."""
+    text_noise: float = 0.0
+    """Share of a text's tokens that are read as random ones, in one text up to twice as many: what
+    it never heard shall not lead a policy astray. Encoder tokens only."""
     bd_dropout: float = 0.1
     """How often a window comes without its BD."""
 
@@ -213,6 +216,8 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
                 "wheels are not known; train without it"
             )
         odometry = OdometryConfig.from_json(info["odometry"])
+    if config.text_noise and config.text_encoder != "tokens":
+        raise InputError("--text-noise garbles tokens: it needs --text-encoder tokens")
     names = info.get("milestones") or []
     if config.milestone and (not names or train.milestone is None):
         raise InputError(

@@ -75,6 +75,9 @@ class TextTable:
 class TextEncoder(nn.Module, ABC):
     """The interface of all text encoders."""
 
+    vocabulary: int = 0
+    """Tokens there are; 0 where texts are not read token by token."""
+
     @abstractmethod
     def prepare(self, texts: Sequence[str]) -> TextTable:
         """Turn texts into what `forward` takes; done once, before training or driving."""
@@ -89,6 +92,7 @@ class TokenEncoder(TextEncoder):
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
+        self.vocabulary = vocabulary
         self.table = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.table.weight, std=0.02)
         self.tokenizer: Tokenizer | None = None

@@ -110,7 +110,12 @@ class Trainer:
         began = time.perf_counter()
         rng = np.random.default_rng([config.seed, 0, step])
         plan = self.windows.plan(
-            rng, config.batch_size, config.text_dropout, config.bd_dropout, config.windows_per_text
+            rng,
+            config.batch_size,
+            config.text_dropout,
+            config.bd_dropout,
+            config.windows_per_text,
+            config.text_noise,
         )
         targets = float(plan.targets)
         plan = plan.rows(slice(group.rank, None, group.world))

@@ -32,6 +32,7 @@ OBEDIENT: dict[str, Any] = {
     "practice": 1.0,
     "foresight": 0.5,
     "milestone": 0.2,
+    "text_noise": 0.1,
     "window": 4,
     "windows_per_text": 12,
     "block_size": 232,
@@ -47,18 +48,19 @@ class Config(TrainOptions, StageConfig):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "demo": {
             **OBEDIENT,
-            "n_layer": 2,
+            "n_layer": 3,
+            "batch_size": 32,
             "lr": 2e-3,
-            "steps": 1000,
-            "score_every": 500,
+            "steps": 1200,
+            "score_every": 600,
             "score_items": 128,
         },
         "paper": {
             **OBEDIENT,
-            "n_layer": 3,
+            "n_layer": 4,
             "lr": 2e-3,
-            "steps": 12_000,
-            "score_every": 2000,
+            "steps": 7600,
+            "score_every": 1900,
             "score_items": 256,
         },
     }

@@ -252,6 +252,19 @@ def test_windows_hold_the_right_steps(windows):
     assert 0.03 < (plan.text < 0).mean() < 0.2 and 0.03 < plan.bd_off.mean() < 0.2
 
 
+def test_garbled_texts(windows):
+    """Some tokens are others, more in some texts than in others; all else is as without noise."""
+    clean = windows.batch(windows.plan(np.random.default_rng(3), 200, 0.1, 0.1))
+    noisy = windows.batch(windows.plan(np.random.default_rng(3), 200, 0.1, 0.1, text_noise=0.1))
+    changed = (clean.text != noisy.text).float()
+    assert 0.05 < changed.mean() < 0.15 and noisy.text.max() < windows.vocabulary
+    firsts = torch.cumsum(noisy.text_position == 0, 0)
+    share = torch.bincount(firsts, changed) / torch.bincount(firsts).clamp(min=1)
+    assert share.max() > 0.12 and (share < 0.05).float().mean() > 0.1
+    assert torch.equal(clean.values["obs"], noisy.values["obs"])
+    assert torch.equal(clean.place, noisy.place)
+
+
 def test_every_step_is_a_target_often_enough(windows):
     plan = windows.plan(np.random.default_rng(4), 20_000, 0.0, 0.0)
     row, inner = ragged(plan.steps)
