@@ -59,8 +59,8 @@ class Config(TrainOptions, StageConfig):
             **OBEDIENT,
             "n_layer": 4,
             "lr": 2e-3,
-            "steps": 7600,
-            "score_every": 1900,
+            "steps": 6400,
+            "score_every": 1600,
             "score_items": 256,
         },
     }
