@@ -247,6 +247,7 @@ def run(config: EvaluateConfig) -> Path:
             ("splits", beside.splits),
             ("curve", beside.curve),
             ("seeds", beside.seeds),
+            ("settings", beside.settings),
             ("experiments", beside.differences),
         ):
             write_json(stage.path(f"{name}.json"), value)

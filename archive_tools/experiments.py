@@ -1,4 +1,4 @@
-"""Runs beside a run: other splits, fewer training trajectories, other training seeds.
+"""Runs beside a run: other splits, fewer training trajectories, other seeds and settings.
 
 A sibling of runs/NAME is runs/NAME-regions, say. It has the same archive, trajectories, annotations
 and descriptions, as links, and its own dataset and all that follows. Its options are those of the
@@ -9,7 +9,7 @@ found for the evaluation of the run.
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,11 @@ from archive_tools.stage import SCRIPTS, check_folder, read_manifest
 from archive_tools.tables import read_json
 from envs.errors import InputError
 
-Group = Literal["splits", "curve", "seeds"]
+Group = Literal["splits", "curve", "seeds", "settings"]
 Record = dict[str, Any]
 SPLITS = ("regions", "routes")
+SETTINGS = ("plain", "published")
+"""Other ways to train on the same data, in the same time."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class Sibling:
 
 
 def siblings(
-    splits: Sequence[str] = (), fractions: Sequence[float] = (), seeds: Sequence[int] = ()
+    splits: Sequence[str] = (),
+    fractions: Sequence[float] = (),
+    seeds: Sequence[int] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Sibling]:
     """The runs that answer: on another split? with fewer trajectories? with another seed?
 
@@ -59,6 +64,7 @@ def siblings(
         fractions: shares of the training trajectories, whole per cents below 1. Smaller shares are
             parts of larger ones (stage 05 draws them so), and the test split stays as it is.
         seeds: of the training alone; the data and the test items stay as they are.
+        settings: name, of SETTINGS, → options of the training.
 
     Raises:
         InputError: an unknown split, or a share that is no whole per cent between 1 and 99.
@@ -76,6 +82,8 @@ def siblings(
         found.append(Sibling(str(percent), "curve", "dataset", "05_verify_dataset", options))
     for seed in seeds:
         found.append(Sibling(f"seed{seed}", "seeds", "model", "07_train", {"seed": seed}))
+    for name, options in (settings or {}).items():
+        found.append(Sibling(name, "settings", "model", "07_train", dict(options)))
     return found
 
 
@@ -123,6 +131,7 @@ class Collected:
     splits: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     seeds: list[dict[str, Any]] = field(default_factory=list)
+    settings: list[dict[str, Any]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -153,7 +162,8 @@ def _possible(run: Path) -> Iterator[Sibling]:
     numbers = sorted(int(e) for e in endings if e.isdecimal() and 1 <= int(e) <= 99)
     seeds = sorted(int(e[4:]) for e in endings if e.startswith("seed") and e[4:].isdecimal())
     known = [name for name in SPLITS if name in endings]
-    yield from siblings(known, [number / 100 for number in numbers], seeds)
+    others = {name: {} for name in SETTINGS if name in endings}
+    yield from siblings(known, [number / 100 for number in numbers], seeds, others)
 
 
 def _other_origin(run: Path, folder: Path, sibling: Sibling) -> str:
@@ -191,8 +201,8 @@ def collect(
         records, differences: of the run itself, as in metrics.json and differences.json.
 
     Returns:
-        every record with `name` (random, regions, 10 %, seed 1) and `run` (the directory's name)
-        before it; those of the curve also with `x`, the number of training trajectories.
+        every record with `name` (random, regions, 10 %, seed 1, plain) and `run` (the directory's
+        name) before it; those of the curve also with `x`, the number of training trajectories.
     """
     result = Collected()
     recipe = _recipe(run)
@@ -200,9 +210,11 @@ def collect(
         "splits": recipe.get("recipe", "random"),
         "curve": f"{100 * recipe.get('train_fraction', 1.0):.0f} %",
         "seeds": f"seed {read_manifest(run / 'model')['seed']}",
+        "settings": "ours",
     }
     tables: dict[Group, list[dict[str, Any]]] = {
         "splits": result.splits, "curve": result.curve, "seeds": result.seeds,
+        "settings": result.settings,
     }  # fmt: skip
     for group, table in tables.items():
         members = [(s, path) for s, path in found.values() if s.group == group]

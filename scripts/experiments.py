@@ -1,11 +1,14 @@
-"""Train and evaluate a run's siblings: other splits, fewer training trajectories, other seeds.
+"""Train and evaluate a run's siblings: other splits, fewer trajectories, other seeds and settings.
 
 From runs/NAME it makes runs/NAME-regions and runs/NAME-routes (whole regions, or ways to some
 destinations, withheld from training) and runs/NAME-10 and runs/NAME-30 (a tenth and three tenths of
-the training trajectories, the smaller within the larger; the test split stays). They link to the
-run's archive, trajectories, annotations and descriptions, and take over every option with which its
-later stages were made. At the end the run is evaluated again, with its siblings beside it:
-evaluation/splits.json, curve.json, seeds.json and experiments.json, and in the report.
+the training trajectories, the smaller within the larger; the test split stays); and runs/NAME-plain
+and runs/NAME-published, trained on the same data for as long as the run was, in the plain layout
+(--block-size 350, squared error) and in the one that LanguageGroundedQD published (4 x 4 clusters,
+whole drives as context). They link to the run's archive, trajectories, annotations and
+descriptions, and take over every option with which its later stages were made. At the end the run
+is evaluated again, with its siblings beside it: evaluation/splits.json, curve.json, seeds.json,
+settings.json and experiments.json, and in the report.
 
 A finished stage is left alone and a killed one goes on, so the same command resumes.
 
@@ -16,7 +19,8 @@ Example: python scripts/experiments.py --run runs/demo --splits regions --fracti
 
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +28,14 @@ import tyro
 from pipeline import read_options, words
 from rich.console import Console
 
+import nanodt
 from archive_tools.experiments import Sibling, inherited, link_stages, siblings
 from archive_tools.stage import SCRIPTS, read_manifest
+from archive_tools.tables import read_json, write_json
 from envs.errors import InputError
+from nanodt.data import Windows, load_dataset
+from nanodt.settings import TrainConfig, TrainOptions, build_model
+from nanodt.trainer import Trainer
 
 
 @dataclass
@@ -43,9 +52,65 @@ class Config:
     """Shares of the training trajectories to train on."""
     seeds: tuple[int, ...] = ()
     """Further seeds of the training."""
+    settings: tuple[Literal["plain", "published"], ...] = ("plain", "published")
+    """Other layouts, trained for as long as the run's own model was."""
     options: Path | None = None
     """TOML file with a table of options for each script, as for pipeline.py: for the siblings,
     over what they take from the run."""
+
+
+PLAIN: dict[str, Any] = {"block_size": 350}
+PUBLISHED: dict[str, Any] = {
+    "head": "clusters",
+    "clusters": 4,
+    "joint": False,
+    "block_size": 1360,  # a text of up to 160 tokens and 400 steps
+    "batch_size": 16,
+    "micro_batch": 4,
+}
+BUDGET = "budget.json"  # in a sibling's folder: the steps that its time allows
+
+
+def settings_of(config: Config) -> dict[str, dict[str, Any]]:
+    """Training options of the wanted layouts: nanodt's defaults but for what makes the layout.
+
+    The number of steps is what the run's own training time allows on this machine. It is measured
+    once, and kept beside the sibling, so that the same command goes on where it was.
+    """
+    plain = asdict(TrainOptions())
+    for name in ("device", "tracker", "log_every"):
+        del plain[name]
+    run = inherited(config.run, "model")
+    plain |= {name: run[name] for name in ("score_items",) if name in run}
+    seconds = read_manifest(config.run / "model")["wall_time_s"]
+    found = {}
+    for name in config.settings:
+        options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
+        kept = config.run.with_name(f"{config.run.name}-{name}") / BUDGET
+        if not kept.exists():
+            per_step = seconds_per_step(config.run, options)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, {"seconds": seconds, "steps": max(1, round(seconds / per_step))})
+        steps = read_json(kept)["steps"]
+        found[name] = {**options, "steps": steps, "score_every": max(1, steps // 4)}
+    return found
+
+
+def seconds_per_step(run: Path, options: dict[str, Any], least: float = 10.0) -> float:
+    """Time of an optimiser step with these options on this machine, over `least` seconds."""
+    config = TrainConfig(
+        data=run / "dataset", tokenizer=run / "tokenizer", out=run, **options
+    )  # fmt: skip
+    dataset = load_dataset(config.data, config.practice)
+    model = build_model(config, dataset)
+    trainer = Trainer(model, Windows(dataset.split("train"), model.text, model.config), config)
+    model.train()
+    trainer.step(0)  # the first one also takes memory
+    began, steps = time.perf_counter(), 0
+    while steps < 3 or time.perf_counter() - began < least:
+        trainer.step(steps)
+        steps += 1
+    return (time.perf_counter() - began) / steps
 
 
 def command(
@@ -95,8 +160,9 @@ def run(config: Config) -> Path:
     """
     console = Console(stderr=True)
     extra = read_options(config.options)
-    chosen = siblings(config.splits, config.fractions, config.seeds)
     read_manifest(config.run / "model")
+    settings = settings_of(config)
+    chosen = siblings(config.splits, config.fractions, config.seeds, settings)
     for sibling in chosen:
         run_stages(link_stages(config.run, sibling), sibling, config, extra, console)
     for stage in ("rollouts", "evaluation"):
@@ -109,7 +175,7 @@ def main() -> None:
     """The command line."""
     try:
         run(tyro.cli(Config, description=__doc__))
-    except InputError as error:
+    except (InputError, nanodt.InputError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -59,7 +59,7 @@ def words(options: dict[str, Any], where: str) -> list[str]:
             found.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):
             found += [f"--{flag}", *map(str, value)]
-        elif isinstance(value, (str, int, float)):
+        elif value is None or isinstance(value, (str, int, float)):
             found += [f"--{flag}", str(value)]
         else:
             raise InputError(f"{where}.{name}: found {value!r}, expected a number, text or list")
