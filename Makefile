@@ -30,9 +30,10 @@ lint: $(BIN)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-results: $(BIN)/installed ## the full size, other splits and smaller training sets (hours)
+results: $(BIN)/installed ## docs/results.md: full size, other splits and layouts, fewer trajectories (a day)
 	$(BIN)/python scripts/pipeline.py --run runs/paper --preset paper
 	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper
+	$(BIN)/python scripts/results.py --run runs/paper
 
 recipes: $(BIN)/installed ## train and try the other systems of the family (docs/recipes.md; an hour)
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'

@@ -133,7 +133,15 @@ def make_learnt(
             {"tokenizer": "byte-level BPE", "vocabulary": 512, "mean_tokens": 21.4, "note": ""},
             {"tokenizer": "GPT-2", "vocabulary": 50257, "mean_tokens": 26.0, "note": None},
         ])  # fmt: skip
+    make_model(run, seed)
+
+
+def make_model(run: Path, seed: int = 0) -> None:
+    """Write model/ of a run: its log, and no weights."""
+    config = Plan(run=run, seed=seed)
     with Stage(config, "model", inputs=("dataset", "tokenizer")) as stage:
+        stage.rows["steps"] = 1500
+        stage.facts["parameters"] = 12_345
         lines = [
             f'{{"step": {s}, "loss": {0.9 * 2.7 ** (-s / 400) + 0.1:.4f}, "lr": 0.001}}'
             for s in range(0, 1500, 10)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from run_factory import Plan, Planted, make_learnt, make_run
+from run_factory import Plan, Planted, make_learnt, make_model, make_run
 
 from archive_tools import evaluate, rollouts
 from archive_tools.evaluate import EvaluateConfig
 from archive_tools.experiments import finished, inherited, link_stages, siblings
+from archive_tools.results_page import write_results
 from archive_tools.rollouts import RolloutConfig
 from archive_tools.stage import Stage, read_manifest
 
@@ -52,11 +53,14 @@ def family(tmp_path_factory):
             pass
         alone = measure(run)
         assert json.loads((alone / "splits.json").read_text()) == []
-        for sibling in siblings(("regions",), (0.3,)):
+        for sibling in siblings(("regions",), (0.3,), settings={"plain": {}}):
             folder = link_stages(run, sibling)
             fraction = sibling.options.get("train_fraction", 1.0)
             recipe = sibling.options.get("split", "random")
-            make_learnt(folder, fraction=fraction, recipe=recipe)
+            if sibling.first == "dataset":
+                make_learnt(folder, fraction=fraction, recipe=recipe)
+            else:
+                make_model(folder)
             measure(folder)
         measure(run)
     return run
@@ -87,10 +91,31 @@ def test_splits_and_curve_lie_side_by_side(family):
         assert {"run", "system", "metric", "mean", "ci_low", "ci_high", "n"} <= set(record)
     gaps = read(family, "experiments")
     assert {(r["name"], r["minus"]) for r in gaps} == {
-        (name, minus) for name in ("regions", "30 %") for minus in SYSTEMS[1:]
+        (name, minus) for name in ("regions", "30 %", "plain") for minus in SYSTEMS[1:]
     }
     assert all(isinstance(r["apart"], bool) for r in gaps)
     assert read(family, "seeds") == []
+
+
+def test_the_page_of_results(family, tmp_path):
+    """Targets with what was found, every sibling in its table, nothing that was not measured."""
+    pictures = family / "evaluation" / "report" / "figures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    (pictures / "drives.png").write_bytes(b"a picture")
+    page = write_results(family, tmp_path / "docs" / "results.md", "make results")
+    text = page.read_text(encoding="utf-8")
+    own = {(r["system"], r["metric"]): r for r in read(family, "metrics")}
+    route = own["nanodt", "route_lcs"]["mean"]
+    verdict = "met" if route >= 0.9 else "missed"
+    row = next(line for line in text.splitlines() if line.startswith("| route obeyed |"))
+    assert f"{route:.2f}" in row and row.endswith(f"| {verdict} |")
+    unmeasured = [line for line in text.splitlines() if line.endswith("| not measured |")]
+    assert any("contrast" in line for line in unmeasured)  # the family drives no pairs
+    assert any(line.startswith("| 10 %: route") for line in unmeasured)
+    assert "| plain | " in text and "| ours | " in text and "12,345" in text
+    assert "regions: nearest by both" in text and "30 %: policy" in text
+    assert (page.parent / "images" / "results" / "drives.png").read_bytes() == b"a picture"
+    assert "images/results/drives.png" in text and "contrast-0.png" not in text
 
 
 def test_retrieval_of_a_smaller_share_sees_no_other_elite(family):
@@ -119,12 +144,12 @@ def test_retrieval_of_a_smaller_share_sees_no_other_elite(family):
 def test_a_sibling_of_other_data_is_left_out(family, tmp_path, capsys):
     run = tmp_path / "whole"
     shutil.copytree(family, run)
-    for name in ("whole-30", "whole-regions"):
+    for name in ("whole-30", "whole-regions", "whole-plain"):
         shutil.copytree(family.with_name(name), tmp_path / name, symlinks=True)
-    assert set(finished(run)) == {"30", "regions"}
+    assert set(finished(run)) == {"30", "regions", "plain"}
     shutil.rmtree(tmp_path / "whole-30" / "dataset")
     shutil.copytree(run / "dataset", tmp_path / "whole-30" / "dataset")
-    assert set(finished(run)) == {"regions"}
+    assert set(finished(run)) == {"regions", "plain"}
     assert "whole-30: left out of the comparison" in capsys.readouterr().err
     assert set(finished(tmp_path / "wh")) == set()
 
