@@ -121,7 +121,7 @@ def inherited(run: Path, stage: str) -> dict[str, Any]:
     if not (run / stage / "manifest.json").exists():
         return {}
     config = read_manifest(run / stage)["config"]
-    return {k: v for k, v in config.items() if k not in ("run", "redo") and v is not None}
+    return {k: v for k, v in config.items() if k not in ("run", "redo")}
 
 
 @dataclass

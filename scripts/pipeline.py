@@ -57,7 +57,7 @@ def words(options: dict[str, Any], where: str) -> list[str]:
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             found.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, list):
+        elif isinstance(value, (list, tuple)):
             found += [f"--{flag}", *map(str, value)]
         elif value is None or isinstance(value, (str, int, float)):
             found += [f"--{flag}", str(value)]

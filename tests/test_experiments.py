@@ -1,5 +1,6 @@
 """Runs beside a run: what they share, what they change, and how the evaluation lays them out."""
 
+import importlib
 import importlib.util
 import json
 import shutil
@@ -11,7 +12,9 @@ import pandas as pd
 import pytest
 from run_factory import Plan, Planted, make_learnt, make_model, make_run
 
+import nanodt
 from archive_tools import evaluate, rollouts
+from archive_tools.cli import parse
 from archive_tools.evaluate import EvaluateConfig
 from archive_tools.experiments import finished, inherited, link_stages, siblings
 from archive_tools.results_page import write_results
@@ -168,6 +171,33 @@ def test_options_are_those_of_the_run_but_for_one(family, script, tmp_path):
     assert inherited(tmp_path, "rollouts") == {}
     assert "run" not in inherited(family, "rollouts")
     assert read_manifest(family / "rollouts")["config"]["items"] == 20
+
+
+def test_other_layouts_get_the_time_that_the_run_had(family, script, tmp_path, monkeypatch):
+    """Measured once, then kept; every option of the layout stands on the command line."""
+    run = tmp_path / "whole"
+    shutil.copytree(family, run)
+    table = pd.read_parquet(run / "dataset" / "trajectories.parquet")
+    nanodt.train_tokenizer([t for own in table["texts"] for t in own], 300).save(run / "tokenizer")
+    manifest = json.loads((run / "model" / "manifest.json").read_text())
+    manifest["wall_time_s"], manifest["config"]["window"] = 60.0, 4
+    (run / "model" / "manifest.json").write_text(json.dumps(manifest))
+    config = script.Config(run=run, settings=("plain", "published"))
+    for layout in (script.PLAIN, script.PUBLISHED):  # the speed itself is not the point here
+        monkeypatch.setitem(layout, "batch_size", 2)
+    measured = script.seconds_per_step
+    monkeypatch.setattr(script, "seconds_per_step", lambda *a: measured(*a, least=0.0))
+    found = script.settings_of(config)
+    assert found["plain"]["steps"] > found["published"]["steps"] / 4 >= 0.25
+    monkeypatch.setattr(script, "seconds_per_step", lambda *_: pytest.fail("measured again"))
+    assert script.settings_of(config) == found
+    assert found["plain"]["block_size"] == 350 and not found["plain"]["one_token"]
+    assert (found["published"]["head"], found["published"]["joint"]) == ("clusters", False)
+    line = script.command(run, run, "model", "paper", found["plain"], [])
+    options = importlib.import_module("07_train").Config
+    parsed = parse(options, "", line[2:])
+    assert parsed.window is None and parsed.practice == 0 and parsed.head == "mse"
+    assert parsed.steps == found["plain"]["steps"] and parsed.windows_per_text == 1
 
 
 @pytest.mark.parametrize(
