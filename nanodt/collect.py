@@ -157,7 +157,7 @@ SPLITS = {"train": 0.0, "validation": 1.0, "test": 2.0}
 def load_folder(folder: Path) -> Collection:
     """A dataset folder: obs, action, target and reward 0 of each step; of each trajectory bd, split
     (a number of `SPLITS`), elite (1; 0 for a practice drive) and its first text."""
-    dataset = load_dataset(folder)
+    dataset = load_dataset(folder, practice=0.5)  # which of them to learn from, a recipe says
     recorded = pq.read_table(folder / TABLE, columns=["trajectory_id"])
     elites = set(recorded.column("trajectory_id").to_pylist())
     parts = []

@@ -8,10 +8,10 @@ noise.
 The small preset departs from that layout where the robot of the archive asks for it: a step is one
 token, s+bd; where the dataset describes the robot's wheels, s carries the pose it reckons
 (`nanodt.odometry`); and past actions are left out, as a policy that sees them repeats them
-(docs/log.md). `--plain` is the paper's layout. The paper's archives come from ME-LS, which keeps
-policies that end where they ended before; ours is searched without noise, but its dataset holds
-disturbed drives. The paper's sizes were not at hand: `published` holds those of Decision
-Transformer, on which it builds.
+(docs/log.md); and it learns from practice drives where the dataset has them. `--plain` is the
+paper's layout, and takes elites with them. The paper's archives come from ME-LS, which keeps
+policies that end where they ended before; ours is searched without noise. The paper's sizes were
+not at hand: `published` holds those of Decision Transformer, on which it builds.
 """
 
 from __future__ import annotations
@@ -137,7 +137,10 @@ class QDT(Recipe[QDTSettings]):
         return data.with_steps(target=data.steps.get("target", data.steps["action"]))
 
     def domains(self, settings: QDTSettings, data: Collection) -> list[np.ndarray]:
-        return [np.flatnonzero(data.each["split"][:, 0] == TRAIN)]
+        train = data.each["split"][:, 0] == TRAIN
+        practice = train & (data.each["elite"][:, 0] == 0)
+        # Practice drives have one pace and hold at their ends; an elite's pace is anybody's guess.
+        return [np.flatnonzero(practice if practice.any() and not settings.plain else train)]
 
     def layout(self, settings: QDTSettings, data: Collection) -> Layout:
         low, high = tuple(data.info["action_low"]), tuple(data.info["action_high"])
