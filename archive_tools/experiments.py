@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from archive_tools.figures import read_log
 from archive_tools.stage import SCRIPTS, check_folder, read_manifest
 from archive_tools.tables import read_json
 from envs.errors import InputError
@@ -122,6 +123,16 @@ def inherited(run: Path, stage: str) -> dict[str, Any]:
         return {}
     config = read_manifest(run / stage)["config"]
     return {k: v for k, v in config.items() if k not in ("run", "redo")}
+
+
+def training_seconds(run: Path) -> float:
+    """How long the loop of a run's training took, also where it was killed and went on.
+
+    Raises:
+        InputError: the run has no model.
+    """
+    told = [r["seconds"] for r in read_log(run / "model" / "log.jsonl") if "seconds" in r]
+    return float(told[-1] if told else read_manifest(run / "model")["wall_time_s"])
 
 
 @dataclass

@@ -52,8 +52,6 @@ class Disturbance:
 class Drives:
     """N practice drives of T steps; `lengths` says how much of each is worth learning from."""
 
-    source: NDArray[np.int64]
-    """[N] row of the trajectory that was followed."""
     lengths: NDArray[np.int64]
     """[N] steps."""
     obs: Floats
@@ -122,7 +120,7 @@ def practise(
     lengths = np.minimum(arrived + HOLD, steps)
     held = np.linalg.norm(driven[np.arange(n), lengths, :2] - driven[:, -1, :2], axis=1)
     lengths = np.where(held < 0.5 * world.robot.radius, lengths, steps)
-    return Drives(np.arange(n), lengths.astype(np.int64), obs, taken, target, driven)
+    return Drives(lengths.astype(np.int64), obs, taken, target, driven)
 
 
 AHEAD = 3

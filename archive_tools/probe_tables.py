@@ -245,8 +245,8 @@ def experiments(folder: Path) -> list[Record]:
     """The parts of the report on experiments: key, title, note, charts (SVG), tables, matrices.
 
     Args:
-        folder: evaluation/, with some of swaps.json, splits.json, seeds.json, curve.json,
-            experiments.json, probes.json and confusion.json.
+        folder: evaluation/, with some of swaps.json, splits.json, seeds.json,
+            settings.json, curve.json, experiments.json, probes.json and confusion.json.
     """
     differences = read_records(folder, "experiments")
     by_size = [r for r in differences if r.get("x") is not None]
@@ -266,6 +266,14 @@ def experiments(folder: Path) -> list[Record]:
             "Trained again",
             "The same training from other seeds: what of the figures is luck.",
             read_records(folder, "seeds"),
+            by_run,
+        ),
+        _siblings(
+            "settings",
+            "Other ways to train",
+            "The plain layout of nanodt.train, and the one that was published before, trained for "
+            "as long on the same archive.",
+            read_records(folder, "settings"),
             by_run,
         ),
         _curve(read_records(folder, "curve"), by_size),

@@ -14,9 +14,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from archive_tools import figures
+from archive_tools.experiments import training_seconds
 from archive_tools.report_tables import SHARES, Figures, span
 from archive_tools.stage import read_manifest
 from archive_tools.tables import atomic_write, read_json
+from envs.errors import InputError
 
 Record = dict[str, Any]
 METRICS = ("bd_error_median", "bd_success", "route_lcs", "contrast")
@@ -25,7 +27,7 @@ PICTURES = {
     "drive-1-0": "A drive of middling obedience",
     "drive-2-0": "One of the least obeyed commands",
     "contrast-0": "Two ways to one place",
-    "curves-2": "Training: distance to the target of the driven validation commands",
+    "curves-1": "Training: distance to the target of the driven validation commands",
     "curve-0": "Fewer training trajectories: distance to the target",
     "curve-2": "Fewer training trajectories: route",
 }
@@ -64,14 +66,16 @@ def targets(found: Figures, beside: Sequence[Record]) -> list[Target]:
         record = found.get(system, metric)
         number = f"{100 * limit:.0f} %" if metric in SHARES else f"{limit:g}"
         number += " %" if metric == "bd_error_median" else ""
-        met = None if record is None else (record["mean"] <= limit) == most
+        met = None
+        if record is not None:
+            met = record["mean"] <= limit if most else record["mean"] >= limit
         return Target(what, f"{'≤' if most else '≥'} {number}", share(record), met)
 
     def better(what: str, record: Record | None, asked: str = "intervals apart") -> Target:
         if record is None:
             return Target(what, asked, "–", None)
         lower = record["metric"] == "bd_error_median"
-        met = record["ci_high"] < 0 if lower else record["ci_low"] > 0
+        met = record["apart"] and (record["mean"] < 0) == lower
         mean, interval = span(record, signed=True)
         return Target(what, asked, f"{mean} {interval}", met)
 
@@ -124,7 +128,7 @@ def training(run: Path) -> Record:
     manifest = read_manifest(run / "model")
     return {
         "run": run.name,
-        "minutes": manifest["wall_time_s"] / 60,
+        "minutes": training_seconds(run) / 60,
         "steps": manifest["rows"]["steps"],
         "parameters": manifest["facts"]["parameters"],
         "seed": manifest["seed"],
@@ -139,17 +143,14 @@ def write_results(run: Path, page: Path, command: str) -> Path:
     """
     evaluation = run / "evaluation"
     read_manifest(evaluation)
-    records, paired, beside, splits, curve, seeds, settings = (
-        read_json(evaluation / f"{name}.json")
-        for name in (
-            "metrics",
-            "differences",
-            "experiments",
-            "splits",
-            "curve",
-            "seeds",
-            "settings",
+    if not (evaluation / "settings.json").exists():
+        raise InputError(
+            f"{evaluation}: no settings.json, so an earlier version made it: run "
+            f"scripts/09_evaluate.py --run {run} --redo"
         )
+    names = ("metrics", "differences", "experiments", "splits", "curve", "seeds", "settings")
+    records, paired, beside, splits, curve, seeds, settings = (
+        read_json(evaluation / f"{name}.json") for name in names
     )
     found = Figures(records, paired)
     pictures = []

@@ -1,8 +1,9 @@
 """The way of a trajectory, made fit to be followed.
 
 An elite wanders: it stands, turns on the spot, slides along walls and runs in small circles, and
-none of that is told in a sentence. Its way is the line it drew, in points a step apart, without the
-standing, without circles too small to go round anything, and off the walls where there is room.
+none of that is told in a sentence. Its way is the line it drew, in points a full step apart (more
+or less, where it was cut or pushed), without the standing, without circles too small to go round
+anything, and off the walls where there is room.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Ways:
     """N ways of up to M points."""
 
     points: Doubles
-    """[N, M, 2] in world units, MAX_WHEEL apart at most; a way's last point is repeated."""
+    """[N, M, 2] in world units, about MAX_WHEEL apart; a way's last point is repeated."""
     last: NDArray[np.int64]
     """[N] number of a way's last point."""
 
@@ -59,14 +60,14 @@ def line(xy: Doubles, radius: float) -> Doubles:
     marks = np.append(np.arange(0, run[-1], MAX_WHEEL), run[-1])
     points = np.stack([np.interp(marks, run, xy[moved, axis]) for axis in (0, 1)], axis=1)
     kept, at = [], 0
-    longest = max(int(CIRCLE * radius / MAX_WHEEL), 4)
+    # A straight way, too, keeps near its own last points.
+    shortest = int(np.ceil(MEET * radius / MAX_WHEEL)) + 1
+    longest = max(int(CIRCLE * radius / MAX_WHEEL), shortest + 1)
     while at < len(points):
         kept.append(at)
-        later = points[at + 3 : at + longest]
+        later = points[at + shortest : at + longest]
         closed = np.flatnonzero(np.linalg.norm(later - points[at], axis=1) < MEET * radius)
-        at += 3 + int(closed[-1]) if len(closed) else 1
-    if kept[-1] != len(points) - 1:
-        kept.append(len(points) - 1)
+        at += shortest + int(closed[-1]) if len(closed) else 1
     return points[kept]
 
 

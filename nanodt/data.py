@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ def load_dataset(folder: Path | str, practice: float = 0.0) -> Dataset:
     """Read a dataset folder whole and check it.
 
     `practice` is the share of practice drives in what is drawn of the split train: at 0 they are
-    not read, at 1 nothing else is drawn. Without a file of them, it is 0.
+    not read, at 1 no recorded trajectory is kept in that split. Without a file of them, it is 0.
 
     Raises InputError for a missing, truncated or ill-formed file, a missing column, a number
     that is not finite, or dimensions other than those dataset.json states.
@@ -91,9 +92,22 @@ def load_dataset(folder: Path | str, practice: float = 0.0) -> Dataset:
     info = _read_info(folder / INFO)
     path = folder / TABLE
     table = _read_table(path)
+    if not 0 <= practice <= 1:
+        raise InputError(f"practice share {practice}: expected 0 to 1")
     recorded = len(table)
     if practice and (folder / PRACTICE).exists():
-        table = _join(table, _read_table(folder / PRACTICE))
+        drills = _read_table(folder / PRACTICE)
+        other = set(drills.column("split").to_pylist()) - {"train"}
+        if other:
+            raise InputError(
+                f"{folder / PRACTICE}: split {sorted(map(str, other))[0]!r} in it; practice drives "
+                "are for the split train only"
+            )
+        if practice == 1 and len(drills):
+            keep = pc.not_equal(table.column("split"), "train")
+            table = table.filter(keep).combine_chunks()
+            recorded = len(table)
+        table = _join(table, drills)
     length = _column(table, "length").to_numpy().astype(np.int64)
     ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
     if len(ids) == 0:
@@ -374,7 +388,7 @@ class Windows:
         start = np.floor(place * (length + steps - 1)[:, None]).astype(np.int64)
         start = np.clip(start - (steps - 1)[:, None], 0, last)
         garbled = None
-        if text_noise:
+        if text_noise and len(self.table.lengths):
             size = (rows, int(self.table.lengths.max()))
             hit = rng.random(size) < 2 * text_noise * rng.random((rows, 1))
             garbled = np.where(hit, rng.integers(self.vocabulary, size=size), -1)

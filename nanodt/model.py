@@ -168,13 +168,13 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(self, x: Tensor, write: Context | None, mask: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor, context: Context | None, mask: Tensor | None = None) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
-        if write is not None:
-            k, v = write(self.layer, k, v)
-            mask = write.mask if write.mask is not None else mask
+        if context is not None:
+            k, v = context(self.layer, k, v)
+            mask = context.mask if context.mask is not None else mask
         y = F.scaled_dot_product_attention(
             q,
             k,
@@ -188,11 +188,11 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        write: Context | None = None,
+        context: Context | None = None,
         read: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        y = self.attend(self.norm1(x), write, mask)
+        y = self.attend(self.norm1(x), context, mask)
         if read is not None:
             x, y = (F.embedding(read, t.flatten(0, 1)) for t in (x, y))
         x = x + self.drop(self.proj(y))
@@ -218,22 +218,22 @@ class Trunk(nn.Module):
     def forward(
         self,
         x: Tensor,
-        write: Context | None = None,
+        context: Context | None = None,
         read: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
         """Hidden states of tokens x [N, T, C].
 
-        `write` keeps their keys and values in a cache. `read` [M] int64 are flat positions in
-        [N * T]: only their hidden states [M, C] come back, and the last block's projections are
-        spared for all other tokens, which nothing would look at. `mask` [N, 1, T, T] bool, True =
-        may attend, stands in for plain causality.
+        `context` says where keys and values are kept and what else is attended to. `read` [M] int64
+        are flat positions in [N * T]: only their hidden states [M, C] come back, and the last
+        block's projections are spared for all other tokens, which nothing would look at. `mask`
+        [N, 1, T, T] bool, True = may attend, stands in for plain causality.
         """
         if self.config.dropout:
             x = F.dropout(x, self.config.dropout, self.training)
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):
-            x = block(x, write, read if i == last else None, mask)
+            x = block(x, context, read if i == last else None, mask)
         return self.norm(x)
 
     def extend(
@@ -395,7 +395,10 @@ class Model(nn.Module):
         return torch.cat([text, steps, steps.new_zeros(1, steps.shape[1])])
 
     def forward(
-        self, batch: Batch, write: Context | None = None, trunk: Callable[..., Tensor] | None = None
+        self,
+        batch: Batch,
+        context: Context | None = None,
+        trunk: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """Hidden states [M, C] at the tokens that predict: one per timestep of the batch.
 
@@ -405,7 +408,8 @@ class Model(nn.Module):
         trunk, tokens = trunk or self.trunk, self.embed(batch)
         rows = F.embedding(batch.place, tokens)
         if batch.prefix is None or batch.prefix_lengths is None:
-            return trunk(rows, write, batch.read)
+            return trunk(rows, context, batch.read)
+        assert context is None  # a cache holds whole rows
         prefix, texts = Prefix(), F.embedding(batch.prefix, tokens)
         trunk(texts, prefix, batch.read[:0])
         windows = len(rows) // len(texts)

@@ -11,7 +11,7 @@ a stretch of up to K steps read from its first step.
 
 At a hop, about once every K / 2 steps, the steps that stay are computed anew (and their texts,
 unless all rows hop at once: a text comes first, so nothing later changes it); at every other step
-only the three new tokens (last action, bd, observation) are computed.
+only the new tokens (last action, bd, observation; with `one_token` a single one) are computed.
 """
 
 from __future__ import annotations

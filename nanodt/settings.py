@@ -55,9 +55,10 @@ class TrainOptions:
     """How observations, actions and BDs become tokens."""
 
     hide_actions: bool = False
-    """Put one learned token in the place of every past action. A policy that sees what it just did
-    learns to repeat it, which costs little in the data and leads astray when it drives (the
-    copycat problem: de Haan et al. 2019, Causal confusion in imitation learning)."""
+    """Put one learned token in the place of every past action, or with --one-token none. A policy
+    that sees what it just did learns to repeat it, which costs little in the data and leads astray
+    when it drives (the copycat problem: de Haan et al. 2019, Causal confusion in imitation
+    learning)."""
 
     odometry: bool = False
     """Let the o tokens carry the pose that the robot reckons from its own past actions and contact
@@ -91,7 +92,7 @@ class TrainOptions:
     text_prefix: int = 4
     """sentence, endpoint: prefix tokens per text."""
 
-    practice: float = 0.0
+    practice_share: float = 0.0
     """Share of the steps to learn from that practice drives make up, where the dataset has any (0 =
     recorded trajectories only, 1 = practice only)."""
     steps: int = 2000
@@ -183,6 +184,11 @@ NOT_SETTINGS = {"data", "out", "tokenizer", "redo", "preset", "log_every", "trac
 def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     """A fresh model for a dataset, its statistics fitted on the training split."""
     info, train = dataset.info, dataset.split("train")
+    if config.windows_per_text < 1 or config.trail < 0 or not 0 <= config.text_noise <= 0.5:
+        raise InputError(
+            f"--windows-per-text {config.windows_per_text} --trail {config.trail} --text-noise "
+            f"{config.text_noise}: expected at least 1, at least 0, and 0 to 0.5"
+        )
     trunk = TrunkConfig(config.n_layer, config.n_head, config.n_embd, config.dropout)
     decimals = info.get("action_decimals")
     source: Any
@@ -217,7 +223,10 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             )
         odometry = OdometryConfig.from_json(info["odometry"])
     if config.text_noise and config.text_encoder != "tokens":
-        raise InputError("--text-noise garbles tokens: it needs --text-encoder tokens")
+        raise InputError(
+            "--text-noise garbles tokens, and --text-encoder "
+            f"{config.text_encoder} has none: give --text-noise 0"
+        )
     names = info.get("milestones") or []
     if config.milestone and (not names or train.milestone is None):
         raise InputError(
@@ -226,7 +235,9 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
         )
     for name in ("foresight", "trail"):
         if getattr(config, name) and odometry is None:
-            raise InputError(f"--{name} needs to know where the robot is: give --odometry too")
+            raise InputError(
+                f"--{name} needs to know where the robot is: give --odometry too, or --{name} 0"
+            )
     reach = float(np.abs([info["action_low"], info["action_high"]]).max())
     auxiliary = AuxiliaryConfig(config.foresight, config.milestone, len(names), reach)
     longest = max(int(t.length.max()) for t in dataset.splits.values())

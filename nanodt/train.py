@@ -46,16 +46,14 @@ from nanodt.policy import CONFIG, WEIGHTS
 from nanodt.score import ClosedLoop, ValidationLoss
 from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
 from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
-from nanodt.trainer import Processes, Trainer, learning_rate, processes
+from nanodt.trainer import Processes, Trainer, learning_rate, pick_device, processes
 
 CHECKPOINT, TRAINING, LOG = "checkpoint", "training.json", "log.jsonl"
 
 
 def train(config: TrainConfig) -> Path:
     """Train, or go on training, the model of `config.out`; its folder."""
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = pick_device(config.device)
     with processes(device) as group:
         if device == "cuda":
             device = f"cuda:{group.local}"
@@ -65,15 +63,15 @@ def train(config: TrainConfig) -> Path:
 
 def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     out, lead = config.out, group.rank == 0
-    if not 0 <= config.practice <= 1:
-        raise InputError(f"--practice {config.practice}: a share, from 0 to 1")
-    dataset = load_dataset(config.data, config.practice)
+    dataset = load_dataset(config.data, config.practice_share)
     settings: dict[str, Any] = {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
     settings["betas"] = list(config.betas)
     settings["world"] = group.world
     files = [TABLE, INFO]
-    if config.practice and (config.data / PRACTICE).exists():
+    if config.practice_share and (config.data / PRACTICE).exists():
         files.append(PRACTICE)
+    elif config.practice_share and lead:
+        print(f"{config.data}: no {PRACTICE}: learning from recorded trajectories only")
     settings["data"] = {n: digest(config.data / n) for n in files}
     if lead:
         out.mkdir(parents=True, exist_ok=True)
@@ -118,6 +116,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         "loss": 0.0,
         "norm": 0.0,
         "count": 0,
+        "seconds": 0.0,
     }
     checkpoint = out / CHECKPOINT / "state.safetensors"
     if checkpoint.exists():
@@ -141,6 +140,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         mininterval=0.5,
     )
     since, tokens = time.perf_counter(), 0
+    began = since - state["seconds"]
     model.train()
     for step in range(state["step"], config.steps):
         loss, norm, new_tokens = trainer.step(step)
@@ -164,6 +164,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
                 "tokens_per_s": tokens / seconds,
                 "flops_per_s": flops * tokens / seconds,
                 "data_share": trainer.data_s / seconds,
+                "seconds": time.perf_counter() - began,
             }
             log.write(record)
             track(record)
@@ -182,7 +183,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
                 bar.write(f"step {done}: " + told(record))
             since, tokens, trainer.data_s = time.perf_counter(), 0, 0.0
         if done % config.checkpoint_every == 0 and done < config.steps:
-            state["step"] = done
+            state["step"], state["seconds"] = done, time.perf_counter() - began
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()
             save_checkpoint(checkpoint, model, trainer.optimizer, state)

@@ -20,6 +20,11 @@ from nanodt.model import Model
 from nanodt.settings import TrainConfig
 
 
+def pick_device(name: str) -> str:
+    """The device that an option names; auto is a GPU where there is one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 @dataclass
 class Processes:
     """This process among those of torchrun; alone, it is number 0 of 1."""

@@ -1,12 +1,13 @@
-"""Train the policy: text tokens, then (bd, o, a) for every step, mean squared error of the action.
+"""Train the policy: text tokens, then a token or three of bd, o and a for every step.
 
 Reads dataset/ and tokenizer/, writes model/: config.json, model.safetensors (the best by
 closed-loop score on the validation split), tokenizer.json, training.json and log.jsonl. Killed and
-run again it goes on from its last checkpoint and ends with the same weights. It is the same as
+run again it goes on from its last checkpoint and ends with the same weights. It is
 
     python -m nanodt.train --data RUN/dataset --tokenizer RUN/tokenizer --out RUN/model
 
-with this run's bookkeeping around it.
+with this run's bookkeeping around it and, in its presets, the options that obeyed best
+(docs/policy.md); nanodt.train by itself keeps the plain layout.
 
 Example: python scripts/07_train.py --run runs/demo --block-size 350 --steps 2000
 """
@@ -29,7 +30,7 @@ OBEDIENT: dict[str, Any] = {
     "hide_actions": True,
     "odometry": True,
     "trail": 16,
-    "practice": 1.0,
+    "practice_share": 1.0,
     "foresight": 0.5,
     "milestone": 0.2,
     "text_noise": 0.1,
@@ -80,6 +81,9 @@ def run(config: Config) -> Path:
         if options["odometry"] and "odometry" not in read_json(stage.input("dataset") / INFO):
             print("the robot's wheels are not known: training without odometry and what needs it")
             options |= {"odometry": False, "foresight": 0.0, "trail": 0}
+        if options["text_encoder"] != "tokens" and options["text_noise"]:
+            print("texts are not read token by token: training without --text-noise")
+            options["text_noise"] = 0.0
         stage.scratch(CHECKPOINT)
         train(
             TrainConfig(

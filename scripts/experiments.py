@@ -29,13 +29,19 @@ from pipeline import read_options, words
 from rich.console import Console
 
 import nanodt
-from archive_tools.experiments import Sibling, inherited, link_stages, siblings
+from archive_tools.experiments import (
+    Sibling,
+    inherited,
+    link_stages,
+    siblings,
+    training_seconds,
+)
 from archive_tools.stage import SCRIPTS, read_manifest
 from archive_tools.tables import read_json, write_json
 from envs.errors import InputError
 from nanodt.data import Windows, load_dataset
 from nanodt.settings import TrainConfig, TrainOptions, build_model
-from nanodt.trainer import Trainer
+from nanodt.trainer import Trainer, pick_device
 
 
 @dataclass
@@ -67,6 +73,7 @@ PUBLISHED: dict[str, Any] = {
     "block_size": 1360,  # a text of up to 160 tokens and 400 steps
     "batch_size": 16,
     "micro_batch": 4,
+    "checkpoint_every": 25,  # its steps take seconds
 }
 BUDGET = "budget.json"  # in a sibling's folder: the steps that its time allows
 
@@ -82,16 +89,18 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
         del plain[name]
     run = inherited(config.run, "model")
     plain |= {name: run[name] for name in ("score_items",) if name in run}
-    seconds = read_manifest(config.run / "model")["wall_time_s"]
+    model, seconds = read_manifest(config.run / "model"), training_seconds(config.run)
     found = {}
     for name in config.settings:
         options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
         kept = config.run.with_name(f"{config.run.name}-{name}") / BUDGET
-        if not kept.exists():
-            per_step = seconds_per_step(config.run, options)
+        budget = read_json(kept) if kept.exists() else {}
+        if budget.get("model") != model["fingerprint"]:
+            steps = max(1, round(seconds / seconds_per_step(config.run, options)))
+            budget = {"model": model["fingerprint"], "seconds": seconds, "steps": steps}
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_json(kept, {"seconds": seconds, "steps": max(1, round(seconds / per_step))})
-        steps = read_json(kept)["steps"]
+            write_json(kept, budget)
+        steps = budget["steps"]
         found[name] = {**options, "steps": steps, "score_every": max(1, steps // 4)}
     return found
 
@@ -101,9 +110,10 @@ def seconds_per_step(run: Path, options: dict[str, Any], least: float = 10.0) ->
     config = TrainConfig(
         data=run / "dataset", tokenizer=run / "tokenizer", out=run, **options
     )  # fmt: skip
-    dataset = load_dataset(config.data, config.practice)
-    model = build_model(config, dataset)
-    trainer = Trainer(model, Windows(dataset.split("train"), model.text, model.config), config)
+    dataset, device = load_dataset(config.data, config.practice_share), pick_device(config.device)
+    model = build_model(config, dataset).to(device)
+    windows = Windows(dataset.split("train"), model.text, model.config, device)
+    trainer = Trainer(model, windows, config)
     model.train()
     trainer.step(0)  # the first one also takes memory
     began, steps = time.perf_counter(), 0
@@ -161,8 +171,8 @@ def run(config: Config) -> Path:
     console = Console(stderr=True)
     extra = read_options(config.options)
     read_manifest(config.run / "model")
-    settings = settings_of(config)
-    chosen = siblings(config.splits, config.fractions, config.seeds, settings)
+    chosen = siblings(config.splits, config.fractions, config.seeds)
+    chosen += siblings(settings=settings_of(config))
     for sibling in chosen:
         run_stages(link_stages(config.run, sibling), sibling, config, extra, console)
     for stage in ("rollouts", "evaluation"):

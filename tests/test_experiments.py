@@ -17,7 +17,8 @@ from archive_tools import evaluate, rollouts
 from archive_tools.cli import parse
 from archive_tools.evaluate import EvaluateConfig
 from archive_tools.experiments import finished, inherited, link_stages, siblings
-from archive_tools.results_page import write_results
+from archive_tools.report_tables import Figures
+from archive_tools.results_page import targets, write_results
 from archive_tools.rollouts import RolloutConfig
 from archive_tools.stage import Stage, read_manifest
 
@@ -121,6 +122,36 @@ def test_the_page_of_results(family, tmp_path):
     assert "images/results/drives.png" in text and "contrast-0.png" not in text
 
 
+@pytest.mark.parametrize(
+    ("record", "met"),
+    [
+        ({"mean": 0.9, "ci_low": 0.8, "ci_high": 0.95}, True),
+        ({"mean": 0.899, "ci_low": 0.8, "ci_high": 0.95}, False),
+    ],
+)
+def test_a_target_that_is_just_reached_is_met(record, met):
+    found = Figures([{"system": "nanodt", "metric": "route_lcs", "n": 9, **record}], [])
+    row = next(t for t in targets(found, []) if t.what == "route obeyed")
+    assert row.met is met
+
+
+def test_intervals_that_overlap_are_not_apart():
+    """A difference that excludes zero is not enough where the two intervals overlap."""
+    record = {
+        "system": "nanodt",
+        "minus": "nearest_elite_bd",
+        "metric": "route_lcs",
+        "mean": 0.02,
+        "ci_low": 0.01,
+        "ci_high": 0.03,
+        "n": 9,
+    }
+    for apart in (False, True):
+        rows = targets(Figures([], [{**record, "apart": apart}]), [])
+        row = next(t for t in rows if t.what == "route, minus the nearest elite by BD")
+        assert row.met is apart
+
+
 def test_retrieval_of_a_smaller_share_sees_no_other_elite(family):
     """The same test items, and baselines that know the smaller, nested training split only."""
     small = family.with_name("whole-30")
@@ -189,14 +220,17 @@ def test_other_layouts_get_the_time_that_the_run_had(family, script, tmp_path, m
     monkeypatch.setattr(script, "seconds_per_step", lambda *a: measured(*a, least=0.0))
     found = script.settings_of(config)
     assert found["plain"]["steps"] > found["published"]["steps"] / 4 >= 0.25
-    monkeypatch.setattr(script, "seconds_per_step", lambda *_: pytest.fail("measured again"))
-    assert script.settings_of(config) == found
+    again = []
+    monkeypatch.setattr(script, "seconds_per_step", lambda *_: again.append(1) or 1e9)
+    assert script.settings_of(config) == found and not again
+    (run / "model" / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "new"}))
+    assert script.settings_of(config)["plain"]["steps"] == 1 and len(again) == 2  # another model
     assert found["plain"]["block_size"] == 350 and not found["plain"]["one_token"]
     assert (found["published"]["head"], found["published"]["joint"]) == ("clusters", False)
     line = script.command(run, run, "model", "paper", found["plain"], [])
     options = importlib.import_module("07_train").Config
     parsed = parse(options, "", line[2:])
-    assert parsed.window is None and parsed.practice == 0 and parsed.head == "mse"
+    assert parsed.window is None and parsed.practice_share == 0 and parsed.head == "mse"
     assert parsed.steps == found["plain"]["steps"] and parsed.windows_per_text == 1
 
 

@@ -18,6 +18,7 @@ import nanodt
 from archive_tools.environment import Navigation
 from nanodt.auxiliary import HORIZONS, relative
 from nanodt.data import Windows, load_dataset
+from nanodt.errors import InputError
 from nanodt.odometry import FEATURES, OdometryConfig, features
 from nanodt.policy import Policy
 from nanodt.settings import TrainConfig, build_model
@@ -139,7 +140,7 @@ def practised(tmp_path):
         trail=4,
         one_token=True,
         windows_per_text=3,
-        practice=0.5,
+        practice_share=0.5,
     )
 
 
@@ -197,6 +198,26 @@ def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
     assert model.auxiliary.loss(model(batch), batch.values).mean().item() < first / 2
 
 
+def test_only_practice_is_kept_where_nothing_else_is_asked_for(practised):
+    data = load_dataset(practised.data, 1.0)
+    assert (data.split("train").ids >= 900).all() and len(data.split("validation").ids) == 4
+    with pytest.raises(InputError, match=r"practice share 1\.5"):
+        load_dataset(practised.data, 1.5)
+    table = pq.read_table(practised.data / "practice.parquet")
+    pq.write_table(
+        table.set_column(1, "split", pa.array(["test"] * len(table))),
+        practised.data / "practice.parquet",
+    )
+    with pytest.raises(InputError, match=r"practice\.parquet: split 'test'"):
+        load_dataset(practised.data, 1.0)
+
+
+def test_no_practice_is_said(practised, capsys):
+    (practised.data / "practice.parquet").unlink()
+    train(replace(practised, practice_share=1.0))
+    assert "no practice.parquet" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "info", "message"),
     [
@@ -206,6 +227,9 @@ def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
         ({}, {"odometry": {**WHEELS, "contact": [7]}}, "do not fit"),
         ({"odometry": False}, {}, "--foresight needs to know where the robot is"),
         ({"odometry": False, "foresight": 0, "trail": 4}, {}, "--trail needs to know"),
+        ({"windows_per_text": 0}, {}, "--windows-per-text 0"),
+        ({"trail": -1}, {}, "--trail -1"),
+        ({"text_noise": 0.9}, {}, "--text-noise 0.9"),
         ({}, {"milestones": []}, "milestones run from 0 to 2, expected 0 to 0"),
     ],
 )

@@ -74,6 +74,8 @@ def test_small_circles_and_standing_are_left_out():
     way = line(xy, radius=10)
     length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
     assert length < 230 and (way[0] == [0, 0]).all() and (way[-1] == [200, 0]).all()
+    straight = line(there, radius=40)
+    assert len(straight) == len(line(there, radius=1))
     wide = np.concatenate([there, 5 * circles + np.array([100, 0]), on])
     assert len(line(wide, radius=10)) > 3 * len(way)
 

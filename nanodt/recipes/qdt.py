@@ -115,7 +115,8 @@ class QDT(Recipe[QDTSettings]):
         raise InputError("recipe qdt learns from an archive: give --data RUN/dataset")
 
     def prepare(self, settings: QDTSettings, data: Collection) -> Collection:
-        data.check("obs", "action", "bd", split=1)
+        data.each.setdefault("elite", np.ones((len(data.length), 1), np.float32))
+        data.check("obs", "action", "bd", split=1, elite=1)
         for name in ("action_low", "bd_low", "bd_high", "environment"):
             if name not in data.info:
                 raise InputError(f"{data.where}: its info has no {name}, which recipe qdt needs")
