@@ -34,6 +34,15 @@ class Processes:
     local: int = 0
 
 
+def leave_together(pause: float = 0.5) -> None:
+    """Wait for all processes of the group: gloo aborts one whose peer leaves in mid-message.
+
+    Who is first out of the barrier waits a moment, for others may still read its last message.
+    """
+    dist.barrier()
+    time.sleep(pause)
+
+
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
     """Join the process group of torchrun, if there is one."""
@@ -48,7 +57,7 @@ def processes(device: str) -> Iterator[Processes]:
         yield Processes(
             dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0))
         )
-        dist.barrier()  # gloo aborts a process whose peer leaves in mid-message
+        leave_together()
     finally:
         dist.destroy_process_group()
 
