@@ -46,9 +46,11 @@ class Target:
 
 
 def share(record: Record | None) -> str:
-    """A figure and its interval; shares in per cent."""
+    """A figure and its interval; shares in per cent, routes finely, as one decides by them."""
     if record is None:
         return "–"
+    if record["metric"] == "route_lcs":
+        return "{mean:.3f} [{ci_low:.3f}, {ci_high:.3f}]".format(**record)
     mean, interval = span(record, percent=True)
     unit = " %" if record["metric"] in (*SHARES, "bd_error_median") else ""
     return f"{mean}{unit} {interval}"

@@ -112,7 +112,7 @@ def test_the_page_of_results(family, tmp_path):
     route = own["nanodt", "route_lcs"]["mean"]
     verdict = "met" if route >= 0.9 else "missed"
     row = next(line for line in text.splitlines() if line.startswith("| route obeyed |"))
-    assert f"{route:.2f}" in row and row.endswith(f"| {verdict} |")
+    assert f"{route:.3f}" in row and row.endswith(f"| {verdict} |")
     unmeasured = [line for line in text.splitlines() if line.endswith("| not measured |")]
     assert any("contrast" in line for line in unmeasured)  # the family drives no pairs
     assert any(line.startswith("| 10 %: route") for line in unmeasured)
