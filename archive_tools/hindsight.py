@@ -108,7 +108,6 @@ def practice_rows(
             world,
             ways,
             rng,
-            steps=recorded.pose.shape[1] - 1,
             action_decimals=action_decimals,
             progress=True,
         )

@@ -69,7 +69,6 @@ def practise(
     ways: Ways,
     rng: np.random.Generator,
     *,
-    steps: int | None = None,
     disturbance: Disturbance | None = None,
     action_decimals: int | None = 1,
     progress: bool = False,
@@ -80,13 +79,12 @@ def practise(
         world: where they were recorded.
         ways: from `ways_of`.
         rng: source of the disturbances.
-        steps: length of a drive; None: the world's.
         disturbance: how much of it.
         action_decimals: actions are rounded to so many decimals before they are applied.
         progress: show a bar.
     """
     disturb = disturbance or Disturbance()
-    n, steps = len(ways.last), steps or world.steps
+    n, steps = len(ways.last), world.steps
     part = rng.integers(ways.last // 10, ways.last + 1)
     stop = np.where(rng.random(n) < disturb.full, ways.last, part)
     spread = np.where(rng.random(n) < disturb.calm, 0.0, rng.uniform(0, disturb.noise, n))

@@ -17,8 +17,8 @@ The folder holds `trajectories.parquet`, one row per trajectory, and `dataset.js
 
 `target` differs from `action`, the one taken, where a drive was disturbed on purpose. A second file
 of the same columns, `practice.parquet`, may hold more drives for the split train; they are read
-where they are asked for. A milestone is a
-number in the list `milestones` of dataset.json, or the length of that list where none comes.
+where they are asked for. A milestone is a number in the list `milestones` of dataset.json, or the
+length of that list where none comes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from nanodt.errors import InputError
 from nanodt.model import ModelConfig
 from nanodt.stream import Batch, pack, pack_beside, ragged
 from nanodt.text import TextEncoder, TextTable
-from nanodt.trail import Visits, cells_of
+from nanodt.trail import Visits
 
 TABLE, PRACTICE, INFO = "trajectories.parquet", "practice.parquet", "dataset.json"
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
@@ -331,8 +331,7 @@ class Windows:
             )
             self.pose = torch.from_numpy(reckoned).to(device)
             if config.trail:
-                low, high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
-                cells = cells_of(reckoned[:, :2], low, high, config.trail)
+                cells = config.cells(reckoned)
                 self.visits = Visits(cells, data.length, data.first, config.trail, str(device))
         self.milestone = None if data.milestone is None else data.milestone.to(device)
         if (self.table.lengths > room).any():
@@ -380,9 +379,11 @@ class Windows:
         text = np.where(
             (count > 0) & (draw[2] >= text_dropout), self.text_first[trajectory] + choice, -1
         )
-        taken = np.where(text >= 0, self.table.lengths[text], 0) if len(self.table.lengths) else 0
+        taken = np.zeros(rows, np.int64)
+        if len(self.table.lengths):
+            taken = np.where(text >= 0, self.table.lengths[text], 0)
         length = self.data.length[trajectory]
-        steps = np.minimum(self.config.room(taken + 0 * length), length)
+        steps = np.minimum(self.config.room(taken), length)
         last = (length - steps)[:, None]
         start = np.floor(place * (length + steps - 1)[:, None]).astype(np.int64)
         start = np.clip(start - (steps - 1)[:, None], 0, last)
@@ -392,7 +393,7 @@ class Windows:
             hit = rng.random(size) < 2 * text_noise * rng.random((rows, 1))
             garbled = np.where(hit, rng.integers(self.vocabulary, size=size), -1)
         plan = Plan(trajectory, text, draw[3] < bd_dropout, start, steps, garbled)
-        return plan.rows(np.argsort(taken + 0 * length, kind="stable"))
+        return plan.rows(np.argsort(taken, kind="stable"))
 
     def batch(self, plan: Plan) -> Batch:
         """Gather a plan's windows."""
@@ -407,9 +408,11 @@ class Windows:
         time = plan.start.ravel()[row] + inner
         here = self.data.first[trajectory][row] + time
         step = torch.from_numpy(here).to(self.device)
-        size, prefix = (self.config.step_tokens, self.config.read_at), None
+        size, shared = (self.config.step_tokens, self.config.read_at), {}
         if windows > 1:
             prefix, place, read = pack_beside(text_lengths, steps, *size)
+            for name, array in (("prefix", prefix), ("prefix_lengths", text_lengths)):
+                shared[name] = torch.from_numpy(array).to(self.device)
         else:
             place, read = pack(text_lengths, steps, *size)
         values = {
@@ -439,8 +442,5 @@ class Windows:
             place=torch.from_numpy(place).to(self.device),
             read=torch.from_numpy(read).to(self.device),
             tokens=int(text_lengths.sum() + self.config.step_tokens * steps.sum()),
-            prefix=None if prefix is None else torch.from_numpy(prefix).to(self.device),
-            prefix_lengths=(
-                None if prefix is None else torch.from_numpy(text_lengths).to(self.device)
-            ),
+            **shared,
         )

@@ -33,6 +33,7 @@ from nanodt.heads import Head, HeadConfig, build_head
 from nanodt.odometry import FEATURES, OdometryConfig, features
 from nanodt.stream import Batch, Slot, TokenStream, VectorCode
 from nanodt.text import TextConfig, build_text_encoder
+from nanodt.trail import cells_of
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,8 @@ class Behind:
         )
 
     def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        before = (t.repeat_interleave(self.windows, 0) for t in self.prefix.kept[layer])
-        return tuple(torch.cat(pair, dim=2) for pair in zip(before, (k, v), strict=True))  # type: ignore[return-value]
+        keys, values = (t.repeat_interleave(self.windows, 0) for t in self.prefix.kept[layer])
+        return torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
 
 
 Context = Write | Prefix | Behind
@@ -316,6 +317,11 @@ class ModelConfig:
     def read_at(self) -> int:
         """Place within a timestep of the token at which its action is read: that of o."""
         return 0 if self.one_token else 1
+
+    def cells(self, pose: np.ndarray) -> np.ndarray:
+        """Cells [N] of the trail's map in which reckoned poses [N, 3] lie."""
+        low, high = np.array(self.bd_low)[:2], np.array(self.bd_high)[:2]
+        return cells_of(pose[:, :2].astype(np.float32), low, high, self.trail)
 
     def steps_beside(self, text_length: int) -> int:
         """Timesteps that fit in a row beside a text of so many tokens."""

@@ -30,7 +30,7 @@ from nanodt.heads import Sampling
 from nanodt.model import Cache, Model, ModelConfig, Write
 from nanodt.stream import Batch, pack, ragged
 from nanodt.text import TextTable, attach_source
-from nanodt.trail import Trail, cells_of
+from nanodt.trail import Trail
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -105,10 +105,7 @@ class Policy:
                 self.reckoned = self.config.odometry.advance(self.reckoned, last, obs)
             self.pose[:, self.step] = torch.from_numpy(self.reckoned.astype(np.float32))
         if self.config.trail:
-            here = cells_of(
-                self.reckoned.astype(np.float32)[:, :2], *self.low_high, self.config.trail
-            )
-            been = self.trail.visit(here, self.step)
+            been = self.trail.visit(self.config.cells(self.reckoned), self.step)
             self.been[:, self.step % self.been.shape[1]] = been.to(self.device)
         hidden = self._hidden()
         action = self.model.head.sample(hidden, self.sampling, self.generator).cpu().numpy()
@@ -149,7 +146,6 @@ class Policy:
             self.pose = torch.zeros(rows, config.max_steps, 3, device=device)
         if config.trail:
             self.trail = Trail(rows, config.trail)
-            self.low_high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
             # Of no more steps than a window holds, for one is large.
             held = min(int(room.max()), config.max_steps)
             self.been = torch.zeros(rows, held, 2 * config.trail**2, device=device)

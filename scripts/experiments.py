@@ -88,7 +88,7 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
     for name in ("device", "tracker", "log_every"):
         del plain[name]
     run = inherited(config.run, "model")
-    plain |= {name: run[name] for name in ("score_items",) if name in run}
+    plain["score_items"] = run.get("score_items", plain["score_items"])
     model, seconds = read_manifest(config.run / "model"), training_seconds(config.run)
     found = {}
     for name in config.settings:
@@ -107,9 +107,7 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
 
 def seconds_per_step(run: Path, options: dict[str, Any], least: float = 10.0) -> float:
     """Time of an optimiser step with these options on this machine, over `least` seconds."""
-    config = TrainConfig(
-        data=run / "dataset", tokenizer=run / "tokenizer", out=run, **options
-    )  # fmt: skip
+    config = TrainConfig(data=run / "dataset", tokenizer=run / "tokenizer", out=run, **options)
     dataset, device = load_dataset(config.data, config.practice_share), pick_device(config.device)
     model = build_model(config, dataset).to(device)
     windows = Windows(dataset.split("train"), model.text, model.config, device)
