@@ -63,8 +63,29 @@ class ClosedLoop:
         return {
             "bd_error_median": float(np.median(error)),
             "bd_error_mean": float(error.mean()),
+            "bd_error_se": float(error.std() / np.sqrt(len(error))),
             "bd_success": float((error <= 5).mean()),
         }
+
+
+def keep(record: dict[str, float], best: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The record to keep beside the weights, if those of `record` replace the best so far.
+
+    A model is as good as its drives end near their targets, in the mean: the median says nothing
+    of the drives that go astray. A later model, which has learned for longer, is kept unless it is
+    worse than an earlier one by more than that one's standard error (the one-standard-error rule:
+    Breiman et al. 1984, Classification and Regression Trees). Without drives, the smaller
+    validation loss is the better; without that, the later model.
+    """
+    if "bd_error_mean" in record:
+        value, slack = record["bd_error_mean"], record["bd_error_se"]
+    else:
+        value, slack = record.get("val_loss", 0.0), 0.0
+    if best is None:
+        return {**record, "limit": value + slack}
+    if value > best["limit"]:
+        return None
+    return {**record, "limit": min(value + slack, best["limit"])}
 
 
 class ValidationLoss:

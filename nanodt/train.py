@@ -43,7 +43,7 @@ from nanodt.data import INFO, PRACTICE, TABLE, Windows, load_dataset
 from nanodt.errors import InputError
 from nanodt.model import Model, ModelConfig
 from nanodt.policy import CONFIG, WEIGHTS
-from nanodt.score import ClosedLoop, ValidationLoss
+from nanodt.score import ClosedLoop, ValidationLoss, keep
 from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
 from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
 from nanodt.trainer import Processes, Trainer, learning_rate, pick_device, processes
@@ -173,9 +173,9 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
             since, tokens, trainer.data_s = time.perf_counter(), 0, 0.0
         if done % config.score_every == 0 or done == config.steps:
             record = score(model, validation, closed_loop)
-            rank = record.get("bd_error_median", record.get("val_loss"))
-            if rank is None or state["best"] is None or rank < state["best"]["score"]:
-                state["best"] = {"step": done, "score": rank, **record}
+            kept = keep(record, state["best"])
+            if kept is not None:
+                state["best"] = {"step": done, **kept}
                 save_weights(out / WEIGHTS, model.state_dict(), {"format": "pt"})
             if record:
                 log.write({"step": done, **record})

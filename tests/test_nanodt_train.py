@@ -22,6 +22,7 @@ from nanodt_toy import PointRobots, record, write_dataset
 import nanodt
 import nanodt.checkpoint
 from nanodt.data import Windows, load_dataset
+from nanodt.score import keep
 from nanodt.settings import TrainConfig, build_model
 from nanodt.train import main, train
 from nanodt.trainer import Processes, Trainer, leave_together
@@ -292,3 +293,21 @@ def test_wrong_models_and_commands_are_told(toy, tmp_path):
         nanodt.load(out)
     with pytest.raises(nanodt.InputError, match="neither a model folder nor a Hub id"):
         nanodt.load(tmp_path / "nothing")
+
+
+def test_the_later_of_two_models_that_drive_alike_is_kept():
+    """The mean counts, as the median says nothing of drives that go astray; within noise, more
+    training counts, but not a little worse again and again."""
+    early = {"bd_error_median": 0.4, "bd_error_mean": 2.0, "bd_error_se": 0.3}
+    alike = {"bd_error_median": 0.5, "bd_error_mean": 2.2, "bd_error_se": 0.4}
+    drifting = {"bd_error_median": 0.3, "bd_error_mean": 2.5, "bd_error_se": 0.4}
+    better = {"bd_error_median": 0.6, "bd_error_mean": 1.0, "bd_error_se": 0.2}
+    kept = keep(early, None)
+    kept = keep(alike, kept)
+    assert kept is not None and kept["bd_error_mean"] == 2.2
+    assert keep(drifting, kept) is None
+    assert keep(early, keep(better, kept)) is None
+    without_drives = keep({"val_loss": 0.5}, None)
+    assert keep({"val_loss": 0.6}, without_drives) is None
+    assert keep({"val_loss": 0.4}, without_drives) is not None
+    assert keep({}, keep({}, None)) is not None
