@@ -93,9 +93,10 @@ class Write:
 
     cache: Cache
     rows: Tensor | None = None
-    """Whole rows from column 0: which rows (None = all)."""
+    """Which rows of the cache (None = all)."""
     flat: Tensor | None = None
-    """New tokens of all rows: their cells [rows * heads * S] of the cache."""
+    """New tokens of these rows: their cells [rows * heads * S] of the cache; None: the rows are
+    written whole, from column 0."""
     width: int = 0
     """Columns in use, over all rows."""
     mask: Tensor | None = None
@@ -107,7 +108,8 @@ class Write:
         for store, new in ((self.cache.keys[layer], k), (self.cache.values[layer], v)):
             if self.flat is not None:
                 store.view(-1, new.shape[3]).index_copy_(0, self.flat, new.flatten(0, 2))
-                out.append(store[:, :, : self.width])
+                held = store[:, :, : self.width]
+                out.append(held if self.rows is None else held[self.rows])
             elif self.rows is None:
                 store[:, :, : new.shape[2]] = new
             else:
@@ -238,21 +240,28 @@ class Trunk(nn.Module):
         return self.norm(x)
 
     def extend(
-        self, x: Tensor, cache: Cache, columns: Tensor, unseen: Tensor | None = None
+        self,
+        x: Tensor,
+        cache: Cache,
+        columns: Tensor,
+        unseen: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
-        """New tokens x [N, S, C] of every cached row, placed at `columns` [N, S] of the cache.
+        """New tokens x [N, S, C] of N cached rows, placed at `columns` [N, S] of the cache.
 
         Gives the hidden state [N, C] of each row's last token. `unseen` [columns of the cache]
-        bool marks columns to which no other may attend.
+        bool marks columns to which no other may attend. `rows` [N] int64 says which rows of the
+        cache they are (None = all of them).
         """
         n, s, _ = x.shape
         width = int(columns.max()) + 1
         mask = cache.index[:width] <= columns[:, None, :, None]
         if unseen is not None:
             mask &= ~unseen[:width] | (cache.index[:width] == columns[:, None, :, None])
-        flat = (cache.first + columns[:, None, :]).flatten()
+        first = cache.first if rows is None else cache.first[rows]
+        flat = (first + columns[:, None, :]).flatten()
         read = torch.arange(1, n + 1, device=x.device) * s - 1
-        return self(x, Write(cache, flat=flat, width=width, mask=mask), read)
+        return self(x, Write(cache, rows, flat, width, mask), read)
 
 
 @dataclass(frozen=True)

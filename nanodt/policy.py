@@ -9,9 +9,9 @@ layer, the step that would be dropped. With hops, between two of them nothing is
 cached and the uncached way give the same actions, and both see windows as training showed them:
 a stretch of up to K steps read from its first step.
 
-At a hop, about once every K / 2 steps, the steps that stay are computed anew (and their texts,
-unless all rows hop at once: a text comes first, so nothing later changes it); at every other step
-only the new tokens (last action, bd, observation; with `one_token` a single one) are computed.
+At a hop, about once every K / 2 steps, the steps that stay are computed anew, but not their texts:
+those come first, so nothing later changes them. At every other step only the new tokens (last
+action, bd, observation; with `one_token` a single one) are computed.
 """
 
 from __future__ import annotations
@@ -156,54 +156,53 @@ class Policy:
 
     def _hidden(self) -> Tensor:
         """Hidden states [N, C] that predict the action of the current step."""
-        everyone = np.arange(self.rows)
         start = window_start(self.step, self.room)
-        if self.cache is None:
-            return self._whole(everyone, start)
-        if self.step == 0:
-            return self._whole(everyone, start)
-        hops = np.flatnonzero(start != window_start(self.step - 1, self.room))
-        if len(hops) == self.rows:
-            alike = start.min() == start.max()
-            return self._steps(int(start[0])) if alike else self._whole(everyone, start)
+        if self.cache is None or self.step == 0:
+            return self._whole(start)
+        before = window_start(self.step - 1, self.room)
+        hops = start != before
         # Rows that hop are computed along with the others and then overwritten: their place in
         # the cache stays within the row, and what it holds is not read again.
-        hidden = self._extend(window_start(self.step - 1, self.room))
-        if len(hops):
-            hidden[torch.from_numpy(hops).to(self.device)] = self._whole(hops, start)
+        hidden = None if hops.all() else self._extend(before)
+        # Rows with room for equally many steps hop alike.
+        for room in np.unique(self.room[hops]):
+            rows = np.flatnonzero(hops & (self.room == room))
+            found = self._steps(rows, int(start[rows[0]]))
+            if len(rows) == self.rows:
+                return found
+            if hidden is None:
+                hidden = found.new_empty(self.rows, found.shape[1])
+            hidden[torch.from_numpy(rows).to(self.device)] = found
+        assert hidden is not None
         return hidden
 
-    def _whole(self, rows: np.ndarray, start: np.ndarray) -> Tensor:
-        """Compute some rows' whole windows; with a cache, fill their rows of it."""
-        n, device = self.step + 1 - start[rows], self.device
+    def _whole(self, start: np.ndarray) -> Tensor:
+        """Compute the whole windows of all rows; with a cache, fill it."""
+        n, device = self.step + 1 - start, self.device
         row, inner = ragged(n)
-        time = start[rows][row] + inner
-        text, position, lengths = self.table.take(self.text_row[rows])
+        time = start[row] + inner
+        text, position, lengths = self.table.take(self.text_row)
         place, read = pack(lengths, n, self.config.step_tokens, self.config.read_at)
         # The action of the current step is still unknown: zeros stand there, after the token
         # that is read, and their column of the cache is overwritten at the next step.
-        which = torch.from_numpy(rows[row]).to(device)
+        which = torch.from_numpy(row).to(device)
         when = torch.from_numpy(time).to(device)
-        own = torch.from_numpy(rows).to(device)
         batch = Batch(
             text=text.to(device),
             text_position=position.to(device),
             values={
-                "bd": self.bd[own],
+                "bd": self.bd,
                 "obs": self.obs[which, when],
                 "action": self.action[which, when],
                 **self._reckoned(which, when),
             },
-            off={"bd": self.bd_off[own]},
-            row=torch.from_numpy(row).to(device),
+            off={"bd": self.bd_off},
+            row=which,
             time=when,
             place=torch.from_numpy(place).to(device),
             read=torch.from_numpy(read[np.cumsum(n) - 1]).to(device),
         )
-        write = None
-        if self.cache is not None:
-            write = Write(self.cache, rows=None if len(rows) == self.rows else own)
-        return self.model(batch, write)
+        return self.model(batch, None if self.cache is None else Write(self.cache))
 
     def _reckoned(self, row: Tensor, time: Tensor) -> dict[str, Tensor]:
         """What the robots reckoned at some steps: values of the slots place and trail."""
@@ -214,20 +213,23 @@ class Policy:
             found["trail"] = self.been[row, time % self.been.shape[1]]
         return found
 
-    def _steps(self, start: int) -> Tensor:
-        """Compute the steps from `start` on of all rows, behind their texts in the cache."""
+    def _steps(self, rows: np.ndarray, start: int) -> Tensor:
+        """Compute the steps from `start` on of some rows, behind their texts in the cache."""
         assert self.cache is not None
         n, device = self.step + 1 - start, self.device
-        row = torch.arange(self.rows, device=device).repeat_interleave(n)
-        time = torch.arange(start, self.step + 1, device=device).repeat(self.rows)
-        values = {"bd": self.bd, "obs": self.obs[row, time], "action": self.action[row, time]}
-        values |= self._reckoned(row, time)
-        x = self.model.embed_steps(values, {"bd": self.bd_off}, row, time)
+        own = torch.from_numpy(rows).to(device)
+        row = torch.arange(len(rows), device=device).repeat_interleave(n)
+        time = torch.arange(start, self.step + 1, device=device).repeat(len(rows))
+        which, bd, off = own[row], self.bd[own], {"bd": self.bd_off[own]}
+        values = {"bd": bd, "obs": self.obs[which, time], "action": self.action[which, time]}
+        values |= self._reckoned(which, time)
+        x = self.model.embed_steps(values, off, row, time)
         size, read_at = self.config.step_tokens, self.config.read_at
-        x = x.view(self.rows, n * size, -1)[:, : (n - 1) * size + read_at + 1]
-        columns = torch.from_numpy(self.text_lengths).to(device)[:, None]
+        x = x.view(len(rows), n * size, -1)[:, : (n - 1) * size + read_at + 1]
+        columns = torch.from_numpy(self.text_lengths[rows]).to(device)[:, None]
         columns = columns + torch.arange(x.shape[1], device=device)
-        return self.model.trunk.extend(x, self.cache, columns)
+        some = None if len(rows) == self.rows else own
+        return self.model.trunk.extend(x, self.cache, columns, rows=some)
 
     def _extend(self, start: np.ndarray) -> Tensor:
         """Add the last action, the bd and the observation of every row to the cache."""

@@ -17,7 +17,7 @@ from nanodt.errors import InputError
 from nanodt.heads import Sampling
 from nanodt.recipes import babyai, get_recipe, tdt
 from nanodt.recipes.control import PLACE, STATE, WIDTHS, named
-from nanodt.recipes.gato import EVEN, PLACES, TASKS, WIDEST, Player, Vocabulary
+from nanodt.recipes.gato import PLACES, TASKS, WIDEST, Player, Vocabulary
 from nanodt.recipes.mddt import table
 from nanodt.recipes.mgdt import LAST, PLUS
 from nanodt.recipes.recipe import gradients
@@ -230,20 +230,21 @@ def test_dm_control_states_have_places_of_their_own():
 
 def test_gato_tokens_are_the_papers():
     paper = Vocabulary(32_000, 1024)
+    seen, done = paper.observed, paper.done
     values = np.array([-256.0, 0.0, 1.0, 256.0])
-    assert (paper.number(values) - 32_000).tolist() == [0, 512, 744, 1023]
-    assert paper.number(np.array([1e9]))[0] == 33_023  # the last of the range, not one beyond
+    assert (paper.number(values, seen) - 32_000).tolist() == [0, 512, 744, 1023]
+    assert paper.number(np.array([1e9]), seen)[0] == 33_023  # the last of the range, not one beyond
     inside = np.linspace(-1, 1, 20_001)
-    ids = paper.number(inside)
+    ids = paper.number(inside, seen)
     assert ids.min() - 32_000 == 279 and ids.max() - 32_000 == 744
-    assert abs(paper.value(ids) - inside).max() < 0.01
+    assert abs(paper.value(ids, seen) - inside).max() < 0.01
     large = np.exp(np.linspace(np.log(0.1001), np.log(256), 20_000))
     large = np.concatenate([large, -large])
-    assert (abs(paper.value(paper.number(large)) - large) / abs(large)).max() <= 0.0112
+    assert (abs(paper.value(paper.number(large, seen), seen) - large) / abs(large)).max() <= 0.0112
     every = 32_000 + np.arange(1024)
-    assert np.array_equal(paper.number(paper.value(every)), every)
+    assert np.array_equal(paper.number(paper.value(every, seen), seen), every)
     action = np.linspace(-1, 1, 5001)
-    assert abs(paper.value(paper.number(action, EVEN), EVEN) - action).max() <= 1 / 1024 + 1e-7
+    assert abs(paper.value(paper.number(action, done), done) - action).max() <= 1 / 1024 + 1e-7
     ranges = [paper.numbers, paper.choices, paper.separator, paper.size]
     assert ranges == [32_000, 33_024, 34_048, 34_049]
 
@@ -276,7 +277,7 @@ def test_gato_sequences_are_whole_timesteps_and_one_vocabulary():
         tokens = own.steps["token"].reshape(-1, kind.tokens)
         assert (tokens[:, -2] == vocabulary.separator).all()
         action = kind.act(vocabulary, tokens[:, -1:].astype(np.int64))
-        assert abs(action - raw.steps["action"]).max() <= kind.bound / 1024
+        assert abs(action - raw.steps["action"]).max() <= kind.bound / settings.bins
         assert (kind.allowed(vocabulary)[tokens[:, -1]] == 0).all()
         learned = own.steps["learned"].reshape(-1, kind.tokens)[0]
         assert learned.tolist() == [1] * kind.words + [0] * (kind.obs + 1) + [1]
@@ -314,7 +315,7 @@ def test_gato_acts_on_what_it_learns_on():
     _, settings, _, _, model = gato_model(context=24)
     perturb(model)
     model.eval()
-    task, vocabulary = TASKS[1], Vocabulary(settings.words, settings.discrete)
+    task, vocabulary = TASKS[1], get_recipe("gato").vocabulary(settings)
     player = Player(model, task, vocabulary, Sampling("argmax"))
     assert player.actor.context == 20
     rng, starts = np.random.default_rng(0), set()

@@ -17,6 +17,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,8 +36,6 @@ from nanodt.sequence import Layout, SequenceModel
 from nanodt.stream import Slot, ragged
 
 SEEN = 4  # objects in the language task's level
-CONTINUOUS = Codec(CodecConfig("mulaw", 1024), 1)
-EVEN = Codec(CodecConfig("uniform", 1024, (-1.0,), (1.0,)), 1)
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,22 @@ class Vocabulary:
     def size(self) -> int:
         return self.separator + 1
 
-    def number(self, values: np.ndarray, codec: Codec = CONTINUOUS) -> np.ndarray:
+    @cached_property
+    def observed(self) -> Codec:
+        """Of observations: the mu-law's bins."""
+        return Codec(CodecConfig("mulaw", self.bins), 1)
+
+    @cached_property
+    def done(self) -> Codec:
+        """Of actions in [-1, 1]: even bins."""
+        return Codec(CodecConfig("uniform", self.bins, (-1.0,), (1.0,)), 1)
+
+    def number(self, values: np.ndarray, codec: Codec) -> np.ndarray:
         """Ids of continuous values."""
         flat = torch.from_numpy(np.asarray(values, np.float64).reshape(-1, 1))
         return self.numbers + codec.encode(flat).numpy().reshape(np.shape(values))
 
-    def value(self, ids: np.ndarray, codec: Codec = CONTINUOUS) -> np.ndarray:
+    def value(self, ids: np.ndarray, codec: Codec) -> np.ndarray:
         """The centres that ids of continuous values stand for."""
         flat = torch.from_numpy(np.asarray(ids, np.int64).reshape(-1, 1) - self.numbers)
         return codec.decode(flat).numpy().reshape(np.shape(ids))
@@ -105,7 +114,10 @@ class Task:
     ) -> np.ndarray:
         """Ids [N, words + obs] of observations [N, obs]."""
         values = obs[:, : self.obs]
-        ids = vocabulary.choices + values if self.discrete else vocabulary.number(values)
+        if self.discrete:
+            ids = vocabulary.choices + values
+        else:
+            ids = vocabulary.number(values, vocabulary.observed)
         if self.words:
             text = np.array([babyai.word_ids(t) for t in texts or []])
             ids = np.concatenate([text, ids], 1)
@@ -115,13 +127,13 @@ class Task:
         """Ids [N, 1] of actions [N, 1]."""
         if self.actions:
             return (vocabulary.choices + action).astype(np.int64)
-        return vocabulary.number(action / self.bound, EVEN)
+        return vocabulary.number(action / self.bound, vocabulary.done)
 
     def act(self, vocabulary: Vocabulary, ids: np.ndarray) -> np.ndarray:
         """The inverse of `action`."""
         if self.actions:
             return ids - vocabulary.choices
-        return vocabulary.value(ids, EVEN) * self.bound
+        return vocabulary.value(ids, vocabulary.done) * self.bound
 
     def allowed(self, vocabulary: Vocabulary) -> torch.Tensor:
         """[ids] 0 where an action may be, -inf elsewhere."""
@@ -200,6 +212,8 @@ class GatoSettings(Settings):
     """Ids for text."""
     discrete: int = 64
     """Ids for discrete values."""
+    bins: int = 128
+    """Ids for continuous values. A bin is learned from the values that fall into it alone."""
     prompted: float = 0.25
     """Share of training sequences whose first half is a demonstration of the same task."""
     trajectories: tuple[int, ...] = (100, 800, 2500)
@@ -278,10 +292,11 @@ class Gato(Recipe[GatoSettings]):
         "steps": 1_000_000,
         "words": 32_000,
         "discrete": 1024,
+        "bins": 1024,
     }
 
     def vocabulary(self, settings: GatoSettings) -> Vocabulary:
-        return Vocabulary(settings.words, settings.discrete)
+        return Vocabulary(settings.words, settings.discrete, settings.bins)
 
     def collect(self, settings: GatoSettings) -> Collection:
         if len(settings.trajectories) != len(TASKS):

@@ -43,10 +43,13 @@ class MDDTSettings(Settings):
     n_embd: int = 128
     activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu"
     context: int = 5
-    steps: int = 1200
+    steps: int = 1500
     batch_size: int = 64
     """Windows of each domain per optimiser step."""
     lr: float = 1e-3
+    places: bool = True
+    """Tell tokens of a step apart by learned places. L2M leaves that to their order, which takes
+    long to learn: until then every dimension of an action is that of the first."""
     longest: int = 1000
     trajectories: int = 60
     """Demonstrations of each task."""
@@ -108,6 +111,7 @@ class MultiDomain(Recipe[MDDTSettings]):
         "warmup": 4000,
         "weight_decay": 0.01,
         "clip": 0.25,
+        "places": False,
         "steps": 1_000_000,
     }
 
@@ -175,6 +179,7 @@ class MultiDomain(Recipe[MDDTSettings]):
                 Slot("reward", 1, "linear", scale=1),
             ),
             max_steps=settings.longest,
+            local=settings.places,
             norm=True,
         )
 

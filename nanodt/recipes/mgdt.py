@@ -60,7 +60,8 @@ class MultiGame(Recipe[MGDTSettings]):
     source = "Lee et al. 2022 (arXiv 2205.15241)"
     settings = MGDTSettings
     # The paper's 200M model: 10 layers, 20 heads, width 1280; windows of 4 steps of 36 patches and
-    # three tokens; 120 return bins.
+    # three tokens; 120 return bins. Its steps, batch and learning rate were not at hand: those stay
+    # the small preset's.
     published: ClassVar = {
         "n_layer": 10,
         "n_head": 20,

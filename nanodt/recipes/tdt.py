@@ -84,7 +84,8 @@ class TextConditioned(Recipe[TDTSettings]):
     title = "Do what a sentence says: text before the trajectory"
     source = "the notes this project grew from, on the Text-conditioned Decision Transformer"
     settings = TDTSettings
-    # 6 layers, 8 heads, width 128: the small preset's too. The rest is not public.
+    # 6 layers, 8 heads, width 128: the small preset's too. The rest is not public; dropout, steps
+    # and context are guesses.
     published: ClassVar = {"dropout": 0.1, "steps": 100_000, "context": 20}
 
     def collect(self, settings: TDTSettings) -> Collection:
