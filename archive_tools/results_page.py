@@ -137,8 +137,15 @@ def training(run: Path) -> Record:
     }
 
 
-def write_results(run: Path, page: Path, command: str) -> Path:
-    """Write the page of an evaluated run; its pictures go into `images/results` beside it.
+def write_results(run: Path, page: Path, command: str, note: str = "") -> Path:
+    """Write the page of an evaluated run; its pictures go into `images/` beside it, in a folder
+    of the page's name.
+
+    Args:
+        run: the run directory.
+        page: the Markdown file to write.
+        command: what the page says it was made by.
+        note: a sentence for the head of the page.
 
     Raises:
         InputError: the run has no evaluation, or one that cannot be read.
@@ -159,10 +166,10 @@ def write_results(run: Path, page: Path, command: str) -> Path:
     for name, what in PICTURES.items():
         source = evaluation / "report" / "figures" / f"{name}.png"
         if source.exists():
-            folder = page.parent / "images" / "results"
+            folder = page.parent / "images" / page.stem
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / source.name)
-            pictures.append((f"images/results/{source.name}", what))
+            pictures.append((f"images/{page.stem}/{source.name}", what))
     named = [{**r, "name": figures.label(r["system"])} for r in records]
     nanodt = [
         r for r in (*splits, *curve, *seeds) if r["system"] in ("nanodt", "nearest_elite_both")
@@ -180,6 +187,7 @@ def write_results(run: Path, page: Path, command: str) -> Path:
     text = environment.get_template("results.md.jinja").render(
         run=run.name,
         command=command,
+        note=note,
         dataset={"practice_drives": 0, **read_json(run / "dataset" / "dataset.json")},
         trained=trained,
         targets=targets(found, beside),

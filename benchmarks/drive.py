@@ -1,9 +1,10 @@
 """Speed of driving: hundreds of robots at once with a cache, against one at a time without.
 
     python benchmarks/drive.py [--robots 256] [--steps 400] [--singles 2]
+    python benchmarks/drive.py --one-token --window 4 --block-size 232
 
-The model is nanodt's default size with random weights (speed does not depend on them), the
-environment is left out: observations are random numbers, the same for both modes, so that their
+The model is nanodt's default size with random weights (speed does not depend on them); the second
+line is the layout of the pipeline's presets, without the robot's wheels. The environment is left out: observations are random numbers, the same for both modes, so that their
 actions can be compared. One at a time computes the whole context anew at every step; it may be
 measured for fewer robots and is said to be so. Times are medians where repeated; on a shared
 machine only ratios within one run count.
@@ -38,11 +39,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--singles", type=int, default=2, help="robots driven one at a time")
     parser.add_argument("--block-size", type=int, default=350)
+    parser.add_argument("--one-token", action="store_true", help="a token per step, no actions")
+    parser.add_argument("--window", type=int, help="steps in a context at most")
     options = parser.parse_args()
 
     n, steps = options.robots, options.steps
     data = synthetic(n, steps)
-    model = build(options.block_size, TrunkConfig(), data)
+    layout = {"one_token": options.one_token, "hide_actions": options.one_token}
+    model = build(options.block_size, TrunkConfig(), data, window=options.window, **layout)
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(steps, n, 5)).astype(np.float32)
     texts, bd = [own[0] for own in data.texts], data.bd.numpy()
@@ -58,7 +62,8 @@ def main() -> None:
     slow = float(np.median(slow_s))
     fast = fast_s / n
     print(
-        f"{steps} steps, block {options.block_size}, float32, {torch.get_num_threads()} threads; "
+        f"{steps} steps, block {options.block_size}, window {options.window}, "
+        f"{model.config.step_tokens} tokens a step, float32, {torch.get_num_threads()} threads; "
         f"one at a time measured on {options.singles} robots\n"
     )
     print("| mode | per trajectory | per step |")

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,8 +56,8 @@ def synthetic(n: int, steps: int, seed: int = 0) -> Trajectories:
     )
 
 
-def build(block_size: int, trunk: TrunkConfig, data: Trajectories) -> Model:
-    """A fresh model for the synthetic trajectories."""
+def build(block_size: int, trunk: TrunkConfig, data: Trajectories, **layout: Any) -> Model:
+    """A fresh model for the synthetic trajectories; `layout` are fields of ModelConfig."""
     tokenizer = train_tokenizer([t for own in data.texts for t in own])
     config = ModelConfig(
         n_obs=5,
@@ -69,6 +70,7 @@ def build(block_size: int, trunk: TrunkConfig, data: Trajectories) -> Model:
         block_size=block_size,
         trunk=trunk,
         text=TextConfig(vocabulary=tokenizer.vocabulary),
+        **layout,
     )
     torch.manual_seed(0)
     model = Model(config)

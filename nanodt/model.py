@@ -420,7 +420,8 @@ class Model(nn.Module):
         Where several windows share a text, it is computed once: it comes first, so that no window
         could change it. `trunk` may stand in for the model's own (the same one, compiled).
         """
-        trunk, tokens = trunk or self.trunk, self.embed(batch)
+        # Not `or`: a compiled module has no truth value.
+        trunk, tokens = self.trunk if trunk is None else trunk, self.embed(batch)
         rows = F.embedding(batch.place, tokens)
         if batch.prefix is None or batch.prefix_lengths is None:
             return trunk(rows, context, batch.read)

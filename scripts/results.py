@@ -22,16 +22,18 @@ class Config:
     run: Path = Path("runs/paper")
     """A run with an evaluation/."""
     page: Path = Path("docs/results.md")
-    """The page; its pictures go into images/results beside it."""
+    """The page; its pictures go into images/ beside it, in a folder of the page's name."""
     command: str = "make results"
     """What the page says it was made by."""
+    note: str = ""
+    """A sentence for the head of the page: the machine, say."""
 
 
 def main() -> None:
     """The command line."""
     config = tyro.cli(Config, description=__doc__)
     try:
-        print(write_results(config.run, config.page, config.command))
+        print(write_results(config.run, config.page, config.command, config.note))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

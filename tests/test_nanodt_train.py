@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -311,3 +312,20 @@ def test_the_later_of_two_models_that_drive_alike_is_kept():
     assert keep({"val_loss": 0.6}, without_drives) is None
     assert keep({"val_loss": 0.4}, without_drives) is not None
     assert keep({}, keep({}, None)) is not None
+
+
+@pytest.mark.parametrize("windows", [{}, {"windows_per_text": 3, "window": 4, "one_token": True}])
+def test_a_compiled_trunk_learns_the_same(toy, tmp_path, monkeypatch, windows):
+    """With and without shared texts; the tracer is torch.compile's own, its code generator is not
+    needed here and takes minutes."""
+    eager = partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", eager)
+    losses = []
+    for compiled in (False, True):
+        config = small(toy, tmp_path, batch_size=8, micro_batch=4, compile=compiled, **windows)
+        dataset = load_dataset(config.data)
+        model = build_model(config, dataset)
+        train_windows = Windows(dataset.split("train"), model.text, model.config, "cpu")
+        trainer = Trainer(model, train_windows, config)
+        losses.append([trainer.step(i)[0] for i in range(4)])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)

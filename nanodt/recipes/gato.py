@@ -203,11 +203,11 @@ class GatoSettings(Settings):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 96
-    context: int = 72
+    context: int = 36
     """Tokens in a window."""
-    steps: int = 1000
+    steps: int = 2400
     batch_size: int = 24
-    lr: float = 2e-3
+    lr: float = 3e-3
     words: int = 32
     """Ids for text."""
     discrete: int = 64
