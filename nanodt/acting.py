@@ -81,7 +81,10 @@ class Actor:
         (the environment's own, where the model knows more); the others are 0."""
         self.model, self.conditions = model.eval(), dict(conditions or {})
         self.sampling = sampling or Sampling()
-        self.context = min(context or model.config.context, model.config.context)
+        own = model.config.context
+        self.context = own if context is None else min(context, own)
+        if self.context < 1:
+            raise InputError(f"context {self.context}: an actor must see at least one step")
         self.ids, self.width = prefix, width
         self.sizes = {n: 1 if numbered(s) else s.size for n, s in model.slots.items()}
         self.reset(seed)

@@ -129,7 +129,10 @@ def join(parts: Sequence[Collection]) -> Collection:
 def load_npz(path: Path) -> Collection:
     """Read what `Collection.save` wrote, or another program in the same form."""
     if not path.exists():
-        raise InputError(f"{path} does not exist: --data must name an npz file")
+        raise InputError(
+            f"{path} does not exist: --data takes an npz file, minari:ID, or a dataset folder of "
+            "an archive (make demo makes runs/demo/dataset)"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {k: file[k] for k in file.files}
@@ -146,7 +149,14 @@ def load_npz(path: Path) -> Collection:
         if short and kind in fields:
             fields[kind][short] = values.astype(np.float32).reshape(len(values), -1)
     texts = [str(t) for t in arrays["texts"]] if "texts" in arrays else None
-    info = json.loads(str(arrays["info"])) if "info" in arrays else {}
+    if texts is not None and len(texts) != len(length):
+        raise InputError(f"{path}: {len(texts)} texts for {len(length)} trajectories: one for each")
+    try:
+        info = json.loads(str(arrays["info"])) if "info" in arrays else {}
+    except ValueError as error:
+        raise InputError(f"{path}: info is not JSON ({error})") from error
+    if not isinstance(info, dict):
+        raise InputError(f"{path}: info holds {info!r}, expected a JSON object")
     found = Collection(length, fields["steps"], fields["each"], texts, info, str(path))
     return found.check(*fields["steps"], *fields["each"])
 

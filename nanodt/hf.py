@@ -1,19 +1,22 @@
 """Decision Transformers of Hugging Face's transformers: their weights in, and ours out.
 
-`from_hf` makes a `DecisionTransformerModel`'s state dict and config ours, `to_hf` turns a trained
-`dt` into theirs, `predict` asks ours as theirs is asked, with left padding and all. Where the two
-differ: theirs adds the first row of GPT-2's position table to every token (here it is part of the
-embeddings' norm), stores GPT-2's matrices transposed, and predicts states and returns at the
-action's token.
+`load_hf` reads the folder of a checkpoint, `from_hf` makes a `DecisionTransformerModel`'s state
+dict and config ours, `to_hf` turns a trained `dt` into theirs, `predict` asks ours as theirs is
+asked, with left padding and all. Where the two differ: theirs adds the first row of GPT-2's
+position table to every token (here it is part of the embeddings' norm), stores GPT-2's matrices
+transposed, and predicts states and returns at the action's token.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nanodt.collection import make_batch
@@ -53,6 +56,36 @@ USUAL: dict[str, Any] = {
 }
 
 
+# What the configuration must say.
+SIZES = ("state_dim", "act_dim", "hidden_size", "max_ep_len", "n_layer", "n_head")
+WANTED = "give a checkpoint of transformers' DecisionTransformerModel"
+
+
+def load_hf(folder: Path | str, context: int = 20) -> SequenceModel:
+    """The model of a checkpoint's folder: config.json and model.safetensors.
+
+    Raises InputError where one is missing, cannot be read, or is of another architecture.
+    """
+    config, weights = Path(folder) / "config.json", Path(folder) / "model.safetensors"
+    if not weights.exists() and (Path(folder) / "pytorch_model.bin").exists():
+        raise InputError(
+            f"{folder}: its weights are pickled, which could run anything: save it again with "
+            "transformers' save_pretrained, which writes model.safetensors"
+        )
+    for path in (config, weights):
+        if not path.exists():
+            raise InputError(f"{path} does not exist: {WANTED}")
+    try:
+        fields = json.loads(config.read_text(encoding="utf-8"))
+        tensors = load_file(weights)
+    except Exception as error:  # the reader's own error type is not public
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{folder} cannot be read ({reason}): fetch it again") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{config} is not a JSON object: {WANTED}")
+    return from_hf(tensors, fields, context)
+
+
 def from_hf(
     weights: Mapping[str, Tensor], config: Mapping[str, Any], context: int = 20
 ) -> SequenceModel:
@@ -60,9 +93,14 @@ def from_hf(
 
     Raises InputError for another architecture.
     """
-    kind = config.get("model_type", "decision_transformer")
+    kind = config.get("model_type")
     if kind != "decision_transformer":
-        raise InputError(f"the checkpoint is a {kind}, expected a decision_transformer")
+        raise InputError(
+            f"the checkpoint's model_type is {kind}, not decision_transformer: {WANTED}"
+        )
+    missing = [name for name in SIZES if name not in config]
+    if missing:
+        raise InputError(f"the checkpoint's config has no {', '.join(missing)}: {WANTED}")
     for name, value in USUAL.items():
         if config.get(name, value) != value:
             raise InputError(f"{name}={config[name]!r} is not supported, only {value!r}")
@@ -93,7 +131,7 @@ def from_hf(
     ours = {}
     for name, target in names(config["n_layer"]).items():
         if name not in weights:
-            raise InputError(f"the checkpoint has no tensor {name}: not a DecisionTransformerModel")
+            raise InputError(f"the checkpoint has no tensor {name}: {WANTED}")
         w = weights[name]
         ours[target] = w.t() if transposed(name) else w
     ours["norm.bias"] = ours["norm.bias"] + weights["encoder.wpe.weight"][0]

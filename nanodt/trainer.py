@@ -84,7 +84,7 @@ def learning_rate(step: int, config: Schedule) -> float:
 
 def make_optimizer(model: nn.Module, config: Schedule) -> torch.optim.Optimizer:
     """AdamW that decays matrices, not biases, norms and tables."""
-    tables = ("position", "time", "table", "null")
+    tables = ("position", "time", "local", "table", "null")
     decayed, free = [], []
     for name, p in model.named_parameters():
         matrix = p.dim() == 2 and not any(t in name for t in tables)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from nanodt.collect import collect, load_collection, load_minari, make_env
 from nanodt.collection import Collection, Sampler
 from nanodt.errors import InputError
 from nanodt.heads import Sampling
-from nanodt.hf import from_hf, predict, to_hf
+from nanodt.hf import from_hf, load_hf, predict, to_hf
 from nanodt.model import TrunkConfig
 from nanodt.recipes import NAMES, get_recipe
 from nanodt.recipes.command import HERE, lines, run, table
@@ -87,21 +88,25 @@ def test_dt_is_hugging_faces(activation, attention):
             assert (found[name] - value)[real].abs().max() < 1e-5, name
 
 
-def test_a_trained_dt_goes_to_hugging_face():
-    """Statistics of states and returns, and the actions' bounds, are folded into the weights."""
-    transformers = pytest.importorskip("transformers")
-    recipe, rng = get_recipe("dt"), np.random.default_rng(0)
-    length = np.full(6, 9)
+def continuous_data() -> Collection:
+    """Six trajectories of 9 steps, with actions from -3 to 3."""
+    rng = np.random.default_rng(0)
     steps = {
         "obs": rng.normal(3, 5, (54, 4)),
         "action": rng.uniform(-3, 3, (54, 2)),
         "reward": np.ones((54, 1)),
     }
-    data = Collection(
-        length,
+    return Collection(
+        np.full(6, 9),
         {k: v.astype(np.float32) for k, v in steps.items()},
         info={"action_low": [-3, -3], "action_high": [3, 3]},
     )
+
+
+def test_a_trained_dt_goes_to_hugging_face():
+    """Statistics of states and returns, and the actions' bounds, are folded into the weights."""
+    transformers = pytest.importorskip("transformers")
+    recipe, data = get_recipe("dt"), continuous_data()
     settings = recipe.settings(n_embd=32, n_layer=1, longest=9)
     data = recipe.prepare(settings, data)
     model = recipe.build(settings, data)
@@ -134,7 +139,7 @@ def test_another_architecture_is_refused():
     theirs, config, _ = theirs_and_inputs("relu", "eager")
     weights, fields = theirs.state_dict(), config.to_dict()
     for change, told in (
-        ({"model_type": "gpt2"}, "is a gpt2, expected a decision_transformer"),
+        ({"model_type": "gpt2"}, "model_type is gpt2, not decision_transformer: give a checkpoint"),
         ({"activation_function": "silu"}, "activation_function='silu' is not supported"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
         ({"n_inner": 7}, "n_inner=7"),
@@ -143,6 +148,24 @@ def test_another_architecture_is_refused():
     ):
         with pytest.raises(InputError, match=told):
             from_hf(weights, {**fields, **change})
+    with pytest.raises(InputError, match="no hidden_size: give a checkpoint"):
+        from_hf(weights, {k: v for k, v in fields.items() if k != "hidden_size"})
+
+
+def test_a_checkpoint_is_read_from_its_folder(tmp_path):
+    theirs, _, inputs = theirs_and_inputs("relu", "sdpa")
+    theirs.save_pretrained(tmp_path / "dt")
+    found = predict(load_hf(tmp_path / "dt"), **inputs)
+    expected, real = ask(theirs, inputs), inputs["attention_mask"].bool()
+    assert (found["action_preds"] - expected["action_preds"])[real].abs().max() < 1e-5
+    with pytest.raises(InputError, match=r"config.json does not exist: give a checkpoint"):
+        load_hf(tmp_path)
+    (tmp_path / "dt" / "model.safetensors").rename(tmp_path / "dt" / "pytorch_model.bin")
+    with pytest.raises(InputError, match="pickled"):
+        load_hf(tmp_path / "dt")
+    (tmp_path / "dt" / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_hf(tmp_path / "dt")
 
 
 def tt_model() -> tuple[SequenceModel, Collection]:
@@ -276,11 +299,56 @@ def test_qdt_reads_a_dataset_folder(tmp_path, capsys):
     assert "cells" in capsys.readouterr().out
 
 
-def test_bad_input_is_told_in_one_line(tmp_path, capsys):
+def test_trajectories_are_collected_once(tmp_path, monkeypatch):
+    """Kept for the next time, also where an option is a tuple; anew with other options."""
+    recipe, collected = get_recipe("dt"), []
+    data = continuous_data()
+    monkeypatch.setattr(type(recipe), "collect", lambda self, s: collected.append(s) or data)
+    monkeypatch.setattr(type(recipe), "shaping", ("seed", "targets"))
+    settings = recipe.settings(out=tmp_path)
+    for changed in ({}, {}, {"seed": 1}, {"targets": (3.0,)}, {"targets": (3.0,)}):
+        recipe.trajectories(replace(settings, **changed))
+    assert [(s.seed, len(s.targets)) for s in collected] == [(0, 6), (1, 6), (0, 1)]
+    recipe.trajectories(replace(settings, seed=9, evaluate=True))  # those the model learned from
+    assert len(collected) == 3
+
+
+def test_cartpole_leaks_no_label():
+    """The action of a step, and all that follows, changes no prediction up to it."""
+    recipe, data = get_recipe("cartpole"), cartpole_data(4)
+    settings = recipe.settings(n_layer=2, n_head=2, n_embd=16, context=8)
+    data = recipe.prepare(settings, data)
+    model = recipe.build(settings, data)
+    perturb(model)
+    model.eval()
+    which, t = np.array([int(data.length.argmax())]), 4
+    batch = Sampler(data, 8, model.stream.tokens).windows(which, np.array([0]), np.array([8]))
+    with torch.no_grad():
+        before = model.hidden(batch, ["action"])["action"]
+        batch.values["action"][t:] = 1 - batch.values["action"][t:]
+        for name in ("obs", "rtg", "reward"):
+            batch.values[name][t + 1 :] += 3.0
+        after = model.hidden(batch, ["action"])["action"]
+    torch.testing.assert_close(after[: t + 1], before[: t + 1], atol=1e-6, rtol=1e-6)
+    assert (after[t + 1 :] - before[t + 1 :]).abs().max() > 1e-3
+
+
+def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     data = cartpole_data(3)
     data.save(tmp_path / "cartpole.npz")
     for name, obs in (("wrong", data.steps["obs"][:, :3]), ("poor", data.steps["obs"])):
         Collection(data.length, {"obs": obs}).save(tmp_path / f"{name}.npz")
+    three = data.with_steps(obs=data.steps["obs"][:, :3])
+    three.save(tmp_path / "three.npz")
+    data.with_steps(action=data.steps["action"] + 1).save(tmp_path / "classes.npz")
+    replace(data, texts=["one"]).save(tmp_path / "texts.npz")
+    long = np.tile(data.steps["obs"][:1], (501, 1))
+    one = np.ones((501, 1), np.float32)
+    Collection(np.array([501]), {"obs": long, "action": one, "reward": one}).save(
+        tmp_path / "long.npz"
+    )
+    np.savez(tmp_path / "info.npz", length=np.array([1]), info=np.array("{"))
     capsys.readouterr()
     for arguments, told in (
         (["nothing"], "no recipe 'nothing': there are dt, cartpole"),
@@ -291,6 +359,15 @@ def test_bad_input_is_told_in_one_line(tmp_path, capsys):
         (["dt", "--preset", "published"], "no controller of ours acts in Hopper-v5"),
         (["cartpole", "--evaluate"], "train the recipe first"),
         (["qdt", "--data", str(tmp_path / "cartpole.npz")], "no field 'bd'"),
+        (["qdt"], "runs/demo/dataset does not exist"),
+        (["tt", "--data", str(tmp_path / "three.npz")], "CartPole-v1 4: name the environment"),
+        (["cartpole", "--data", str(tmp_path / "classes.npz")], "whole numbers from 0 to 1"),
+        (
+            ["cartpole", "--data", str(tmp_path / "long.npz")],
+            "has 501 steps, this recipe",
+        ),
+        (["cartpole", "--data", str(tmp_path / "texts.npz")], "1 texts for 3 trajectories"),
+        (["cartpole", "--data", str(tmp_path / "info.npz")], "info is not JSON"),
         (["tt", "--horizon", "9", "--data", str(tmp_path / "cartpole.npz")], "--context 13"),
     ):
         assert run([*arguments, *(["--out", str(tmp_path)] if arguments[1:] else [])]) == 2
@@ -345,5 +422,5 @@ def test_every_recipe_states_its_settings(name):
     assert recipe.name == name and recipe.source and recipe.title
     settings = recipe.settings(preset="published", **recipe.published)
     assert isinstance(settings.trunk(), TrunkConfig)
-    assert settings != recipe.settings()
+    assert settings != recipe.settings(preset="published")
     assert lines(HERE / f"{name}.py") < 300

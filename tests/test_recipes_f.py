@@ -17,7 +17,8 @@ from nanodt.errors import InputError
 from nanodt.heads import Sampling
 from nanodt.recipes import babyai, get_recipe, tdt
 from nanodt.recipes.control import PLACE, STATE, WIDTHS, named
-from nanodt.recipes.gato import PLACES, TASKS, WIDEST, Player, Vocabulary
+from nanodt.recipes.gato import Player
+from nanodt.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
 from nanodt.recipes.mddt import table
 from nanodt.recipes.mgdt import LAST, PLUS
 from nanodt.recipes.recipe import gradients
@@ -312,15 +313,15 @@ def test_gato_prompts_with_demonstrations_of_the_same_task():
 
 def test_gato_acts_on_what_it_learns_on():
     """Token by token and past hops of the context: the action the whole window gives at once."""
-    _, settings, _, _, model = gato_model(context=24)
+    _, settings, _, _, model = gato_model(context=34)
     perturb(model)
     model.eval()
     task, vocabulary = TASKS[1], get_recipe("gato").vocabulary(settings)
     player = Player(model, task, vocabulary, Sampling("argmax"))
-    assert player.actor.context == 20
+    assert player.actor.context == 30
     rng, starts = np.random.default_rng(0), set()
     player.reset(0)
-    for _ in range(9):
+    for _ in range(13):
         action = player.act(rng.normal(size=(2, 3)).astype(np.float32))
         actor = player.actor
         starts.add(actor.start)

@@ -1,8 +1,8 @@
 """The one-token Decision Transformer for CartPole of the notes, mended.
 
 Each step is one token, the sum of state, return-to-go, previous action and timestep, and its
-action is read right there: `s+R+a₋₁ → a`. The listing in the notes differs in four points, each
-of which breaks it (`python -m nanodt.recipes.cartpole_as_listed` shows what they cost):
+action is read right there: `s+R+a₋₁ → a`. The listing in the notes differs in four points
+(`python -m nanodt.recipes.cartpole_as_listed` shows what the first and the third cost):
 
 1. `nn.TransformerEncoder` gets no causal mask, though the target a(t+1) is an input one token
    later: the label leaks, and acting, where it is not there, fails.
@@ -62,7 +62,8 @@ class CartPole(Recipe[CartPoleSettings]):
     source = "a listing in the notes this project grew from; Chen et al. 2021 (arXiv 2106.01345)"
     settings = CartPoleSettings
     # The listing: 3 layers, 4 heads, width 128, windows of 50, AdamW at 3e-4, batches of 256,
-    # clipping at 1, 100 epochs, dropout and activation of nn.TransformerEncoderLayer.
+    # clipping at 1, 100 epochs (in steps a guess), dropout and activation of
+    # nn.TransformerEncoderLayer.
     published: ClassVar = {
         "n_embd": 128,
         "dropout": 0.1,

@@ -2,8 +2,9 @@
 
     python -m nanodt.recipes.cartpole_as_listed --out runs/recipes
 
-It trains on the trajectories of recipe `cartpole` (OUT/cartpole/data.npz), with one mistake after
-another mended, and drives each: see nanodt/recipes/cartpole.py for what they are.
+It trains on the trajectories of recipe `cartpole` (OUT/cartpole/data.npz), as listed and then with
+two of its four mistakes mended in turn, and drives each. nanodt/recipes/cartpole.py says what the
+mistakes are; it is the listing with all four mended.
 """
 
 from __future__ import annotations

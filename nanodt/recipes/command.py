@@ -25,6 +25,8 @@ CORE = (
     *("stream", "codec", "heads", "sequence", "acting", "beam"),
     *("collection", "collect", "play", "hf"),
 )
+OWN = {"gato": ("gato_tasks", "babyai"), "mddt": ("control",), "tdt": ("babyai",)}
+"""Files that a recipe needs beside its own."""
 HELP = f"""usage: python -m nanodt.recipes NAME [--preset small|published] [options]
        python -m nanodt.recipes --all [--out DIR]
 
@@ -92,7 +94,7 @@ def run_one(recipe: Recipe, settings: Settings) -> bool:
         ],
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
-        "lines": lines(HERE / f"{recipe.name}.py"),
+        "lines": sum(lines(HERE / f"{n}.py") for n in (recipe.name, *OWN.get(recipe.name, ()))),
         "machine": machine(),
     }
     if settings.evaluate and (folder / "result.json").exists():
@@ -114,7 +116,8 @@ def trained(folder: Path, name: str) -> SequenceModel:
 
 
 def run_all(arguments: list[str]) -> int:
-    """Every recipe in a fresh process, then one table of what was measured."""
+    """Every recipe in a fresh process, then one table of what was measured: of those of --only
+    now, of others before."""
     import subprocess
 
     parser = argparse.ArgumentParser(prog="nanodt.recipes --all")
@@ -124,7 +127,9 @@ def run_all(arguments: list[str]) -> int:
     worst = 0
     for name in chosen.only:
         command = [sys.executable, "-m", "nanodt.recipes", name, "--out", str(chosen.out)]
-        worst = max(worst, subprocess.run(command, check=False).returncode)
+        (chosen.out / name / "result.json").unlink(missing_ok=True)
+        status = subprocess.run(command, check=False).returncode
+        worst = max(worst, status if status >= 0 else 1)  # negative: killed by a signal
     results = []
     for name in NAMES:
         path = chosen.out / name / "result.json"

@@ -105,6 +105,9 @@ class DecisionTransformer(Recipe[DTSettings]):
         "targets": (3600.0, 1800.0),
     }
 
+    def environment(self, settings: DTSettings) -> str:
+        return settings.env
+
     def collect(self, settings: DTSettings) -> Collection:
         if settings.env != DTSettings.env:
             raise InputError(
@@ -122,8 +125,11 @@ class DecisionTransformer(Recipe[DTSettings]):
 
     def prepare(self, settings: DTSettings, data: Collection) -> Collection:
         data.check("obs", "action", reward=1)
-        if "action_low" not in data.info:
-            raise InputError(f"{data.where}: recipe dt needs continuous actions with bounds")
+        if "action_low" not in data.info or "action_high" not in data.info:
+            raise InputError(
+                f"{data.where}: recipe dt needs continuous actions; its info must state their "
+                "bounds, action_low and action_high"
+            )
         if data.length.max() > settings.longest:
             raise InputError(
                 f"{data.where}: a trajectory has {data.length.max()} steps: give --longest "

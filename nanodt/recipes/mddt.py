@@ -115,6 +115,8 @@ class MultiDomain(Recipe[MDDTSettings]):
         "steps": 1_000_000,
     }
 
+    shaping: ClassVar = (*Recipe.shaping, "noise")
+
     def collect(self, settings: MDDTSettings) -> Collection:
         parts = []
         for number, (name, domain) in enumerate(zip(TASKS, DOMAIN, strict=True)):

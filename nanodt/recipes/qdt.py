@@ -54,7 +54,8 @@ class QDTSettings(Settings):
     noise: float = 0.4
     """Spread of the actuation noise, a tenth of the largest action of the apartment's robot."""
     cells: int = 64
-    """Cells along each side of the BD space, the unit of errors (whatever the archive's own)."""
+    """Cells along each side of the BD space, the unit of errors, whatever the archive's own: the
+    apartment's is 600 long, so a cell 9.4."""
 
 
 def odometry(data: Collection) -> OdometryConfig | None:
@@ -104,10 +105,17 @@ class QDT(Recipe[QDTSettings]):
     published: ClassVar = {
         "n_layer": 3,
         "n_head": 1,
+        "dropout": 0.1,
+        "activation": "relu",
         "context": 20,
         "steps": 100_000,
-        "lr": 1e-4,
         "batch_size": 64,
+        "lr": 1e-4,
+        "min_lr": 1.0,
+        "warmup": 10_000,
+        "weight_decay": 1e-4,
+        "betas": (0.9, 0.999),
+        "clip": 0.25,
         "plain": True,
     }
 
@@ -117,7 +125,7 @@ class QDT(Recipe[QDTSettings]):
     def prepare(self, settings: QDTSettings, data: Collection) -> Collection:
         data.each.setdefault("elite", np.ones((len(data.length), 1), np.float32))
         data.check("obs", "action", "bd", split=1, elite=1)
-        for name in ("action_low", "bd_low", "bd_high", "environment"):
+        for name in ("action_low", "action_high", "bd_low", "bd_high", "environment"):
             if name not in data.info:
                 raise InputError(f"{data.where}: its info has no {name}, which recipe qdt needs")
         if not (data.each["split"] == TRAIN).any() or not (data.each["split"] == TEST).any():

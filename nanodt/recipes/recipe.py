@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from nanodt.acting import numbered
 from nanodt.checkpoint import write_text
-from nanodt.collect import load_collection
+from nanodt.collect import load_collection, make_env
 from nanodt.collection import Collection, Sampler
 from nanodt.errors import InputError
 from nanodt.model import TrunkConfig
@@ -35,7 +36,7 @@ class Settings:
 
     data: str | None = None
     """Trajectories to learn from: an npz file, or minari:ID of a local Minari dataset. By default
-    they are collected here and kept in OUT/data.npz."""
+    they are collected here and kept in OUT/NAME/data.npz."""
     out: Path = Path("runs/recipes")
     """The model goes to OUT/NAME."""
     preset: Literal["small", "published"] = "small"
@@ -108,6 +109,8 @@ class Recipe(ABC, Generic[S]):
     """Its paper, or where it is described."""
     settings: type[S]
     published: ClassVar[dict[str, Any]]
+    shaping: ClassVar[tuple[str, ...]] = ("seed", "env", "trajectories")
+    """Settings on which the trajectories it collects depend."""
 
     @abstractmethod
     def collect(self, settings: S) -> Collection:
@@ -125,6 +128,10 @@ class Recipe(ABC, Generic[S]):
     def evaluate(self, settings: S, model: SequenceModel, data: Collection) -> list[Figure]:
         """Try a trained model; `data` are the prepared trajectories it learned from."""
 
+    def environment(self, settings: S) -> str | None:
+        """The Gymnasium environment that models are tried in, where --env chooses it."""
+        return None
+
     def prefixes(self, settings: S, data: Collection) -> list[np.ndarray] | None:
         """Each trajectory's prefix ids, where the layout has a prefix."""
         return None
@@ -135,16 +142,15 @@ class Recipe(ABC, Generic[S]):
         return [np.arange(len(data.length))]
 
     def build(self, settings: S, data: Collection) -> SequenceModel:
-        """A fresh model, its statistics fitted on prepared trajectories."""
+        """A fresh model for prepared trajectories, fitted to those that it is to learn from."""
         torch.manual_seed(settings.seed)
-        config = SequenceConfig(
-            self.layout(settings, data),
-            settings.trunk(),
-            settings.context,
-            {"recipe": self.name, **data.info},
-        )
-        model = SequenceModel(config)
-        model.fit(tensors(data.steps), tensors(data.each), settings.seed)
+        layout = self.layout(settings, data)
+        check_fits(layout, data)
+        info = {"recipe": self.name, **data.info}
+        model = SequenceModel(SequenceConfig(layout, settings.trunk(), settings.context, info))
+        learned = np.sort(np.concatenate(self.domains(settings, data)))
+        own = data if len(learned) == len(data.length) else data.take(learned)
+        model.fit(tensors(own.steps), tensors(own.each), settings.seed)
         return model
 
     def samplers(self, settings: S, model: SequenceModel, data: Collection) -> list[Sampler]:
@@ -157,13 +163,18 @@ class Recipe(ABC, Generic[S]):
 
     def trajectories(self, settings: S) -> Collection:
         """The trajectories of --data, or those of OUT/NAME/data.npz, collected where they are not
-        there or were made with other settings."""
+        there or were made with other settings. To try a saved model, those it learned from."""
         if settings.data is not None:
-            return self.prepare(settings, load_collection(settings.data))
+            data = self.prepare(settings, load_collection(settings.data))
+            name = self.environment(settings)
+            if name is not None:
+                check_environment(data, name)
+            return data
         path = settings.out / self.name / "data.npz"
-        made = {k: v for k, v in asdict(settings).items() if k in ("seed", "env", "trajectories")}
+        made = {k: v for k, v in asdict(settings).items() if k in self.shaping}
+        made = json.loads(json.dumps(made))  # as it is read back: tuples are lists
         data = load_collection(str(path)) if path.exists() else None
-        if data is None or data.info.get("made") != made:
+        if data is None or (data.info.get("made") != made and not settings.evaluate):
             data = self.collect(settings)
             data = replace(data, info={**data.info, "made": made})
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,6 +192,42 @@ class Recipe(ABC, Generic[S]):
         write_text(folder / "log.jsonl", "".join(json.dumps(r) + "\n" for r in log))
         write_text(folder / "settings.json", json.dumps(asdict(settings), indent=2, default=str))
         return model.eval()
+
+
+def check_fits(layout: Layout, data: Collection) -> None:
+    """Refuse trajectories that are longer than a layout knows, or hold classes it does not."""
+    longest = int(data.length.max())
+    if layout.max_steps and longest > layout.max_steps:
+        raise InputError(
+            f"{data.where}: a trajectory has {longest} steps, this recipe knows {layout.max_steps} "
+            "at most: cut it"
+        )
+    for slot in layout.slots:
+        values = data.steps.get(slot.name, data.each.get(slot.name))
+        if values is None or not numbered(slot):
+            continue
+        wrong = (values < 0) | (values >= slot.size) | (values != np.round(values))
+        if wrong.any():
+            raise InputError(
+                f"{data.where}: {slot.name} holds {values[wrong][0]:g}, expected whole numbers "
+                f"from 0 to {slot.size - 1}: record it from the recipe's own environment"
+            )
+
+
+def check_environment(data: Collection, name: str) -> None:
+    """Refuse trajectories whose observations or actions are not an environment's."""
+    env = make_env(name)
+    numbered_action = hasattr(env.action_space, "n")
+    sizes = {
+        "obs": env.observation_space.shape,
+        "action": () if numbered_action else env.action_space.shape,
+    }
+    for field, shape in sizes.items():
+        if field in data.steps and data.size(field) != math.prod(shape):
+            raise InputError(
+                f"{data.where}: {field} has {data.size(field)} numbers a row, {name} "
+                f"{math.prod(shape)}: name the environment the trajectories are of, --env ID"
+            )
 
 
 def tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:

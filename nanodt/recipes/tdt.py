@@ -54,7 +54,7 @@ class TDTSettings(Settings):
     n_head: int = 8
     n_embd: int = 128
     context: int = 4
-    steps: int = 1200
+    steps: int = 1600
     batch_size: int = 64
     lr: float = 1e-3
     trajectories: int = 10_000

@@ -11,7 +11,7 @@ sees, into the context; classes decode to their centres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -46,10 +46,13 @@ class TTSettings(Settings):
     penalty: float = 0.0
     """Reward of a step that ends a trajectory by failure, in place of its own; 0 = its own."""
     horizon: int = 1
-    """Beam search: steps planned, plans kept, continuations of each, past steps seen."""
+    """Beam search: steps planned. With one, what follows is told by V alone."""
     width: int = 8
+    """Beam search: plans kept."""
     expand: int = 2
+    """Beam search: continuations of each plan."""
     past: int = 4
+    """Beam search: past steps seen."""
     top_p: float = 1.0
     """Planned actions are drawn from the likeliest that together reach this probability."""
     trajectories: int = 2000
@@ -69,7 +72,7 @@ class TrajectoryTransformer(Recipe[TTSettings]):
     # dropout 0.1, AdamW at 6e-4 with decay 0.1, clipping 1, batches of 256, 100 quantile bins,
     # discount 0.99, terminal penalty -100; beam: horizon 15, width 128, 2 continuations, 5 past
     # steps, and "cdf 0.6", which keeps the top 0.4. Their context of 10 slides under the plan; ours
-    # must hold it.
+    # must hold it. Steps and the fall of the learning rate are guesses.
     published: ClassVar = {
         "env": "Hopper-v5",
         "n_layer": 4,
@@ -87,6 +90,9 @@ class TrajectoryTransformer(Recipe[TTSettings]):
         "longest": 1000,
     }
 
+    def environment(self, settings: TTSettings) -> str:
+        return settings.env
+
     def collect(self, settings: TTSettings) -> Collection:
         env = make_env(settings.env)
         env.action_space.seed(settings.seed)
@@ -99,6 +105,8 @@ class TrajectoryTransformer(Recipe[TTSettings]):
 
     def prepare(self, settings: TTSettings, data: Collection) -> Collection:
         data.check("obs", "action", "terminated", reward=1)
+        raw = {"mean_return": float(data.returns.mean())}
+        data = replace(data, info={**data.info, **raw})
         if settings.penalty:
             reward = data.steps["reward"].copy()
             ends = data.first + data.length - 1
@@ -134,7 +142,7 @@ class TrajectoryTransformer(Recipe[TTSettings]):
     def evaluate(
         self, settings: TTSettings, model: SequenceModel, data: Collection
     ) -> list[Figure]:
-        data_mean = float(data.returns.mean())
+        data_mean = data.info["mean_return"]
         drawn = Actor(model, sampling=Sampling("temperature"))
         beam = Beam(
             settings.horizon, settings.width, settings.expand, settings.discount, settings.past
