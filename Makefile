@@ -35,7 +35,7 @@ results: $(BIN)/installed ## docs/results.md: full size, other splits and layout
 	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper
 	$(BIN)/python scripts/results.py --run runs/paper
 
-recipes: $(BIN)/installed ## train and try the other systems of the family (docs/recipes.md; an hour)
+recipes: demo ## train and try the other systems of the family (docs/recipes.md; an hour)
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'
 	$(BIN)/python -m nanodt.recipes --all
 

@@ -37,7 +37,7 @@ from torch import Tensor
 from nanodt.auxiliary import HORIZONS
 from nanodt.errors import InputError
 from nanodt.model import ModelConfig
-from nanodt.stream import Batch, pack, pack_beside, ragged
+from nanodt.stream import Batch, pack, ragged
 from nanodt.text import TextEncoder, TextTable
 from nanodt.trail import Visits
 
@@ -402,32 +402,32 @@ class Windows:
             owner, inner = ragged(text_lengths)
             other = torch.from_numpy(plan.garbled[owner, inner]).to(text)
             text = torch.where(other < 0, text, other)
-        windows = plan.start.shape[1]
-        trajectory, steps = np.repeat(plan.trajectory, windows), np.repeat(plan.steps, windows)
-        row, inner = ragged(steps)
-        time = plan.start.ravel()[row] + inner
-        here = self.data.first[trajectory][row] + time
+        windows, size = plan.start.shape[1], self.config.step_tokens
+        owner = np.repeat(plan.trajectory, windows)
+        row, inner = ragged(np.repeat(plan.steps, windows))  # of windows, G of them in a row
+        trajectory, time = owner[row], plan.start.ravel()[row] + inner
+        here = self.data.first[trajectory] + time
         step = torch.from_numpy(here).to(self.device)
-        size, shared = (self.config.step_tokens, self.config.read_at), {}
+        place, read = pack(text_lengths, plan.steps * windows, size, self.config.read_at)
+        window = None
         if windows > 1:
-            prefix, place, read = pack_beside(text_lengths, steps, *size)
-            for name, array in (("prefix", prefix), ("prefix_lengths", text_lengths)):
-                shared[name] = torch.from_numpy(array).to(self.device)
-        else:
-            place, read = pack(text_lengths, steps, *size)
+            behind = np.arange(place.shape[1]) - text_lengths[:, None]
+            number = behind // (size * plan.steps)[:, None] + 1
+            number[(behind < 0) | (number > windows)] = 0
+            window = torch.from_numpy(number).to(self.device)
         values = {
-            "bd": self.bd[torch.from_numpy(trajectory).to(self.device)],
+            "bd": self.bd[torch.from_numpy(owner).to(self.device)],
             "obs": self.obs.index_select(0, step),
             "action": self.action.index_select(0, step),
         }
         if self.pose is not None:
             values["pose"] = self.pose.index_select(0, step)
             if self.config.auxiliary.foresight:
-                last = (self.data.first + self.data.length - 1)[trajectory][row]
+                last = (self.data.first + self.data.length - 1)[trajectory]
                 later = np.minimum(here[:, None] + np.array(HORIZONS), last[:, None])
                 values["later"] = self.pose[torch.from_numpy(later).to(self.device), :2]
         if self.visits is not None:
-            values["trail"] = self.visits.at(trajectory[row], time)
+            values["trail"] = self.visits.at(trajectory, time)
         if self.config.auxiliary.milestone and self.milestone is not None:
             values["milestone"] = self.milestone.index_select(0, step)
         if self.target is not None:
@@ -441,6 +441,6 @@ class Windows:
             time=torch.from_numpy(time).to(self.device),
             place=torch.from_numpy(place).to(self.device),
             read=torch.from_numpy(read).to(self.device),
-            tokens=int(text_lengths.sum() + self.config.step_tokens * steps.sum()),
-            **shared,
+            tokens=int(text_lengths.sum() + size * windows * plan.steps.sum()),
+            window=window,
         )

@@ -8,7 +8,7 @@ batch of windows into rows of at most `block_size` tokens,
 
 and reads its prediction of each action at the `o` token before it. Pads stand at the end of a
 row, so that causal attention alone keeps them from every other token: no mask, the fast path.
-Several windows of a trajectory may share one copy of its text (`Prefix`, `Behind`).
+Several windows of a trajectory may share one row and its one copy of the text (`beside`).
 
 Sources: Radford et al. 2019 (GPT-2); Chen et al. 2021 (Decision Transformer); the layout with a
 text prefix and a behaviour descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
@@ -117,40 +117,15 @@ class Write:
         return (out[0], out[1]) if out else (k, v)
 
 
-class Prefix:
-    """Keeps the keys and values of texts, one per row, for the windows that share them."""
+def beside(window: Tensor) -> Tensor:
+    """Mask [N, 1, T, T] for rows of a text and several windows, True = may attend.
 
-    mask: Tensor | None = None
-
-    def __init__(self) -> None:
-        self.kept: list[tuple[Tensor, Tensor]] = []
-
-    def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        self.kept.append((k, v))
-        return k, v
-
-
-class Behind:
-    """Lets the tokens of windows attend to the texts before them as if they stood in one row."""
-
-    def __init__(self, prefix: Prefix, lengths: Tensor, windows: int, width: int) -> None:
-        """Texts of `lengths` [B]; `windows` rows of `width` tokens read each."""
-        self.prefix, self.windows = prefix, windows
-        longest = prefix.kept[0][0].shape[2]
-        index = torch.arange(longest, device=lengths.device)
-        text = (index < lengths[:, None]).repeat_interleave(windows, 0)[:, None, None]
-        causal = torch.ones(width, width, dtype=torch.bool, device=lengths.device).tril()
-        rows = len(text)
-        self.mask: Tensor | None = torch.cat(
-            [text.expand(rows, 1, width, longest), causal.expand(rows, 1, width, width)], dim=3
-        )
-
-    def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        keys, values = (t.repeat_interleave(self.windows, 0) for t in self.prefix.kept[layer])
-        return torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
-
-
-Context = Write | Prefix | Behind
+    `window` [N, T] int64 says which window a token is of, 0 = text. A token sees the text and the
+    tokens of its own window up to itself, as if these stood in a row of their own.
+    """
+    at = torch.arange(window.shape[1], device=window.device)
+    queries, keys = window[:, :, None], window[:, None, :]
+    return ((at <= at[:, None]) & ((keys == 0) | (keys == queries)))[:, None]
 
 
 class Block(nn.Module):
@@ -171,13 +146,13 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(self, x: Tensor, context: Context | None, mask: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor, context: Write | None, mask: Tensor | None = None) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
         if context is not None:
             k, v = context(self.layer, k, v)
-            mask = context.mask if context.mask is not None else mask
+            mask = context.mask
         y = F.scaled_dot_product_attention(
             q,
             k,
@@ -191,7 +166,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
-        context: Context | None = None,
+        context: Write | None = None,
         read: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
@@ -221,7 +196,7 @@ class Trunk(nn.Module):
     def forward(
         self,
         x: Tensor,
-        context: Context | None = None,
+        context: Write | None = None,
         read: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
@@ -412,25 +387,17 @@ class Model(nn.Module):
     def forward(
         self,
         batch: Batch,
-        context: Context | None = None,
+        context: Write | None = None,
         trunk: Callable[..., Tensor] | None = None,
     ) -> Tensor:
         """Hidden states [M, C] at the tokens that predict: one per timestep of the batch.
 
-        Where several windows share a text, it is computed once: it comes first, so that no window
-        could change it. `trunk` may stand in for the model's own (the same one, compiled).
+        `trunk` may stand in for the model's own (the same one, compiled).
         """
         # Not `or`: a compiled module has no truth value.
-        trunk, tokens = self.trunk if trunk is None else trunk, self.embed(batch)
-        rows = F.embedding(batch.place, tokens)
-        if batch.prefix is None or batch.prefix_lengths is None:
-            return trunk(rows, context, batch.read)
-        assert context is None  # a cache holds whole rows
-        prefix, texts = Prefix(), F.embedding(batch.prefix, tokens)
-        trunk(texts, prefix, batch.read[:0])
-        windows = len(rows) // len(texts)
-        behind = Behind(prefix, batch.prefix_lengths, windows, rows.shape[1])
-        return trunk(rows, behind, batch.read)
+        trunk = self.trunk if trunk is None else trunk
+        mask = None if batch.window is None else beside(batch.window)
+        return trunk(F.embedding(batch.place, self.embed(batch)), context, batch.read, mask)
 
     def loss(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
         """Loss [M] of every timestep's action, not yet averaged."""

@@ -74,7 +74,8 @@ class Slot:
 
 @dataclass
 class Batch:
-    """Windows of a batch, flat: N rows, M timesteps and L text tokens in all.
+    """Windows of a batch, flat: N rows, M timesteps and L text tokens in all, W = N windows or,
+    where each row holds G of them, W = N * G.
 
     Nothing is padded here: the steps of all rows stand one after another, and so do the tokens
     of their texts. `place` says where each goes.
@@ -85,11 +86,11 @@ class Batch:
     text_position: Tensor
     """Place of each text token in its text [L] int64."""
     values: dict[str, Tensor]
-    """Slot name -> [M, size] float32, [M, 1] class numbers, or [N, size] for constant slots."""
+    """Slot name -> [M, size] float32, [M, 1] class numbers, or [W, size] for constant slots."""
     off: dict[str, Tensor]
-    """Constant slot -> [N] bool, True where the row's value is switched off."""
+    """Constant slot -> [W] bool, True where the window's value is switched off."""
     row: Tensor
-    """Row of each timestep [M] int64."""
+    """Window of each timestep [M] int64."""
     time: Tensor
     """Absolute timestep [M] int64."""
     place: Tensor
@@ -98,11 +99,9 @@ class Batch:
     """[M] int64: flat position, in [N * T], whose hidden state predicts the step's action."""
     tokens: int = 0
     """Tokens that are not pads."""
-    prefix: Tensor | None = None
-    """[B, longest text] int64, where N / B windows share a text: which token stands where. The rows
-    of `place` then hold steps only."""
-    prefix_lengths: Tensor | None = None
-    """[B] int64: tokens of each shared text."""
+    window: Tensor | None = None
+    """[N, T] int64, where a row holds several windows behind one text: the window of each token,
+    from 1; 0 for text and pads."""
 
 
 def ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,19 +135,6 @@ def pack(
     row, inner = ragged(steps)
     read = row * width + text_lengths[row] + tokens_per_step * inner + read_at
     return place, read
-
-
-def pack_beside(
-    text_lengths: np.ndarray, steps: np.ndarray, step_tokens: int, read_at: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`pack` for texts [B] shared by N / B windows each: (prefix [B, longest], place, read)."""
-    place, read = pack(np.zeros_like(steps), steps, step_tokens, read_at)
-    n_text = int(text_lengths.sum())
-    pad = n_text + step_tokens * int(steps.sum())
-    column = np.arange(max(int(text_lengths.max()), 1))
-    first = np.cumsum(text_lengths) - text_lengths
-    prefix = np.where(column < text_lengths[:, None], first[:, None] + column, pad)
-    return prefix, place + n_text, read
 
 
 class VectorCode(nn.Module):
