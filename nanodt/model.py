@@ -128,6 +128,13 @@ def beside(window: Tensor) -> Tensor:
     return ((at <= at[:, None]) & ((keys == 0) | (keys == queries)))[:, None]
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """[N, heads, T, d] each -> [N, heads, T, d]; causal where there is no mask."""
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout
+    )
+
+
 class Block(nn.Module):
     """Pre-norm attention and MLP, both added to the stream (GPT-2)."""
 
@@ -153,14 +160,13 @@ class Block(nn.Module):
         if context is not None:
             k, v = context(self.layer, k, v)
             mask = context.mask
-        y = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            is_causal=mask is None,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        dropout = self.dropout if self.training else 0.0
+        if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # There, attention in half precision takes longer than in float32.
+            with torch.autocast("cpu", enabled=False):
+                y = attention(q.float(), k.float(), v.float(), mask, dropout)
+        else:
+            y = attention(q, k, v, mask, dropout)
         return y.transpose(1, 2).flatten(2)
 
     def forward(
