@@ -29,7 +29,7 @@ from nanodt.errors import InputError
 from nanodt.heads import Sampling
 from nanodt.model import Cache, Model, ModelConfig, Write
 from nanodt.stream import Batch, pack, ragged
-from nanodt.text import TextTable, attach_source
+from nanodt.text import attach_source
 from nanodt.trail import Trail
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -120,7 +120,7 @@ class Policy:
         config, device = self.config, self.device
         if text is not None and len(text) != rows:
             raise InputError(f"{len(text)} texts for {rows} observations: give one each")
-        table = self.model.text.prepare(text) if text else TextTable(NO_TEXT, np.zeros(0, int))
+        table = self.model.text.prepare(text) if text else self.model.text.nothing()
         chosen = np.arange(rows) if text else np.full(rows, -1)
         _, _, lengths = table.take(chosen)
         room = config.room(lengths)
@@ -253,9 +253,6 @@ class Policy:
         columns = np.minimum(columns, self.cache.columns - 1)
         where = torch.from_numpy(columns).to(self.device)
         return self.model.trunk.extend(torch.stack(tokens, dim=1), self.cache, where)
-
-
-NO_TEXT = torch.zeros(0, dtype=torch.int64)
 
 
 def load(

@@ -23,7 +23,9 @@ def make_vector_env(environment: dict[str, Any], n: int) -> Any:
     """
     import gymnasium  # only where an environment is asked for
 
-    name, kwargs = environment["id"], environment.get("kwargs") or {}
+    name, kwargs = environment.get("id"), environment.get("kwargs") or {}
+    if not isinstance(name, str):
+        raise InputError("the dataset's environment has no id: name it, or train without the score")
     try:
         module, _, bare = name.rpartition(":")
         if module:
@@ -83,7 +85,7 @@ def keep(record: dict[str, float], best: dict[str, Any] | None) -> dict[str, Any
         value, slack = record.get("val_loss", 0.0), 0.0
     if best is None:
         return {**record, "limit": value + slack}
-    if value > best["limit"]:
+    if not value <= best["limit"]:
         return None
     return {**record, "limit": min(value + slack, best["limit"])}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -148,6 +149,37 @@ class TrainOptions:
     """Where the log goes besides log.jsonl."""
 
 
+LIMITS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("window", "windows_per_text", "n_layer", "n_head", "n_embd", "text_prefix"), (1, math.inf)
+    ),
+    **dict.fromkeys(("steps", "batch_size", "micro_batch"), (1, math.inf)),
+    **dict.fromkeys(("log_every", "checkpoint_every", "score_every"), (1, math.inf)),
+    **dict.fromkeys(("block_size", "clusters", "bins"), (2, math.inf)),
+    **dict.fromkeys(("trail", "warmup", "score_items", "weight_decay"), (0, math.inf)),
+    **dict.fromkeys(("focal_gamma", "offset_weight", "foresight", "milestone"), (0, math.inf)),
+    **dict.fromkeys(("practice_share", "text_dropout", "bd_dropout", "min_lr"), (0, 1)),
+    **dict.fromkeys(("lr", "clip"), (1e-12, math.inf)),
+    "text_noise": (0, 0.5),
+    "dropout": (0, 0.99),
+    "seed": (0, 2**31),
+}
+"""Least and largest value of the numeric options; None is always allowed where it is a default."""
+
+
+def check_options(options: TrainOptions) -> None:
+    """Raise InputError for the first option out of its range."""
+    for name, (least, most) in LIMITS.items():
+        value = getattr(options, name, None)
+        if value is not None and not least <= value <= most:
+            expected = "above 0" if least == 1e-12 else f"at least {least:g}"
+            if most < 2**31:
+                expected += f" and at most {most:g}"
+            raise InputError(f"--{name.replace('_', '-')} {value}: expected {expected}")
+    if not all(0 <= beta < 1 for beta in options.betas):
+        raise InputError(f"--betas {options.betas}: expected two numbers from 0 to below 1")
+
+
 @dataclass(kw_only=True)
 class TrainConfig(TrainOptions):
     """One training run: what to learn from, where to, and how."""
@@ -178,17 +210,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 # What may differ between a run and its continuation without changing a weight.
-NOT_SETTINGS = {"data", "out", "tokenizer", "redo", "preset", "log_every", "tracker"}
+NOT_SETTINGS = {
+    *("data", "out", "tokenizer", "redo", "preset"),
+    *("log_every", "checkpoint_every", "tracker", "device"),
+}
 
 
 def build_model(config: TrainConfig, dataset: Dataset) -> Model:
     """A fresh model for a dataset, its statistics fitted on the training split."""
     info, train = dataset.info, dataset.split("train")
-    if config.windows_per_text < 1 or config.trail < 0 or not 0 <= config.text_noise <= 0.5:
-        raise InputError(
-            f"--windows-per-text {config.windows_per_text} --trail {config.trail} --text-noise "
-            f"{config.text_noise}: expected at least 1, at least 0, and 0 to 0.5"
-        )
+    check_options(config)
     trunk = TrunkConfig(config.n_layer, config.n_head, config.n_embd, config.dropout)
     decimals = info.get("action_decimals")
     source: Any

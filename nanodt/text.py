@@ -83,6 +83,10 @@ class TextEncoder(nn.Module, ABC):
         """Turn texts into what `forward` takes; done once, before training or driving."""
 
     @abstractmethod
+    def nothing(self) -> TextTable:
+        """A table of no texts, for driving without any."""
+
+    @abstractmethod
     def forward(self, data: Tensor) -> Tensor:
         """Encoder input of some texts -> their prefix tokens [L, C], end to end."""
 
@@ -105,6 +109,9 @@ class TokenEncoder(TextEncoder):
         flat = np.fromiter((i for x in ids for i in x), np.int64, int(lengths.sum()))
         return TextTable(torch.from_numpy(flat), lengths)
 
+    def nothing(self) -> TextTable:
+        return TextTable(torch.zeros(0, dtype=torch.int64), np.zeros(0, np.int64))
+
     def forward(self, data: Tensor) -> Tensor:
         return self.table(data)
 
@@ -123,8 +130,10 @@ class VectorEncoder(TextEncoder):
     def prepare(self, texts: Sequence[str]) -> TextTable:
         if self.embed is None:
             raise InputError("this model's sentence encoder is not attached")
+        if not texts:
+            return self.nothing()
         vectors = np.asarray(self.embed(list(texts)), np.float32).reshape(len(texts), -1)
-        if len(texts) and vectors.shape[1] != self.dim:
+        if vectors.shape[1] != self.dim:
             raise InputError(
                 f"the sentence encoder gives vectors of {vectors.shape[1]} numbers, "
                 f"the model was built for {self.dim}"
@@ -132,6 +141,9 @@ class VectorEncoder(TextEncoder):
         norm = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.maximum(norm, 1e-12)
         return TextTable(torch.from_numpy(vectors), np.full(len(texts), self.prefix, np.int64))
+
+    def nothing(self) -> TextTable:
+        return TextTable(torch.zeros(0, self.dim), np.zeros(0, np.int64))
 
     def forward(self, data: Tensor) -> Tensor:
         # Unit vectors have entries of about dim^-1/2: brought to about 1 for the linear map.

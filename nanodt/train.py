@@ -6,7 +6,8 @@
 Reads DATA/trajectories.parquet, DATA/dataset.json and TOKENIZER/tokenizer.json. Writes into OUT
 config.json, model.safetensors (the best so far), tokenizer.json, log.jsonl and training.json.
 Killed at any moment and run again, it goes on from its last checkpoint and ends with the same
-bytes. Under torchrun it trains data-parallel: same global batch, same gradients.
+bytes (on a CPU with as many threads). Under torchrun it trains data-parallel: same global batch,
+same gradients.
 
 `--recipe NAME` as the first option trains another system of the family: see docs/recipes.md.
 """
@@ -74,7 +75,10 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         print(f"{config.data}: no {PRACTICE}: learning from recorded trajectories only")
     settings["data"] = {n: digest(config.data / n) for n in files}
     if lead:
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
         if config.redo:
             for name in (TRAINING, LOG, WEIGHTS):
                 (out / name).unlink(missing_ok=True)
@@ -147,13 +151,14 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         done = step + 1
         tokens += new_tokens
         state["loss"] += loss
-        state["norm"] += norm
+        state["norm"] += norm if math.isfinite(norm) else 0.0  # float16: a step left out
         state["count"] += 1
         if not math.isfinite(loss):
             raise InputError(f"the loss is {loss} at step {done}: try a smaller --lr")
         if not lead:
             continue
         bar.update()
+        due = done % config.checkpoint_every == 0
         if done % config.log_every == 0 or done == config.steps:
             seconds = time.perf_counter() - since
             record = {
@@ -174,6 +179,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         if done % config.score_every == 0 or done == config.steps:
             record = score(model, validation, closed_loop)
             kept = keep(record, state["best"])
+            due = due or kept is not None  # so that the weights never are ahead of their record
             if kept is not None:
                 state["best"] = {"step": done, **kept}
                 save_weights(out / WEIGHTS, model.state_dict(), {"format": "pt"})
@@ -182,7 +188,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
                 track({"step": done, **record})
                 bar.write(f"step {done}: " + told(record))
             since, tokens, trainer.data_s = time.perf_counter(), 0, 0.0
-        if done % config.checkpoint_every == 0 and done < config.steps:
+        if due and done < config.steps:
             state["step"], state["seconds"] = done, time.perf_counter() - began
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()

@@ -16,13 +16,24 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from nanodt.data import Windows
+from nanodt.errors import InputError
 from nanodt.model import Model
 from nanodt.settings import TrainConfig
 
 
 def pick_device(name: str) -> str:
-    """The device that an option names; auto is a GPU where there is one."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """The device that an option names; auto is a GPU where there is one.
+
+    Raises InputError for a device that is not here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name} cannot be used ({reason}): give cpu or auto") from None
+    return name
 
 
 @dataclass
@@ -46,17 +57,16 @@ def leave_together(pause: float = 0.5) -> None:
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
     """Join the process group of torchrun, if there is one."""
+    local = int(os.environ.get("LOCAL_RANK", 0))
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         if dist.is_initialized():
-            yield Processes(dist.get_rank(), dist.get_world_size(), 0)
+            yield Processes(dist.get_rank(), dist.get_world_size(), local)
         else:
             yield Processes()
         return
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield Processes(
-            dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0))
-        )
+        yield Processes(dist.get_rank(), dist.get_world_size(), local)
         leave_together()
     finally:
         dist.destroy_process_group()
@@ -166,6 +176,11 @@ class Trainer:
         loss, tokens = self.gradients(step)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        # The scaler leaves such a step out; without it, the weights would be lost.
+        if not self.scaler.is_enabled() and not torch.isfinite(norm):
+            raise InputError(
+                f"the gradient is {float(norm)} at step {step + 1}: try a smaller --lr"
+            )
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return float(loss), float(norm), tokens

@@ -10,9 +10,10 @@ import torch
 from nanodt_toy import record, write_dataset
 
 import nanodt
-from nanodt.data import Windows, load_dataset
+from nanodt.data import Trajectories, Windows, load_dataset
 from nanodt.heads import HeadConfig
 from nanodt.model import Cache, Model, ModelConfig, Trunk, TrunkConfig, Write
+from nanodt.odometry import OdometryConfig
 from nanodt.policy import Policy, window_start
 from nanodt.stream import pack, ragged
 from nanodt.text import TextConfig
@@ -306,22 +307,59 @@ def test_cached_equals_uncached(head, hide_actions, one_token):
             assert np.abs(a - b).max() < 1e-4
 
 
-@pytest.mark.parametrize("one_token", [False, True])
-def test_acting_sees_what_training_showed(windows, one_token):
-    """Teacher-forced, the policy acts as the head does on the training window."""
-    model = small_model(block_size=100, one_token=one_token)
+PRESETS = {
+    "one_token": True,
+    "hide_actions": True,
+    "odometry": OdometryConfig.from_json({"axle": 2.0, "start": [1.0, 2.0, 0.5], "contact": [2]}),
+    "trail": 3,
+    "bd_low": (-6.0, 0.0),
+    "bd_high": (6.0, 12.0),
+}
+
+
+@pytest.mark.parametrize(
+    "layout", [{}, {"one_token": True}, {"window": 7}, PRESETS, {**PRESETS, "window": 5}]
+)
+def test_acting_sees_what_training_showed(windows, layout):
+    """Teacher-forced, the policy acts as the head does on training windows, past hops as well."""
+    model = small_model(block_size=100, **layout)
     data, i = windows.data, 3
     whole = Windows(data, model.text, model.config)
     plan = whole.plan(np.random.default_rng(0), 1, 0.0, 0.0)
     plan.trajectory[:], plan.text[:] = i, whole.text_first[i]
-    plan.start[:], plan.steps[:] = 0, data.length[i]
-    policy = Policy(model)
+    policy, starts = Policy(model), set()
     with torch.no_grad():
-        expected = model.head.sample(model(whole.batch(plan)), policy.sampling).clamp(-1, 1)
         for t in range(int(data.length[i])):
             step = int(data.first[i]) + t
             found = policy.act(
                 data.obs[step][None].numpy(), data.texts[i][:1], data.bd[i][None].numpy()
             )
-            np.testing.assert_allclose(found[0], expected[t].numpy(), atol=1e-5)
+            start = int(window_start(t, policy.room)[0])
+            starts.add(start)
+            plan.start[:], plan.steps[:] = start, t + 1 - start
+            hidden = model(whole.batch(plan))[-1:]
+            expected = model.head.sample(hidden, policy.sampling).clamp(-1, 1)
+            np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
             policy.action[0, t] = data.action[step]  # what was driven, not what it chose
+    assert (len(starts) > 3) == ("window" in layout)
+
+
+def test_draws_follow_lengths_weights_and_texts():
+    """A trajectory is drawn as often as its steps times its weight, its texts equally often."""
+    length, weight = np.array([10, 30, 20, 40]), np.array([1.0, 3.0, 0.0, 1.0])
+    rng = np.random.default_rng(0)
+    data = Trajectories(
+        ids=np.arange(4),
+        length=length,
+        first=np.cumsum(length) - length,
+        weight=weight,
+        obs=torch.from_numpy(rng.normal(size=(100, 3)).astype(np.float32)),
+        action=torch.from_numpy(rng.normal(size=(100, 2)).astype(np.float32)),
+        bd=torch.zeros(4, 2),
+        texts=[[TEXTS[0], TEXTS[1]]] * 4,
+    )
+    model = small_model(block_size=60)
+    plan = Windows(data, model.text, model.config).plan(np.random.default_rng(1), 20_000, 0.0, 0.0)
+    share = np.bincount(plan.trajectory, minlength=4) / 20_000
+    np.testing.assert_allclose(share, length * weight / (length * weight).sum(), atol=0.015)
+    assert abs((plan.text % 2).mean() - 0.5) < 0.015

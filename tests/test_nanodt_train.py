@@ -19,6 +19,8 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from nanodt_toy import PointRobots, record, write_dataset
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 import nanodt
 import nanodt.checkpoint
@@ -98,30 +100,79 @@ def test_learns_to_go_where_and_how_it_is_told(toy, tmp_path):
     assert record_["bd_success"] > 0.5
 
 
-def test_killed_run_ends_with_the_same_bytes(toy, tmp_path):
-    """SIGKILL in the middle, run again: same weights, same log, as never interrupted."""
-    straight = train(small(toy, tmp_path / "straight", dropout=0.1))
+PACKED = {
+    "windows_per_text": 3,
+    "window": 4,
+    "one_token": True,
+    "text_noise": 0.1,
+    "score_items": 3,
+}
+
+
+def steps_done(state: Path) -> int:
+    """The step at which a checkpoint was written; 0 where there is none."""
+    if not state.exists():
+        return 0
+    with safe_open(state, "pt") as file:
+        return json.loads(file.metadata()["state"])["step"]
+
+
+@pytest.mark.parametrize("layout", [{"dropout": 0.1}, PACKED])
+def test_killed_run_ends_with_the_same_bytes(toy, tmp_path, layout):
+    """SIGKILL after a score, run again: same weights, same log, as never interrupted."""
+    changes = {"steps": 60, **layout}
+    straight = train(small(toy, tmp_path / "straight", **changes))
     out = tmp_path / "killed"
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, 'tests')\n"
         "import test_nanodt_train as t\n"
-        f"t.train(t.small(Path({str(toy)!r}), Path({str(out)!r}), dropout=0.1))\n"
+        f"t.train(t.small(Path({str(toy)!r}), Path({str(out)!r}), **{changes!r}))\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment)
     state = out / "checkpoint" / "state.safetensors"
-    for _ in range(1200):
-        if state.exists() or process.poll() is not None:
+    for _ in range(3000):
+        if steps_done(state) >= 20 or process.poll() is not None:
             break
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert state.exists() and not (out / "training.json").exists()
-    train(small(toy, out, dropout=0.1))
-    for name in ("model.safetensors", "config.json", "tokenizer.json", "training.json"):
+    assert 20 <= steps_done(state) < 60 and not (out / "training.json").exists()
+    train(small(toy, out, **changes, checkpoint_every=7))  # how often it is saved changes nothing
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (out / name).read_bytes() == (straight / name).read_bytes(), name
+    found, expected = (json.loads((f / "training.json").read_text()) for f in (out, straight))
+    assert found == expected and "limit" in found["best"]
     assert log_of(out) == log_of(straight)
     assert not state.exists()
+
+
+def test_the_best_model_outlives_a_kill(toy, tmp_path, monkeypatch):
+    """Scores before the kill still count after it: a worse model does not replace a better one."""
+    errors = iter([1.0, 5.0])
+
+    def score(model, validation, closed_loop):
+        return {"bd_error_median": 0.0, "bd_error_mean": next(errors), "bd_error_se": 0.1}
+
+    monkeypatch.setattr("nanodt.train.score", score)
+    monkeypatch.setattr("nanodt.train.told", lambda record: "")
+    steps, step = [], Trainer.step
+
+    def killed_at_20(self, i):
+        steps.append(i)
+        if steps == list(range(21)):
+            raise KeyboardInterrupt
+        return step(self, i)
+
+    monkeypatch.setattr(Trainer, "step", killed_at_20)
+    config = small(toy, tmp_path / "m", steps=30, score_every=15)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+    train(config)
+    best = json.loads((tmp_path / "m" / "training.json").read_text())["best"]
+    assert best["step"] == 15 and best["bd_error_mean"] == 1.0
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
 
 
 def test_finished_run_is_left_alone_and_others_are_refused(toy, tmp_path, capsys):
@@ -131,6 +182,7 @@ def test_finished_run_is_left_alone_and_others_are_refused(toy, tmp_path, capsys
     train(config)
     assert "already trained" in capsys.readouterr().out
     assert (out / "model.safetensors").stat().st_mtime_ns == before
+    train(replace(config, device="cpu", log_every=1))  # what changes no weight may differ
     with pytest.raises(nanodt.InputError, match=r"lr=0.003, now lr=0.1: .*--redo"):
         train(replace(config, lr=0.1))
     train(replace(config, lr=0.1, redo=True))
@@ -157,8 +209,9 @@ def _one_of_two(rank: int, config: TrainConfig, file: str, result: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_give_the_gradients_of_one(toy, tmp_path):
-    config = small(toy, tmp_path / "m", batch_size=10, micro_batch=3)
+@pytest.mark.parametrize("layout", [{}, PACKED])
+def test_two_processes_give_the_gradients_of_one(toy, tmp_path, layout):
+    config = small(toy, tmp_path / "m", batch_size=10, micro_batch=3, **layout)
     alone = _gradients(config, Processes())
     result = str(tmp_path / "gradients")
     mp.spawn(_one_of_two, (config, str(tmp_path / "store"), result), nprocs=2)
@@ -166,6 +219,24 @@ def test_two_processes_give_the_gradients_of_one(toy, tmp_path):
     np.testing.assert_array_equal(both[0], both[1])
     np.testing.assert_allclose(both[0], alone.numpy(), atol=1e-6, rtol=1e-4)
     assert float(alone[:-1].abs().max()) > 1e-3
+
+
+def test_two_processes_of_torchrun_train_as_one(toy, tmp_path):
+    """The whole command line: weights as of one process, one log, a clean end."""
+    options = ["--data", str(toy / "data"), "--tokenizer", str(toy / "tokenizer"), "--steps", "6"]
+    options += ["--block-size", "60", "--n-layer", "1", "--n-head", "2", "--n-embd", "32"]
+    options += ["--batch-size", "8", "--score-items", "0", "--device", "cpu"]
+    module = ["-m", "nanodt.train", *options, "--out"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name, launcher in (("one", []), ("two", torchrun)):
+        command = [sys.executable, *launcher, *module, str(tmp_path / name)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3)
+    assert len(log_of(tmp_path / "two")) == len(log_of(tmp_path / "one"))
 
 
 def test_micro_batches_give_the_gradients_of_one_batch(toy, tmp_path):
@@ -180,6 +251,7 @@ def test_micro_batches_give_the_gradients_of_one_batch(toy, tmp_path):
         {"head": "clusters", "clusters": 4, "joint": False},
         {"head": "bins", "embedding": "linear"},
         {"amp": "bfloat16"},
+        {"amp": "float16"},
     ],
 )
 def test_variants_train_and_drive(toy, tmp_path, changes):
@@ -209,6 +281,9 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
     policy = nanodt.load(out)
     text = record(1)[0]["texts"][0]
     assert policy.act(np.zeros((1, 3)), [text], np.zeros((1, 2))).shape == (1, 2)
+    for command in ((None, np.zeros((1, 2))), ([text], None), (None, None)):
+        policy.reset()
+        assert policy.act(np.zeros((1, 3)), *command).shape == (1, 2)
 
 
 def rows_with(**changes) -> list[dict]:
@@ -234,6 +309,7 @@ def nan_obs() -> np.ndarray:
         ([dict(r, split="test") for r in record(3)], {}, "no trajectory has split 'train'"),
         (rows_with(texts=["word " * 90]), {}, "a text of trajectory 102 takes .* tokens"),
         (record(6), {"environment": {"id": "nowhere:X-v0"}}, "cannot be made .*--score-items 0"),
+        (record(6), {"environment": {"name": "X"}}, "environment has no id"),
     ],
 )
 def test_wrong_data_is_told_in_one_line(toy, tmp_path, rows, info, message):
@@ -241,6 +317,34 @@ def test_wrong_data_is_told_in_one_line(toy, tmp_path, rows, info, message):
     with pytest.raises(nanodt.InputError, match=message) as error:
         train(replace(small(toy, tmp_path / "m"), data=tmp_path / "data"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"micro_batch": -1}, "--micro-batch -1: expected at least 1"),
+        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
+        ({"window": 0}, "--window 0: expected at least 1"),
+        ({"score_every": 0}, "--score-every 0: expected at least 1"),
+        ({"steps": 0}, "--steps 0: expected at least 1"),
+        ({"lr": -1.0}, "--lr -1.0: expected above 0"),
+        ({"dropout": 2.0}, "--dropout 2.0: expected at least 0 and at most 0.99"),
+        ({"betas": (1.0, 1.0)}, "--betas .*: expected two numbers from 0 to below 1"),
+        ({"seed": -1}, "--seed -1: expected at least 0"),
+        ({"device": "gpu"}, "--device gpu cannot be used .*: give cpu or auto"),
+    ],
+)
+def test_options_out_of_range_are_told_before_anything_is_written(toy, tmp_path, changes, message):
+    with pytest.raises(nanodt.InputError, match=message) as error:
+        train(small(toy, tmp_path / "m", **changes))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "m" / "training.json").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_told(toy, tmp_path):
+    (tmp_path / "m").write_text("")
+    with pytest.raises(nanodt.InputError, match="m cannot be made"):
+        train(small(toy, tmp_path / "m"))
 
 
 def test_broken_files_are_told_in_one_line(toy, tmp_path):
