@@ -96,7 +96,8 @@ class Batch:
     place: Tensor
     """[N, T] int64: which token (texts, then steps, then the pad) stands at each position."""
     read: Tensor
-    """[M] int64: flat position, in [N * T], whose hidden state predicts the step's action."""
+    """[M] int64: flat position, in [N * T], whose hidden state predicts the step's action; for a
+    `SequenceModel`, which predicts more, that of the step's first token."""
     tokens: int = 0
     """Tokens that are not pads."""
     window: Tensor | None = None

@@ -15,8 +15,8 @@ from nanodt.acting import Actor, Drawn
 from nanodt.collection import Collection, Sampler
 from nanodt.errors import InputError
 from nanodt.heads import Sampling
-from nanodt.recipes import babyai, get_recipe, tdt
-from nanodt.recipes.control import PLACE, STATE, WIDTHS, named
+from nanodt.recipes import babyai, get_recipe, mddt, tdt
+from nanodt.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
 from nanodt.recipes.gato import Player
 from nanodt.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
 from nanodt.recipes.mddt import table
@@ -435,3 +435,12 @@ def test_data_that_do_not_fit_are_refused():
     ):
         with pytest.raises(InputError, match=told):
             recipe.prepare(recipe.settings(), data)
+
+
+def test_mddt_is_tried_on_goals_it_never_saw():
+    pytest.importorskip("metaworld")
+    for name in mddt.TASKS[:2]:
+        learned, tried = (
+            {bytes(goal.data) for goal in MetaWorld.draw(name, seed)} for seed in (0, 1)
+        )
+        assert len(learned) > 1 and not learned & tried

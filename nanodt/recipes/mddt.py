@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 
 from nanodt.acting import Actor, Decrement
-from nanodt.codec import CodecConfig
+from nanodt.codec import Codec, CodecConfig
 from nanodt.collect import collect
 from nanodt.collection import Collection, join
 from nanodt.errors import InputError
@@ -34,6 +35,7 @@ from nanodt.stream import Slot, ragged
 TASKS = ("reach-v3", "drawer-close-v3", "button-press-v3", "door-open-v3", "point_mass")
 DOMAIN = (0, 0, 0, 0, 1)  # Meta-World, dm_control
 BINS, PADDING = 64, 64
+UNIFORM = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 
 @dataclass(kw_only=True)
@@ -62,7 +64,7 @@ class MDDTSettings(Settings):
 def table(
     data: Collection, which: np.ndarray, start: np.ndarray, context: int = 5
 ) -> dict[str, np.ndarray]:
-    """Windows [B, context] as the notes' table of tensors, pads at the right.
+    """Windows [B, context] as the notes' table of tensors, pads at the right: an export.
 
     `actions` are bins, 64 in padded timesteps; `s1` are the states one step on (the last repeats).
     """
@@ -76,8 +78,8 @@ def table(
         out[row, inner] = values
         return out
 
-    edges = np.linspace(-1, 1, BINS + 1)[1:-1]
-    bins = np.searchsorted(edges, data.steps["action"][at].astype(np.float64), side="right")
+    codec = Codec(UNIFORM, ACTION)
+    bins = codec.encode(torch.from_numpy(data.steps["action"][at])).numpy()
     return {
         "s": lay(data.steps["obs"][at]),
         "a": lay(bins, PADDING),
@@ -162,7 +164,6 @@ class MultiDomain(Recipe[MDDTSettings]):
         return [np.flatnonzero(domain == d) for d in np.unique(domain)]
 
     def layout(self, settings: MDDTSettings, data: Collection) -> Layout:
-        bins = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
         return Layout(
             (
                 Slot("obs", STATE, "linear"),
@@ -171,7 +172,7 @@ class MultiDomain(Recipe[MDDTSettings]):
                     "action",
                     ACTION,
                     "scalars",
-                    codec=bins,
+                    codec=UNIFORM,
                     shared=True,
                     padding=True,
                     head=HeadConfig("discrete"),
