@@ -53,8 +53,8 @@ class Config(TrainOptions, StageConfig):
             "n_layer": 3,
             "batch_size": 32,
             "lr": 2e-3,
-            "steps": 1200,
-            "score_every": 600,
+            "steps": 1600,
+            "score_every": 800,
             "score_items": 128,
         },
         "paper": {
