@@ -171,34 +171,42 @@ def test_a_checkpoint_is_read_from_its_folder(tmp_path):
 def tt_model() -> tuple[SequenceModel, Collection]:
     recipe = get_recipe("tt")
     settings = recipe.settings(n_layer=1, n_head=2, n_embd=16, context=8, bins=12)
-    data = recipe.prepare(settings, cartpole_data())
+    data = cartpole_data()
+    # Rewards that differ: of equal ones the classes between would all have the same centre.
+    varied = np.random.default_rng(0).normal(size=data.steps["reward"].shape)
+    data = recipe.prepare(settings, data.with_steps(reward=varied))
     model = recipe.build(settings, data)
     perturb(model)
     return model.eval(), data
 
 
 def test_beam_finds_the_best_plan():
-    """With every pair of actions drawn, the plan is the best of all pairs, each computed without
-    a cache from the whole window."""
+    """With every pair of actions drawn and kept, the plan is the best of all pairs, each computed
+    without a cache from the whole window; of many models, with either action as the best."""
     model, data = tt_model()
-    beam = Beam(horizon=2, width=24, expand=6, discount=0.9, context=4)
-    planner = Planner(model, beam, seed=1)
-    start, steps = int(data.first[3]), 6
-    taken = []
-    for t in range(steps):
-        obs = data.steps["obs"][start + t : start + t + 1]
-        taken.append(planner.act(obs, np.ones(1, np.float32))[0])
-    first = planner.actor.start
-    now = {
-        "obs": list(data.steps["obs"][start + first : start + steps]),
-        "action": taken[first:],
-        "reward": [np.ones(1, np.float32)] * (steps - first),
-    }
-    best = {}
-    for pair in itertools.product((0.0, 1.0), repeat=2):
-        best[pair] = plan_without_cache(model, now, pair, beam.discount)
-    assert len(set(best.values())) == 4
-    assert taken[-1] == max(best, key=lambda pair: best[pair])[0]
+    beam = Beam(horizon=2, width=40, expand=1, discount=0.9, context=4)
+    first_of, steps, chosen = data.first[data.length > 6], 6, []
+    for start in first_of[:12]:
+        perturb(model)
+        # So hot that either action is drawn, however unlikely.
+        planner, taken = Planner(model, beam, sampling=Sampling("temperature", 1e3), seed=1), []
+        for t in range(steps):
+            obs = data.steps["obs"][start + t : start + t + 1]
+            taken.append(planner.act(obs, np.ones(1, np.float32))[0])
+        first = planner.actor.start
+        now = {
+            "obs": list(data.steps["obs"][start + first : start + steps]),
+            "action": taken[first:],
+            "reward": [np.ones(1, np.float32)] * (steps - first),
+        }
+        best = {
+            pair: plan_without_cache(model, now, pair, beam.discount)
+            for pair in itertools.product((0.0, 1.0), repeat=2)
+        }
+        assert len(set(best.values())) == 4
+        assert taken[-1] == max(best, key=lambda pair: best[pair])[0]
+        chosen.append(float(taken[-1][0]))
+    assert len(chosen) == 12 and len(set(chosen)) == 2
 
 
 @torch.no_grad()
