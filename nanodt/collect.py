@@ -48,8 +48,7 @@ def make_envs(name: str, n: int, **kwargs: Any) -> Any:
     if module:
         need(module)
     spec = gymnasium.registry.get(bare)
-    own = spec is not None and spec.vector_entry_point is not None and not kwargs.pop("sync", False)
-    kwargs.pop("sync", None)
+    own = spec is not None and spec.vector_entry_point is not None
     mode = "vector_entry_point" if own else "sync"
     return _make("make_vec", bare, {"num_envs": n, "vectorization_mode": mode, **kwargs})
 

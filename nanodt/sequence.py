@@ -199,8 +199,6 @@ class SequenceModel(nn.Module):
             slot, h = self.slots[name], hidden[name]
             values = batch.values[slot.target or name]
             head = self.heads[name]
-            if slot.constant:
-                values = values[batch.row]
             weight = slot.weight * self.reads(batch, name)[1].float()
             if slot.mask is not None:
                 weight = weight * batch.values[slot.mask]

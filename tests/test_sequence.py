@@ -117,9 +117,7 @@ def test_acting_sees_what_training_sees(name):
     model, data = build(layout), collection(1, 5)
     steps, context = int(data.length[0]), model.config.context
     assert steps > context
-    conditions = {"rtg": Decrement(float(data.steps["rtg"][0, 0]))} if "rtg" in name else {}
-    if "R" in name:
-        conditions = {"rtg": Decrement(float(data.steps["rtg"][0, 0]))}
+    conditions = {"rtg": Decrement(float(data.steps["rtg"][0, 0]))} if "R" in name else {}
     words = prefixes(layout, 1)
     actor = Actor(model, conditions, prefix=words)
     sampler = Sampler(data, context, model.stream.tokens, words)
