@@ -137,7 +137,9 @@ def training(run: Path) -> Record:
     }
 
 
-def write_results(run: Path, page: Path, command: str, note: str = "") -> Path:
+def write_results(
+    run: Path, page: Path, command: str, title: str = "Results", note: str = ""
+) -> Path:
     """Write the page of an evaluated run; its pictures go into `images/` beside it, in a folder
     of the page's name.
 
@@ -145,7 +147,8 @@ def write_results(run: Path, page: Path, command: str, note: str = "") -> Path:
         run: the run directory.
         page: the Markdown file to write.
         command: what the page says it was made by.
-        note: a sentence for the head of the page.
+        title: of the page.
+        note: a sentence for its head.
 
     Raises:
         InputError: the run has no evaluation, or one that cannot be read.
@@ -187,6 +190,7 @@ def write_results(run: Path, page: Path, command: str, note: str = "") -> Path:
     text = environment.get_template("results.md.jinja").render(
         run=run.name,
         command=command,
+        title=title,
         note=note,
         dataset={"practice_drives": 0, **read_json(run / "dataset" / "dataset.json")},
         trained=trained,

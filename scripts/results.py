@@ -25,6 +25,8 @@ class Config:
     """The page; its pictures go into images/ beside it, in a folder of the page's name."""
     command: str = "make results"
     """What the page says it was made by."""
+    title: str = "Results"
+    """Of the page."""
     note: str = ""
     """A sentence for the head of the page: the machine, say."""
 
@@ -33,7 +35,7 @@ def main() -> None:
     """The command line."""
     config = tyro.cli(Config, description=__doc__)
     try:
-        print(write_results(config.run, config.page, config.command, config.note))
+        print(write_results(config.run, config.page, config.command, config.title, config.note))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
