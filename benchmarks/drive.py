@@ -4,10 +4,11 @@
     python benchmarks/drive.py --one-token --window 4 --block-size 232
 
 The model is nanodt's default size with random weights (speed does not depend on them); the second
-line is the layout of the pipeline's presets, without the robot's wheels. The environment is left out: observations are random numbers, the same for both modes, so that their
-actions can be compared. One at a time computes the whole context anew at every step; it may be
-measured for fewer robots and is said to be so. Times are medians where repeated; on a shared
-machine only ratios within one run count.
+line is the layout of the pipeline's presets, without the robot's wheels. The environment is left
+out: observations are random numbers, the same for both modes, so that their actions can be
+compared. One at a time computes the whole context anew at every step; it may be measured for fewer
+robots and is said to be so. Times are medians where repeated; on a shared machine only ratios
+within one run count.
 """
 
 from __future__ import annotations
