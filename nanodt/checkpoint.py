@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nanodt.errors import InputError
@@ -36,6 +36,14 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     tensors = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
     save_file(tensors, partial, metadata)
     partial.replace(path)
+
+
+def read_weights(path: Path, advice: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises InputError, with some advice, where it is none."""
+    try:
+        return load_file(path)
+    except Exception as error:  # the reader's own error type is not public
+        raise InputError(f"{path} cannot be read ({error}): {advice}") from None
 
 
 def digest(path: Path) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from nanodt.checkpoint import read_weights
 from nanodt.collection import make_batch
 from nanodt.errors import InputError
 from nanodt.heads import Tanh
@@ -77,13 +77,11 @@ def load_hf(folder: Path | str, context: int = 20) -> SequenceModel:
             raise InputError(f"{path} does not exist: {WANTED}")
     try:
         fields = json.loads(config.read_text(encoding="utf-8"))
-        tensors = load_file(weights)
-    except Exception as error:  # the reader's own error type is not public
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{folder} cannot be read ({reason}): fetch it again") from None
+    except ValueError as error:
+        raise InputError(f"{config} cannot be read ({error}): fetch it again") from None
     if not isinstance(fields, dict):
         raise InputError(f"{config} is not a JSON object: {WANTED}")
-    return from_hf(tensors, fields, context)
+    return from_hf(read_weights(weights, "fetch it again"), fields, context)
 
 
 def from_hf(

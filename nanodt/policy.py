@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from nanodt.checkpoint import read_weights
 from nanodt.errors import InputError
 from nanodt.heads import Sampling
 from nanodt.model import Cache, Model, ModelConfig, Write
@@ -161,19 +161,16 @@ class Policy:
             return self._whole(start)
         before = window_start(self.step - 1, self.room)
         hops = start != before
+        rooms = np.unique(self.room[hops])  # rows with room for equally many steps hop alike
+        if hops.all() and len(rooms) == 1:
+            return self._steps(np.arange(self.rows), int(start[0]))
         # Rows that hop are computed along with the others and then overwritten: their place in
         # the cache stays within the row, and what it holds is not read again.
-        hidden = None if hops.all() else self._extend(before)
-        # Rows with room for equally many steps hop alike.
-        for room in np.unique(self.room[hops]):
+        hidden = self._extend(before)
+        for room in rooms:
             rows = np.flatnonzero(hops & (self.room == room))
             found = self._steps(rows, int(start[rows[0]]))
-            if len(rows) == self.rows:
-                return found
-            if hidden is None:
-                hidden = found.new_empty(self.rows, found.shape[1])
             hidden[torch.from_numpy(rows).to(self.device)] = found
-        assert hidden is not None
         return hidden
 
     def _whole(self, start: np.ndarray) -> Tensor:
@@ -276,10 +273,7 @@ def load_model(path: Path | str, device: str = "cpu") -> Model:
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{config_path} is not a model configuration: {error}") from error
     model = Model(config)
-    try:
-        weights = load_file(weights_path)
-    except Exception as error:  # the reader's own error type is not public
-        raise InputError(f"{weights_path} cannot be read ({error}): train it again") from None
+    weights = read_weights(weights_path, "train it again")
     bad = [name for name, w in weights.items() if not torch.isfinite(w).all()]
     if bad:
         raise InputError(f"{weights_path}: NaN or infinite numbers in {bad[0]}")

@@ -149,6 +149,7 @@ class TrainOptions:
     """Where the log goes besides log.jsonl."""
 
 
+ABOVE_0 = 1e-12
 LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(
         ("window", "windows_per_text", "n_layer", "n_head", "n_embd", "text_prefix"), (1, math.inf)
@@ -159,7 +160,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("trail", "warmup", "score_items", "weight_decay"), (0, math.inf)),
     **dict.fromkeys(("focal_gamma", "offset_weight", "foresight", "milestone"), (0, math.inf)),
     **dict.fromkeys(("practice_share", "text_dropout", "bd_dropout", "min_lr"), (0, 1)),
-    **dict.fromkeys(("lr", "clip"), (1e-12, math.inf)),
+    **dict.fromkeys(("lr", "clip"), (ABOVE_0, math.inf)),
     "text_noise": (0, 0.5),
     "dropout": (0, 0.99),
     "seed": (0, 2**31),
@@ -172,9 +173,9 @@ def check_options(options: TrainOptions) -> None:
     for name, (least, most) in LIMITS.items():
         value = getattr(options, name, None)
         if value is not None and not least <= value <= most:
-            expected = "above 0" if least == 1e-12 else f"at least {least:g}"
-            if most < 2**31:
-                expected += f" and at most {most:g}"
+            expected = "above 0" if least == ABOVE_0 else f"at least {least}"
+            if most < math.inf:
+                expected += f" and at most {most}"
             raise InputError(f"--{name.replace('_', '-')} {value}: expected {expected}")
     if not all(0 <= beta < 1 for beta in options.betas):
         raise InputError(f"--betas {options.betas}: expected two numbers from 0 to below 1")

@@ -74,6 +74,10 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     elif config.practice_share and lead:
         print(f"{config.data}: no {PRACTICE}: learning from recorded trajectories only")
     settings["data"] = {n: digest(config.data / n) for n in files}
+    if config.tf32:
+        torch.set_float32_matmul_precision("high")
+    # Before --redo removes anything: it refuses options and data that do not fit.
+    model = build_model(config, dataset)
     if lead:
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -85,9 +89,6 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
     if group.world > 1:
         dist.barrier()
-    if config.tf32:
-        torch.set_float32_matmul_precision("high")
-    model = build_model(config, dataset)
     if isinstance(model.text, TokenEncoder) and model.text.tokenizer is not None:
         settings["tokenizer"] = hash_text(model.text.tokenizer.inner.to_str())
         if lead:

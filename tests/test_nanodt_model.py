@@ -307,10 +307,11 @@ def test_cached_equals_uncached(head, hide_actions, one_token):
             assert np.abs(a - b).max() < 1e-4
 
 
+WHEELS = {"axle": 2.0, "start": [1.0, 2.0, 0.5], "contact": [2]}
 PRESETS = {
     "one_token": True,
     "hide_actions": True,
-    "odometry": OdometryConfig.from_json({"axle": 2.0, "start": [1.0, 2.0, 0.5], "contact": [2]}),
+    "odometry": OdometryConfig.from_json(WHEELS),
     "trail": 3,
     "bd_low": (-6.0, 0.0),
     "bd_high": (6.0, 12.0),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from nanodt_toy import INFO, STEPS, record, write_dataset
 from run_factory import wander
-from test_nanodt_model import TEXTS, small_model
+from test_nanodt_model import PRESETS, TEXTS, WHEELS, small_model
 
 import envs
 import nanodt
@@ -23,8 +23,6 @@ from nanodt.odometry import FEATURES, OdometryConfig, features
 from nanodt.policy import Policy
 from nanodt.settings import TrainConfig, build_model
 from nanodt.train import train
-
-WHEELS = {"axle": 2.0, "start": [1.0, 2.0, 0.5], "contact": [2]}
 
 
 def test_reckoning_is_what_the_simulator_does():
@@ -81,16 +79,8 @@ def test_features_tell_the_goal_from_where_the_robot_stands():
 @pytest.mark.parametrize("one_token", [False, True])
 @pytest.mark.parametrize("hide_actions", [False, True])
 def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, one_token):
-    model = small_model(
-        block_size=60,
-        window=7,
-        hide_actions=hide_actions,
-        one_token=one_token,
-        trail=3,
-        odometry=OdometryConfig.from_json(WHEELS),
-        bd_low=(-6.0, 0.0),
-        bd_high=(6.0, 12.0),
-    )
+    actions = {"hide_actions": hide_actions, "one_token": one_token}
+    model = small_model(block_size=60, window=7, **{**PRESETS, **actions})
     rng = np.random.default_rng(0)
     texts = [t + " now" * i for i, t in enumerate(TEXTS[:4])]
     bd = rng.normal(size=(4, 2)).astype(np.float32)

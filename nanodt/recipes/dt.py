@@ -8,7 +8,7 @@ falls along a cosine (small preset). `nanodt.hf` reads and writes Hugging Face's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -24,6 +24,20 @@ from nanodt.sequence import Layout, SequenceModel
 from nanodt.stream import Slot
 
 GAINS = np.array([0.5, 6.0, 0.8, 1.0])  # of a controller that balances: x, angle, and their speeds
+
+# decision-transformer/gym/experiment.py: dropout 0.1, AdamW at 1e-4 with decay 1e-4, warm-up
+# 10,000, clipping 0.25, batches of 64, 100,000 steps.
+TRAINING: dict[str, Any] = {
+    "dropout": 0.1,
+    "batch_size": 64,
+    "steps": 100_000,
+    "lr": 1e-4,
+    "min_lr": 1.0,
+    "warmup": 10_000,
+    "weight_decay": 1e-4,
+    "betas": (0.9, 0.999),
+    "clip": 0.25,
+}
 
 
 @dataclass(kw_only=True)
@@ -86,22 +100,13 @@ class DecisionTransformer(Recipe[DTSettings]):
     title = "Act so as to reach a return that is asked for"
     source = "Chen et al. 2021 (arXiv 2106.01345); transformers' DecisionTransformerModel"
     settings = DTSettings
-    # decision-transformer/gym/experiment.py: K 20, 3 layers, 1 head, width 128, ReLU, dropout
-    # 0.1, AdamW at 1e-4 with decay 1e-4, warm-up 10,000, clipping 0.25, batches of 64, 100,000
-    # steps; states standardised, returns over 1000. Targets: Hopper 3600 and 1800, HalfCheetah
-    # 12000 and 6000, Walker2d 5000 and 2500.
+    # The same: K 20, 3 layers, 1 head, width 128, ReLU; states standardised, returns over 1000.
+    # Targets: Hopper 3600 and 1800, HalfCheetah 12000 and 6000, Walker2d 5000 and 2500.
     published: ClassVar = {
         "env": "Hopper-v5",
         "scale": 1000.0,
         "n_embd": 128,
-        "dropout": 0.1,
-        "steps": 100_000,
-        "lr": 1e-4,
-        "min_lr": 1.0,
-        "warmup": 10_000,
-        "weight_decay": 1e-4,
-        "betas": (0.9, 0.999),
-        "clip": 0.25,
+        **TRAINING,
         "targets": (3600.0, 1800.0),
     }
 

@@ -29,6 +29,7 @@ from nanodt.errors import InputError
 from nanodt.heads import HeadConfig
 from nanodt.odometry import FEATURES, OdometryConfig, features
 from nanodt.play import Acts, play
+from nanodt.recipes.dt import TRAINING
 from nanodt.recipes.recipe import Figure, Recipe, Settings
 from nanodt.sequence import Layout, SequenceModel
 from nanodt.stream import Slot
@@ -105,17 +106,9 @@ class QDT(Recipe[QDTSettings]):
     published: ClassVar = {
         "n_layer": 3,
         "n_head": 1,
-        "dropout": 0.1,
         "activation": "relu",
         "context": 20,
-        "steps": 100_000,
-        "batch_size": 64,
-        "lr": 1e-4,
-        "min_lr": 1.0,
-        "warmup": 10_000,
-        "weight_decay": 1e-4,
-        "betas": (0.9, 0.999),
-        "clip": 0.25,
+        **TRAINING,
         "plain": True,
     }
 
