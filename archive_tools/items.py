@@ -6,10 +6,11 @@ of the set "test" are trajectories of the test split with one of their texts. It
 but go there by different ways.
 
 A control may be told another text than the item's: another item's, one with a word exchanged, or
-one in a wording that training never saw. These texts are a table of their own.
+one in a wording that training never saw, or the same put into words that training had. These texts
+are a table of their own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ TOLD_SCHEMA = pa.schema(
 )
 SWAPS = {"nanodt/object_swapped": swap_object, "nanodt/direction_swapped": swap_direction}
 SHUFFLED, UNSEEN = "nanodt/text_shuffled", "nanodt/unseen_wording"
+REWORDED = "nanodt/unseen_reworded"
+
+Reword = Callable[[list[str]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,18 @@ def make_told(
     return pd.DataFrame(rows, columns=TOLD_SCHEMA.names)
 
 
+def reworded(told: pd.DataFrame, reword: Reword) -> pd.DataFrame:
+    """What controls are told, with the texts of unseen wording once more in known words.
+
+    Args:
+        told: of `make_told`.
+        reword: texts in any wording → the same in words of the training texts.
+    """
+    unseen = told[told["system"] == UNSEEN]
+    known = unseen.assign(system=REWORDED, text=reword(unseen["text"].tolist()))
+    return pd.concat([told, known], ignore_index=True)
+
+
 def unseen_texts(dataset: Path) -> dict[int, list[str]]:
     """trajectory_id → accepted texts in a wording withheld from training, of a dataset's folder;
     none where it has no `test_wording.parquet`."""
@@ -186,7 +202,7 @@ def commands_of(items: pd.DataFrame, told: pd.DataFrame, system: str, part: str)
     """The commands of one system on the items of set `part`, with what it is told."""
     rows: Any = items[items["set"] == part]
     text, counts = rows["text"], np.ones(len(rows), bool)
-    if system in (SHUFFLED, UNSEEN, *SWAPS):
+    if system in (SHUFFLED, UNSEEN, REWORDED, *SWAPS):
         own = told[told["system"] == system].set_index("item")["text"].reindex(rows["item"])
         counts = own.notna().to_numpy()
         text = text.where(~counts, own.to_numpy())

@@ -15,9 +15,11 @@ from archive_tools.driving import Drive, Driver, make_envs
 from archive_tools.items import (
     ITEM_SCHEMA,
     TOLD_SCHEMA,
+    Reword,
     commands_of,
     make_items,
     make_told,
+    reworded,
     unseen_texts,
 )
 from archive_tools.stage import Stage, StageConfig
@@ -29,10 +31,10 @@ __all__ = ["BASELINES", "CONTROLS", "SYSTEMS", "Drive", "RolloutConfig", "make_e
 
 CONTROLS = (
     *("text_off", "bd_off", "both_off", "text_shuffled"),
-    *("object_swapped", "direction_swapped", "unseen_wording"),
+    *("object_swapped", "direction_swapped", "unseen_wording", "unseen_reworded"),
 )
 SYSTEMS = ("nanodt", *(f"nanodt/{name}" for name in CONTROLS), *BASELINES, "replay")
-ONE_SET = ("nanodt/object_swapped", "nanodt/direction_swapped", "nanodt/unseen_wording")
+ONE_SET = tuple(f"nanodt/{name}" for name in CONTROLS[4:])
 """Systems that drive the test items only, not the contrast pairs."""
 
 
@@ -50,6 +52,9 @@ class RolloutConfig(StageConfig):
     """Robots driven at once."""
     systems: tuple[str, ...] = SYSTEMS
     """What to drive: the policy (nanodt), its controls (nanodt/…), retrieval baselines, replay."""
+    reword: str | None = None
+    """Drive the commands of unseen wording once more, put into words of the training texts by the
+    likeness of this sentence-transformers model (name or path)."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"items": 0, "pairs": 500}}
 
@@ -63,12 +68,18 @@ class RolloutConfig(StageConfig):
                 raise InputError(f"--systems {system}: unknown; known are {', '.join(SYSTEMS)}")
 
 
-def run(config: RolloutConfig, load_drive: Callable[[Path], Drive]) -> Path:
+def run(
+    config: RolloutConfig,
+    load_drive: Callable[[Path], Drive],
+    load_reader: Callable[[Path, str], Reword] | None = None,
+) -> Path:
     """Stage 08: dataset, annotations, model → `rollouts/items.parquet` and `rollouts.parquet`.
 
     Args:
         config: options.
         load_drive: given the model's folder, loads the policy; called only if a policy is driven.
+        load_reader: given the model's folder and a sentence encoder, loads what rewords texts;
+            needed with `reword` only.
 
     Raises:
         InputError: an earlier stage is missing or stale, or an option is out of range.
@@ -106,6 +117,9 @@ def run(config: RolloutConfig, load_drive: Callable[[Path], Drive]) -> Path:
             load_world(folder).scene if folder.exists() else None,
             seed=config.seed,
         )
+        if config.reword is not None:
+            assert load_reader is not None
+            told = reworded(told, load_reader(stage.input("model"), config.reword))
         told = told.loc[told["system"].isin(config.systems), :]
         write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
         write_table(stage.path("told.parquet"), pa.Table.from_pandas(told, TOLD_SCHEMA, False))

@@ -15,6 +15,7 @@ from archive_tools.annotate import annotate
 from archive_tools.checks import fill_descriptor
 from archive_tools.explorer import are_positions
 from archive_tools.gallery import events
+from archive_tools.items import Reword
 from archive_tools.judge import judge_rules
 from archive_tools.mentions import PLACEHOLDER, parse
 from archive_tools.rollouts import Drive as DrivePolicy
@@ -35,6 +36,7 @@ def say(
     text: str,
     bd: Sequence[float] | None,
     load_drive: Callable[[Path], DrivePolicy],
+    load_reader: Callable[[Path], Reword] | None = None,
     *,
     seed: int = 0,
 ) -> Path:
@@ -45,6 +47,8 @@ def say(
         text: the command; `<DESCRIPTOR>` in it stands for the place.
         bd: [n_bd] where to end, in the environment's units; None leaves it to the text.
         load_drive: given the model's folder, loads the policy.
+        load_reader: given the model's folder, loads what puts the command into words of the
+            training texts; None drives it as it is.
 
     Returns:
         The path of the picture, said.png.
@@ -64,10 +68,14 @@ def say(
     positions = are_positions(info, world)
     for line in hints(text, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
+    told = text
+    if load_reader is not None:
+        [told] = load_reader(run / "model")([text])
+        console.print(f"read as: {told}", highlight=False, markup=False)
     envs = make_envs(info["environment"], 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)
-        drives = load_drive(run / "model")(envs, [text], place, seed)
+        drives = load_drive(run / "model")(envs, [told], place, seed)
     finally:
         envs.close()
     if "pose" not in drives.info:

@@ -13,6 +13,7 @@ from nanodt.model import Model, ModelConfig, TrunkConfig
 from nanodt.policy import Policy, load
 from nanodt.rollout import Drives, drive
 from nanodt.tokenizer import Tokenizer, train_tokenizer
+from nanodt.wording import Reader, load_reader
 
 __all__ = [
     "Drives",
@@ -20,10 +21,12 @@ __all__ = [
     "Model",
     "ModelConfig",
     "Policy",
+    "Reader",
     "Sampling",
     "Tokenizer",
     "TrunkConfig",
     "drive",
     "load",
+    "load_reader",
     "train_tokenizer",
 ]

@@ -4,7 +4,8 @@
         --out runs/demo/model --block-size 350
 
 Reads DATA/trajectories.parquet, DATA/dataset.json and TOKENIZER/tokenizer.json. Writes into OUT
-config.json, model.safetensors (the best so far), tokenizer.json, log.jsonl and training.json.
+config.json, model.safetensors (the best so far), tokenizer.json, words.json, log.jsonl and
+training.json.
 Killed at any moment and run again, it goes on from its last checkpoint and ends with the same
 bytes (on a CPU with as many threads). Under torchrun it trains data-parallel: same global batch,
 same gradients.
@@ -48,6 +49,7 @@ from nanodt.score import ClosedLoop, ValidationLoss, keep
 from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
 from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
 from nanodt.trainer import Processes, Trainer, learning_rate, pick_device, processes
+from nanodt.wording import Wording
 
 CHECKPOINT, TRAINING, LOG = "checkpoint", "training.json", "log.jsonl"
 
@@ -93,6 +95,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         settings["tokenizer"] = hash_text(model.text.tokenizer.inner.to_str())
         if lead:
             model.text.tokenizer.save(out)
+            Wording.of([t for own in dataset.split("train").texts for t in own]).save(out)
     finished = read_finished(out / TRAINING)
     if finished is not None:
         check_settings(out / TRAINING, finished["settings"], settings)

@@ -22,6 +22,7 @@ Example: python scripts/09_evaluate.py --run runs/demo --rate --rater ada
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,6 +42,9 @@ class Config(evaluate.EvaluateConfig):
     """Drive this sentence instead of evaluating."""
     bd: tuple[float, ...] | None = None
     """With --say: where to end, in world units (x to the right, y down); without, as the text."""
+    reword: str | None = None
+    """With --say: put words that no training text has into known ones, by the likeness of this
+    sentence-transformers model (name or path)."""
 
     rate: bool = False
     """Let people rate drives on a local page instead of evaluating."""
@@ -50,7 +54,7 @@ class Config(evaluate.EvaluateConfig):
     """With --rate: port of the page on 127.0.0.1; 0 takes a free one."""
 
     not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {
-        "say", "bd", "rate", "rater", "port",
+        "say", "bd", "reword", "rate", "rater", "port",
     }  # fmt: skip
 
 
@@ -63,9 +67,12 @@ def load_drive(model: Path) -> rollouts.Drive:
 def run(config: Config) -> Path:
     """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
-        return say(config.run, config.say, config.bd, load_drive, seed=config.seed)
+        load_reader = partial(nanodt.load_reader, encoder=config.reword) if config.reword else None
+        return say(config.run, config.say, config.bd, load_drive, load_reader, seed=config.seed)
     if config.bd is not None:
         raise InputError("--bd says where --say shall end; give it a sentence with --say")
+    if config.reword is not None:
+        raise InputError("--reword is for what --say says; stage 08 has its own --reword")
     if config.rate:
         return rate(
             config.run,

@@ -291,6 +291,21 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
         assert policy.act(np.zeros((1, 3)), *command).shape == (1, 2)
 
 
+def test_the_model_reads_unseen_words_with_a_sentence_encoder(toy, tmp_path, monkeypatch):
+    """The words of the training texts are kept with the model; others are read as they."""
+    out = train(small(toy, tmp_path / "m", steps=2))
+    likes = {"left": [1, 0, 0, 0], "port": [1, 0.1, 0, 0], "right": [0, 0, 1, 0]}
+
+    def encoder(name: str):
+        assert name == "some-encoder"
+        return lambda words: np.array([likes.get(w, [0, 0, 0, 1]) for w in words], float)
+
+    monkeypatch.setattr("nanodt.wording.sentence_embedder", encoder)
+    reader = nanodt.load_reader(out, "some-encoder")
+    text = next(r["texts"][0] for r in record(4) if "left" in r["texts"][0])
+    assert reader([text, text.replace("left", "port")]) == [text, text]
+
+
 def rows_with(**changes) -> list[dict]:
     rows = record(6)
     rows[2].update(changes)

@@ -53,7 +53,7 @@ def test_items_are_test_trajectories_and_contrast_pairs(driven):
 
 def test_every_system_drives_every_item_once(driven):
     _, items, rows = driven
-    some = ("nanodt/object_swapped", "nanodt/direction_swapped", "nanodt/unseen_wording")
+    some = tuple(f"nanodt/{name}" for name in CONTROLS[4:])
     absent = some[1:]  # the texts have no direction, and nobody wrote unseen ones
     assert list(dict.fromkeys(rows["system"])) == [s for s in SYSTEMS if s not in absent]
     test = set(items[items["set"] == "test"]["item"])
@@ -163,6 +163,26 @@ def test_unseen_wording_is_told_where_the_dataset_has_it(made, tmp_path):
     odd = items[(items["set"] == "test") & (items["trajectory_id"] % 2 == 1)]
     assert set(rows["item"]) == set(odd["item"])
     assert sum(text.startswith("wording") for text in seen[0]) == len(odd)
+
+    asked = []
+
+    def load_reader(model, encoder):
+        asked.append((model, encoder))
+        return lambda texts: [text.replace("wording", "words") for text in texts]
+
+    seen.clear()
+    systems = ("nanodt/unseen_wording", "nanodt/unseen_reworded")
+    config = RolloutConfig(
+        run=run, redo=True, systems=systems, items=0, batch=100, reword="an-encoder"
+    )
+    folder = rollouts.run(config, lambda model: deaf, load_reader)
+    assert asked == [(run / "model", "an-encoder")]
+    unseen, known = seen
+    assert known == [text.replace("wording", "words") for text in unseen]
+    told = pd.read_parquet(folder / "told.parquet")
+    assert set(told["system"]) == set(systems)
+    again = pd.read_parquet(folder / "rollouts.parquet")
+    assert again.groupby("system")["item"].agg(set).tolist() == [set(odd["item"])] * 2
 
 
 def test_interrupted_run_ends_with_the_same_bytes(made):

@@ -45,6 +45,24 @@ def test_place_may_be_left_to_the_text(made, capsys):
     assert "diagonal" not in capsys.readouterr().out
 
 
+def test_unseen_words_are_told_as_known_ones(made, capsys):
+    told = []
+    planted = Planted(made)
+
+    def spy(envs, text, bd, seed):
+        told.append(text)
+        return planted(envs, None, np.array([[300, 300]], np.float32), seed)
+
+    def load_reader(model):
+        assert model == made / "model"
+        return lambda texts: [text.replace("icebox", "fridge") for text in texts]
+
+    say(made, "Go to the icebox.", None, lambda model: spy, load_reader)
+    assert told == [["Go to the fridge."]]
+    shown = capsys.readouterr().out
+    assert "read as: Go to the fridge." in shown and "no training text has the words" in shown
+
+
 def test_picture_of_characters_shows_walls_objects_and_the_way():
     world = envs.load_world("apartment")
     path = np.linspace([60, 450], [560, 450], 101)

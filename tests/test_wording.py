@@ -1,0 +1,155 @@
+"""The reader of unseen words: known texts stay, unknown words become the likeliest known ones."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nanodt import InputError, Reader, load_reader
+from nanodt.wording import END, LEFT_OUT, PART, SMOOTHING, STRENGTH, Wording
+
+TEXTS = [
+    "Go past the fridge, then stop by the bed.",
+    "Go through the red tile and stop at <DESCRIPTOR>.",
+    "Now please drive by the bed, then cross the red tile.",
+    "Could you go past the statue and the fridge?",
+    "The robot's way: past the north-west corner.",
+]
+MEANINGS = ("fridge icebox", "statue figure", "bed bedstead", "go proceed", "stop halt Settle",
+            "red crimson", "tile slab", "by alongside", "cross traverse", "then afterwards",
+            "please kindly")  # fmt: skip
+
+
+def embed(words):
+    """Words of one meaning are alike, all others have nothing in common but a little chance."""
+    group = {w.lower(): i for i, words in enumerate(MEANINGS) for w in words.split()}
+    rows = []
+    for word in words:
+        row = np.random.default_rng(sum(map(ord, word))).normal(0, 0.02, 64)
+        if word in group:
+            row[group[word]] += 1
+        rows.append(row)
+    return np.array(rows)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return Reader(Wording.of(TEXTS), embed)
+
+
+def test_unseen_words_are_read_as_the_known_ones_of_their_meaning(reader):
+    assert reader(["Proceed past the icebox, afterwards halt alongside the bedstead."]) == [
+        "Go past the fridge, then stop by the bed."
+    ]
+    assert reader(["kindly traverse the crimson slab."]) == ["please cross the red tile."]
+    assert reader(["Settle at <DESCRIPTOR>."]) == ["Stop at <DESCRIPTOR>."]
+
+
+def test_words_without_a_like_are_left_out_and_marks_too(reader):
+    text = "Go past the enormous fridge; then stop by the bed!"
+    assert reader([text]) == ["Go past the fridge then stop by the bed"]
+    assert reader(["Verily go past the statue."]) == ["Go past the statue."]
+    assert reader(["the stone figure"]) == ["the statue"]
+
+
+def test_neighbours_decide_between_likes():
+    """ "halt" means to stop and to wait: it is read as what follows the word before."""
+    likes = {"halt": [1, 1, 0], "stop": [1, 0, 0], "wait": [0, 1, 0]}
+    reader = Reader(
+        Wording.of(["Please stop now.", "Then wait now."] * 5),
+        lambda words: np.array([likes.get(word, [0, 0, 1]) for word in words], float),
+    )
+    assert reader(["Please halt now.", "Then halt now."]) == ["Please stop now.", "Then wait now."]
+
+
+def test_known_words_in_other_letters_are_written_as_training_wrote_them(reader):
+    assert reader(["go PAST the Fridge, then stop by the bed."]) == [
+        "go past the fridge, then stop by the bed."
+    ]
+    assert reader(["The ICEBOX"]) == ["The fridge"]
+
+
+forms = sorted({part for text in TEXTS for part in PART.findall(text)})
+
+
+@given(st.lists(st.tuples(st.sampled_from(forms), st.sampled_from([" ", "  ", "\n", ", "]))))
+def test_texts_of_known_words_come_back_unchanged(parts):
+    text = "".join(word + gap for word, gap in parts)
+
+    def never(words):
+        raise AssertionError("nothing to look up")
+
+    assert Reader(Wording.of(TEXTS), never)([text, ""]) == [text, ""]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["the", "red", "icebox", "slab", "yonder", ".", "!"]), max_size=4))
+def test_the_likeliest_reading_is_found(words):
+    """Against all readings, one by one."""
+    small = ["the red tile.", "the fridge.", "the tile by the fridge."]
+    wording = Wording.of(small)
+    reader = Reader(wording, embed)
+    parts = [PART.findall(text) for text in small]
+    follows = [p for text in parts for p in itertools.pairwise([END, *text, END])]
+    known = sorted({w for text in parts for w in text})
+    share = {w: 0.5 + sum(b == w for _, b in follows) for w in (*known, END)}
+    total = sum(share.values())
+    alike = embed(known) / np.linalg.norm(embed(known), axis=1, keepdims=True)
+
+    def chance(a, b):
+        seen = follows.count((a, b)) / max(1, sum(first == a for first, _ in follows))
+        return math.log((1 - SMOOTHING) * seen + SMOOTHING * share[b] / total)
+
+    def worth(reading):
+        line = [END, *(w for w in reading if w is not None), END]
+        value = sum(chance(a, b) for a, b in itertools.pairwise(line))
+        for old, new in zip(words, reading, strict=True):
+            if old not in known and old.isalpha():
+                one = embed([old])[0]
+                cosine = LEFT_OUT if new is None else one @ alike[known.index(new)]
+                value += STRENGTH * (cosine / (1 if new is None else np.linalg.norm(one)) - 1)
+        return value
+
+    options = []
+    for word in words:
+        other = [w for w in known if w.isalpha()] if word.isalpha() else []
+        options.append([word] if word in known else [*other, None])
+    best = max(worth(reading) for reading in itertools.product(*options))
+    reader(words)  # looks the words up
+    assert worth(reader._decode(words)) == pytest.approx(best)
+
+
+def test_words_are_kept_in_a_file(tmp_path, reader):
+    Wording.of(TEXTS).save(tmp_path)
+    before = (tmp_path / "words.json").read_bytes()
+    text = "Proceed past the icebox!"
+    assert Reader(Wording.load(tmp_path), embed)([text]) == reader([text])
+    Wording.of(TEXTS[::-1]).save(tmp_path)
+    assert (tmp_path / "words.json").read_bytes() == before, "the order of texts is of no account"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"forms": ["a"]}', '{"forms": [], "pairs": [[9]]}'])
+def test_unfit_files_are_refused(tmp_path, content):
+    with pytest.raises(InputError, match=r"words\.json does not exist: train"):
+        load_reader(tmp_path, "any")
+    (tmp_path / "words.json").write_text(content)
+    with pytest.raises(InputError, match=r"words\.json is not a list of words"):
+        load_reader(tmp_path, "any")
+
+
+def test_counts_of_words_that_are_not_there_are_refused(tmp_path):
+    found = {"forms": ["a"], "pairs": [[0, 7, 1]]}
+    (tmp_path / "words.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="is not a list of words"):
+        load_reader(tmp_path, "any")
+
+
+def test_an_encoder_that_is_not_there_is_told_in_one_line(tmp_path):
+    Wording.of(TEXTS).save(tmp_path)
+    reader = load_reader(tmp_path, str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"none.* cannot be loaded"):
+        reader(["Go past the icebox."])
