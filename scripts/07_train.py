@@ -61,8 +61,8 @@ class Config(TrainOptions, StageConfig):
             **OBEDIENT,
             "n_layer": 4,
             "lr": 2e-3,
-            "steps": 6400,
-            "score_every": 1600,
+            "steps": 9600,
+            "score_every": 2400,
             "score_items": 256,
         },
     }
