@@ -14,6 +14,7 @@ from archive_tools.baselines import BASELINES
 from archive_tools.driving import Drive, Driver, make_envs
 from archive_tools.items import (
     ITEM_SCHEMA,
+    REWORDED,
     TOLD_SCHEMA,
     Reword,
     commands_of,
@@ -117,7 +118,7 @@ def run(
             load_world(folder).scene if folder.exists() else None,
             seed=config.seed,
         )
-        if config.reword is not None:
+        if config.reword is not None and REWORDED in config.systems:
             assert load_reader is not None
             told = reworded(told, load_reader(stage.input("model"), config.reword))
         told = told.loc[told["system"].isin(config.systems), :]
