@@ -5,8 +5,8 @@ of the set "test" are trajectories of the test split with one of their texts. It
 "contrast" come in pairs: one BD, given with each of two texts whose references end at that place
 but go there by different ways.
 
-A control may be told another text than the item's: another item's, one with a word exchanged, or
-one in a wording that training never saw, or the same put into words that training had. These texts
+A control may be told another text than the item's: another item's, one with a word exchanged, one
+in a wording that training never saw, or the same put into words that training had. These texts
 are a table of their own.
 """
 

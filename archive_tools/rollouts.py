@@ -16,6 +16,7 @@ from archive_tools.items import (
     ITEM_SCHEMA,
     REWORDED,
     TOLD_SCHEMA,
+    UNSEEN,
     Reword,
     commands_of,
     make_items,
@@ -35,7 +36,10 @@ CONTROLS = (
     *("object_swapped", "direction_swapped", "unseen_wording", "unseen_reworded"),
 )
 SYSTEMS = ("nanodt", *(f"nanodt/{name}" for name in CONTROLS), *BASELINES, "replay")
-ONE_SET = tuple(f"nanodt/{name}" for name in CONTROLS[4:])
+ONE_SET = (
+    *("nanodt/object_swapped", "nanodt/direction_swapped"),
+    *("nanodt/unseen_wording", "nanodt/unseen_reworded"),
+)
 """Systems that drive the test items only, not the contrast pairs."""
 
 
@@ -118,9 +122,14 @@ def run(
             load_world(folder).scene if folder.exists() else None,
             seed=config.seed,
         )
-        if config.reword is not None and REWORDED in config.systems:
-            assert load_reader is not None
-            told = reworded(told, load_reader(stage.input("model"), config.reword))
+        if config.reword is not None:
+            if REWORDED not in config.systems:
+                print(f"--reword: {REWORDED} is not among --systems: nothing is reworded")
+            elif UNSEEN not in set(told["system"]):
+                print("--reword: the dataset has no text of unseen wording: nothing is reworded")
+            else:
+                assert load_reader is not None
+                told = reworded(told, load_reader(stage.input("model"), config.reword))
         told = told.loc[told["system"].isin(config.systems), :]
         write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
         write_table(stage.path("told.parquet"), pa.Table.from_pandas(told, TOLD_SCHEMA, False))
@@ -138,6 +147,11 @@ def run(
                     work += [
                         (system, commands, rows, seed) for rows in commands.blocks(config.batch)
                     ]
+        if not work:
+            raise InputError(
+                f"--systems {' '.join(config.systems)}: none has a command to drive; with --items "
+                "and --pairs above 0, add nanodt"
+            )
         chunks = stage.scratch("chunks")
         total = sum(rows.stop - rows.start for _, _, rows, _ in work)
         with tqdm(total=total, desc="rollouts", unit="drive") as bar:

@@ -54,7 +54,8 @@ def say(
         The path of the picture, said.png.
 
     Raises:
-        InputError: a stage is missing, the text is empty, or `bd` is no point of the BD space.
+        InputError: a stage is missing, the text is empty (as it is or reworded), or `bd` is no
+            point of the BD space.
     """
     if not text.strip():
         raise InputError("--say: the sentence is empty; say where to go and how")
@@ -66,12 +67,14 @@ def say(
     world = load_world(run / "archive" / "world")
     console = Console(file=sys.stdout)
     positions = are_positions(info, world)
-    for line in hints(text, bd, world, run, positions=positions):
-        console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     told = text
     if load_reader is not None:
         [told] = load_reader(run / "model")([text])
+        if not told.strip():
+            raise InputError("--say: no word of the sentence is like one of the training texts")
         console.print(f"read as: {told}", highlight=False, markup=False)
+    for line in hints(told, bd, world, run, positions=positions):
+        console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = make_envs(info["environment"], 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)

@@ -261,9 +261,7 @@ def load(
 
 def load_model(path: Path | str, device: str = "cpu") -> Model:
     """The model of a folder or Hub id, with its text encoder attached, ready to act."""
-    folder = Path(path)
-    if not folder.is_dir():
-        folder = _from_hub(str(path))
+    folder = model_folder(path)
     config_path, weights_path = folder / CONFIG, folder / WEIGHTS
     for file in (config_path, weights_path):
         if not file.exists():
@@ -286,7 +284,11 @@ def load_model(path: Path | str, device: str = "cpu") -> Model:
     return model.to(device).eval()
 
 
-def _from_hub(name: str) -> Path:
+def model_folder(path: Path | str) -> Path:
+    """The folder of a model: the path itself, or where the Hub's model of that id was put."""
+    folder, name = Path(path), str(path)
+    if folder.is_dir():
+        return folder
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(f"{name} is neither a model folder nor a Hub id like user/model")
     from huggingface_hub import snapshot_download  # slow to import

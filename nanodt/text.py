@@ -167,11 +167,11 @@ def sentence_embedder(model: str) -> Embed:
 
             try:
                 loaded.append(SentenceTransformer(model, device="cpu"))
-            except (OSError, ValueError) as error:
-                reason = str(error).splitlines()[0]
+            except Exception as error:  # many kinds: no such model, no network, a damaged file
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise InputError(
                     f"sentence encoder {model!r} cannot be loaded ({reason}): give the path of a "
-                    "downloaded model, or use --text-encoder tokens"
+                    "downloaded sentence-transformers model"
                 ) from error
         return loaded[0].encode(texts, batch_size=64, convert_to_numpy=True)
 

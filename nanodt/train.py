@@ -49,7 +49,7 @@ from nanodt.score import ClosedLoop, ValidationLoss, keep
 from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
 from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
 from nanodt.trainer import Processes, Trainer, learning_rate, pick_device, processes
-from nanodt.wording import Wording
+from nanodt.wording import WORDS, Wording
 
 CHECKPOINT, TRAINING, LOG = "checkpoint", "training.json", "log.jsonl"
 
@@ -86,16 +86,14 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         except OSError as error:
             raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
         if config.redo:
-            for name in (TRAINING, LOG, WEIGHTS):
+            for name in (TRAINING, LOG, WEIGHTS, WORDS):
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
     if group.world > 1:
         dist.barrier()
-    if isinstance(model.text, TokenEncoder) and model.text.tokenizer is not None:
-        settings["tokenizer"] = hash_text(model.text.tokenizer.inner.to_str())
-        if lead:
-            model.text.tokenizer.save(out)
-            Wording.of([t for own in dataset.split("train").texts for t in own]).save(out)
+    tokenizer = model.text.tokenizer if isinstance(model.text, TokenEncoder) else None
+    if tokenizer is not None:
+        settings["tokenizer"] = hash_text(tokenizer.inner.to_str())
     finished = read_finished(out / TRAINING)
     if finished is not None:
         check_settings(out / TRAINING, finished["settings"], settings)
@@ -136,6 +134,10 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     if lead:
         checkpoint.parent.mkdir(exist_ok=True)
         write_json(out / CONFIG, model.config.to_json())
+        if tokenizer is not None:
+            tokenizer.save(out)
+        if texts := [text for own in dataset.split("train").texts for text in own]:
+            Wording.of(texts).save(out)
         log = Log(out / LOG, state["step"])
         track = tracker(config, model.config)
     flops = model.flops_per_token(*windows.shape(config.windows_per_text))

@@ -10,8 +10,9 @@ the likeliest, that is the largest
     (cos(unknown, w) - 1),
 
 with `LEFT_OUT` in the place of the cosine where nothing is put. p is counted in the training texts
-and smoothed (Jelinek and Mercer 1980). Viterbi's algorithm finds it. Words that training had stay
-as they are, so a text without unknown ones comes back unchanged.
+and smoothed (Jelinek and Mercer 1980). Viterbi's algorithm finds it, among the CANDIDATES nearest
+words for each. Words that training had stay, so a text of such words, written as training wrote
+them, comes back unchanged.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from nanodt.checkpoint import write_json
+from nanodt.checkpoint import write_text
 from nanodt.errors import InputError
+from nanodt.policy import model_folder
 from nanodt.text import Embed, sentence_embedder
 
 WORDS = "words.json"
@@ -39,8 +41,10 @@ SMOOTHING = 0.02
 """Share of a word's own frequency in its probability after another one."""
 CANDIDATES = 256
 """Replacements tried for a word: the nearest ones."""
-END = "<end>"
-PART = re.compile(r"<\w+>|\w+(?:[-'’]\w+)*|[^\w\s]")
+TYPED = str.maketrans({"’": "'", "\u2010": "-", "\u2011": "-"})
+END = "<|end|>"
+"""Stands before the first and after the last word; no part of a text is like it."""
+PART = re.compile(r"<\w+>|\w+(?:[-'’\u2010\u2011]\w+)*|[^\w\s]")
 
 
 class Wording:
@@ -58,6 +62,8 @@ class Wording:
         self.index = {word: i for i, word in enumerate(self.words)}
         self.written = {_plain(form): form for form in self.forms}  # the last: small letters
         first, second, count = np.array(self.pairs, np.int64).reshape(-1, 3).T
+        if (count < 1).any():
+            raise ValueError("a pair of words is counted less than once")
         n = len(self.words)
         self.after = csr_array((count.astype(float), (first, second)), shape=(n, n))
         self.total = self.after.sum(axis=1)
@@ -67,31 +73,36 @@ class Wording:
     @classmethod
     def of(cls, texts: Sequence[str]) -> Wording:
         """Count the words of the texts."""
-        parts = [PART.findall(text) for text in texts]
-        forms = sorted({part for text in parts for part in text})
-        words = sorted({END, *(_plain(form) for form in forms)})
-        index = {word: i for i, word in enumerate(words)}
-        pairs: Counter[tuple[int, int]] = Counter()
-        for text in parts:
-            line = [index[END], *(index[_plain(part)] for part in text), index[END]]
-            pairs.update(pairwise(line))
-        return cls(forms, [(i, j, n) for (i, j), n in sorted(pairs.items())])
+        forms: set[str] = set()
+        pairs: Counter[tuple[str, str]] = Counter()
+        for text in texts:
+            parts = PART.findall(text)
+            forms.update(parts)
+            pairs.update(pairwise([END, *map(_plain, parts), END]))
+        index = {word: i for i, word in enumerate(sorted({END, *map(_plain, forms)}))}
+        return cls(sorted(forms), sorted((index[a], index[b], n) for (a, b), n in pairs.items()))
 
     def save(self, folder: Path) -> None:
         """Write `words.json` into a folder, at once."""
-        write_json(folder / WORDS, {"forms": self.forms, "pairs": self.pairs})
+        write_text(folder / WORDS, json.dumps({"forms": self.forms, "pairs": self.pairs}) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Wording:
         """Read the `words.json` of a folder. Raises InputError where there is none that fits."""
         path = folder / WORDS
         if not path.exists():
-            raise InputError(f"{path} does not exist: train the model again, on texts")
+            raise InputError(
+                f"{path} does not exist: the model was trained without texts, or by an earlier "
+                "version; delete its folder and train it again"
+            )
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             return cls(found["forms"], found["pairs"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path} is not a list of words ({error}): train again") from None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise InputError(
+                f"{path} is not a list of words ({error}): delete the model's folder and train "
+                "it again"
+            ) from None
 
     def likelihood(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         """log p(now | before) [B, N] of words by index [B], [N]."""
@@ -109,7 +120,7 @@ class Reader:
             embed: words → float vectors [M, E], similar where the meaning is.
         """
         self.wording, self.embed, self.forms = wording, embed, frozenset(wording.forms)
-        self.known = np.array([i for i, w in enumerate(wording.words) if w[0].isalpha()], np.int64)
+        self.known = np.array([i for i, w in enumerate(wording.words) if w[:1].isalpha()], np.int64)
         self.vectors: np.ndarray | None = None
         self.nearest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -118,8 +129,8 @@ class Reader:
         return [w for w in map(_plain, PART.findall(text)) if w not in self.wording.index]
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Read the texts; one without unknown words comes back as it is."""
-        words = {w for text in texts for w in self.unknown(text) if w[0].isalnum()}
+        """Read the texts; empty where nothing in them is like a known word."""
+        words = {w for text in texts for w in self.unknown(text) if _is_word(w)}
         self._look_up(sorted(words - self.nearest.keys()))
         return [self._read(text) for text in texts]
 
@@ -129,28 +140,39 @@ class Reader:
             return
         if self.vectors is None:
             self.vectors = _unit(self.embed([self.wording.words[i] for i in self.known]))
-        for word, cosine in zip(words, _unit(self.embed(words)) @ self.vectors.T, strict=True):
+        for word, vector in zip(words, _unit(self.embed(words)), strict=True):
+            cosine = self.vectors @ vector
             best = np.argsort(-cosine, kind="stable")[:CANDIDATES]
             self.nearest[word] = self.known[best], cosine[best]
 
     def _read(self, text: str) -> str:
         parts = list(PART.finditer(text))
         chosen = self._decode([_plain(part.group()) for part in parts])
-        out, done, capital, first = "", 0, False, True
+        kept: list[tuple[str, str]] = []  # what stands before a part, and the part
+        done, capital, first, left_out = 0, False, True, False
         for part, word in zip(parts, chosen, strict=True):
             old = part.group()
-            gap, done = text[done : part.start()], part.end()
+            gap = text[done : part.start()]
             capital = first and (capital or old[0].isupper())
-            if word is None:  # left out, and the gap before it; the next word begins the sentence
+            if word is None:
+                left_out = True
                 continue
-            new = old
+            new, done = old, part.end()
             if word != _plain(old) or old not in self.forms:
                 new = self.wording.written[word]
-            if capital:
+            is_word = _is_word(new)
+            if left_out:
+                gap = " " if kept and is_word else ""
+                if not is_word and kept and not _is_word(kept[-1][1]):
+                    kept.pop()  # of two marks that now meet the later one stays
+                elif not is_word and not kept:
+                    continue
+            if capital and is_word:
                 new = new[0].upper() + new[1:]
-            out += (gap if out else gap.lstrip()) + new
-            first = new in (".", "?", "!")
-        return out + text[done:]
+            first, left_out = new in (".", "?", "!") or (first and not is_word), False
+            kept.append((gap, new))
+        end = "" if left_out else text[done:]
+        return "".join(gap + new for gap, new in kept) + end
 
     def _decode(self, words: list[str]) -> list[str | None]:
         """The likeliest known word, or None, for every word."""
@@ -189,15 +211,19 @@ def load_reader(folder: Path | str, encoder: str) -> Reader:
     """The reader of a model's folder.
 
     Args:
-        folder: of a trained model, which holds `words.json`.
+        folder: of a trained model, or its id on the Hugging Face Hub.
         encoder: a sentence-transformers model, by name or path.
     """
-    return Reader(Wording.load(Path(folder)), sentence_embedder(encoder))
+    return Reader(Wording.load(model_folder(folder)), sentence_embedder(encoder))
 
 
 def _plain(part: str) -> str:
-    """A word in small letters; a placeholder in angle brackets as it is."""
-    return part if part.startswith("<") else part.lower()
+    """A word in small letters, apostrophe and hyphen as typed; a placeholder as it is."""
+    return part if part.startswith("<") else part.lower().translate(TYPED)
+
+
+def _is_word(part: str) -> bool:
+    return any(char.isalnum() for char in part)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Train the policy: text tokens, then a token or three of bd, o and a for every step.
 
 Reads dataset/ and tokenizer/, writes model/: config.json, model.safetensors (whose drives of the
-validation split ended nearest, or a later one that was as good), tokenizer.json, training.json and
-log.jsonl. Killed and run again it goes on from its last checkpoint and ends with the same weights.
-It is
+validation split ended nearest, or a later one that was as good), tokenizer.json, words.json,
+training.json and log.jsonl. Killed and run again it goes on from its last checkpoint and ends with
+the same weights. It is
 
     python -m nanodt.train --data RUN/dataset --tokenizer RUN/tokenizer --out RUN/model
 

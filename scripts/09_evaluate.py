@@ -18,6 +18,9 @@ Example: python scripts/09_evaluate.py --run runs/demo
 
 Example: python scripts/09_evaluate.py --run runs/demo --say "Go to the plant." --bd 550 170
 
+Example: python scripts/09_evaluate.py --run runs/demo --say "Proceed to the icebox." \
+    --reword sentence-transformers/all-MiniLM-L6-v2
+
 Example: python scripts/09_evaluate.py --run runs/demo --rate --rater ada
 """
 
@@ -67,7 +70,11 @@ def load_drive(model: Path) -> rollouts.Drive:
 def run(config: Config) -> Path:
     """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
-        load_reader = partial(nanodt.load_reader, encoder=config.reword) if config.reword else None
+        load_reader = (
+            partial(nanodt.load_reader, encoder=config.reword)
+            if config.reword is not None
+            else None
+        )
         return say(config.run, config.say, config.bd, load_drive, load_reader, seed=config.seed)
     if config.bd is not None:
         raise InputError("--bd says where --say shall end; give it a sentence with --say")

@@ -306,6 +306,20 @@ def test_the_model_reads_unseen_words_with_a_sentence_encoder(toy, tmp_path, mon
     assert reader([text, text.replace("left", "port")]) == [text, text]
 
 
+def test_a_refused_training_leaves_the_model_as_it_was(toy, tmp_path):
+    out = train(small(toy, tmp_path / "m", steps=2))
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert {"words.json", "tokenizer.json"} <= set(before)
+    rows = [dict(row, texts=["other words, all of them"]) for row in record(12)]
+    write_dataset(tmp_path / "data", rows)
+    other = tmp_path / "tokenizer"
+    other.mkdir()
+    nanodt.train_tokenizer(["other words, all of them"], 300).save(other)
+    with pytest.raises(nanodt.InputError, match="was made with"):
+        train(replace(small(toy, out, steps=2), data=tmp_path / "data", tokenizer=other))
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
 def rows_with(**changes) -> list[dict]:
     rows = record(6)
     rows[2].update(changes)

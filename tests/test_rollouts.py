@@ -14,6 +14,7 @@ from archive_tools.metrics import lcs_ratio
 from archive_tools.rollouts import BASELINES, CONTROLS, SYSTEMS, RolloutConfig
 from archive_tools.stage import Stage
 from archive_tools.tables import write_table
+from envs import InputError
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ def test_items_are_test_trajectories_and_contrast_pairs(driven):
 
 def test_every_system_drives_every_item_once(driven):
     _, items, rows = driven
-    some = tuple(f"nanodt/{name}" for name in CONTROLS[4:])
+    some = ("nanodt/object_swapped", "nanodt/direction_swapped", "nanodt/unseen_wording",
+            "nanodt/unseen_reworded")  # fmt: skip
     absent = some[1:]  # the texts have no direction, and nobody wrote unseen ones
     assert list(dict.fromkeys(rows["system"])) == [s for s in SYSTEMS if s not in absent]
     test = set(items[items["set"] == "test"]["item"])
@@ -183,6 +185,17 @@ def test_unseen_wording_is_told_where_the_dataset_has_it(made, tmp_path):
     assert set(told["system"]) == set(systems)
     again = pd.read_parquet(folder / "rollouts.parquet")
     assert again.groupby("system")["item"].agg(set).tolist() == [set(odd["item"])] * 2
+
+
+def test_nothing_to_drive_is_told_in_one_line(made, capsys):
+    systems = ("nanodt/unseen_reworded",)
+    for options in ({}, {"reword": "an-encoder"}):
+        with pytest.raises(InputError, match="none has a command to drive") as error:
+            drive(made, Planted(made), systems=systems, **options)
+        assert "\n" not in str(error.value)
+    assert "no text of unseen wording: nothing is reworded" in capsys.readouterr().out
+    drive(made, Planted(made), systems=("nanodt",), reword="an-encoder")
+    assert "is not among --systems: nothing is reworded" in capsys.readouterr().out
 
 
 def test_interrupted_run_ends_with_the_same_bytes(made):

@@ -8,6 +8,7 @@ from run_factory import Planted, make_run
 import envs
 from archive_tools.say import hints, say
 from archive_tools.terminal import draw_text
+from envs import InputError
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,11 @@ def test_unseen_words_are_told_as_known_ones(made, capsys):
     say(made, "Go to the icebox.", None, lambda model: spy, load_reader)
     assert told == [["Go to the fridge."]]
     shown = capsys.readouterr().out
-    assert "read as: Go to the fridge." in shown and "no training text has the words" in shown
+    assert "read as: Go to the fridge." in shown and "icebox" not in "".join(
+        line for line in shown.splitlines() if line.startswith("hint: ")
+    )
+    with pytest.raises(InputError, match="no word of the sentence is like"):
+        say(made, "去冰箱", None, lambda model: spy, lambda model: lambda texts: [""])
 
 
 def test_picture_of_characters_shows_walls_objects_and_the_way():

@@ -53,6 +53,25 @@ def test_words_without_a_like_are_left_out_and_marks_too(reader):
     text = "Go past the enormous fridge; then stop by the bed!"
     assert reader([text]) == ["Go past the fridge then stop by the bed"]
     assert reader(["Verily go past the statue."]) == ["Go past the statue."]
+    assert reader(["Verily, go past the statue, verily."]) == ["Go past the statue."]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('Go past the "fridge".', "Go past the fridge."),
+        ("Go past the (fridge).", "Go past the fridge."),
+        ("past the fridge—then", "past the fridge then"),
+        ("bed / fridge!", "bed fridge"),
+        ("the north\u2011west corner", "the north-west corner"),
+        (" Go  past the\nbed. ", " Go  past the\nbed. "),
+    ],
+)
+def test_what_is_left_out_joins_no_words(reader, text, read):
+    assert reader([text]) == [read]
+
+
+def test_the_stone_figure_is_a_statue(reader):
     assert reader(["the stone figure"]) == ["the statue"]
 
 
@@ -71,6 +90,12 @@ def test_known_words_in_other_letters_are_written_as_training_wrote_them(reader)
         "go past the fridge, then stop by the bed."
     ]
     assert reader(["The ICEBOX"]) == ["The fridge"]
+    assert reader(["The robot’s way"]) == ["The robot's way"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "!", "zyzzyva", "<end>", "<b>", "İß _x 12"])
+def test_texts_of_nothing_known_are_left_empty(reader, text):
+    assert reader([text])[0].strip() == ""
 
 
 forms = sorted({part for text in TEXTS for part in PART.findall(text)})
@@ -132,9 +157,31 @@ def test_words_are_kept_in_a_file(tmp_path, reader):
     assert (tmp_path / "words.json").read_bytes() == before, "the order of texts is of no account"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"forms": ["a"]}', '{"forms": [], "pairs": [[9]]}'])
+def test_the_same_counts_from_a_file_of_another_version(tmp_path):
+    """The file's layout is fixed: pairs count the sorted words with the mark of the ends."""
+    Wording.of(["b a.", "A b."]).save(tmp_path)
+    found = json.loads((tmp_path / "words.json").read_text())
+    words = [".", "<|end|>", "a", "b"]
+    assert found["forms"] == [".", "A", "a", "b"]
+    named = {(words[i], words[j]): n for i, j, n in found["pairs"]}
+    assert named == {
+        ("<|end|>", "a"): 1, ("<|end|>", "b"): 1, ("a", "b"): 1, ("b", "a"): 1, ("a", "."): 1,
+        ("b", "."): 1, (".", "<|end|>"): 2,
+    }  # fmt: skip
+
+
+UNFIT = [
+    "",
+    "[]",
+    '{"forms": ["a"]}',
+    '{"forms": [], "pairs": [[9]]}',
+    '{"forms": [1], "pairs": []}',
+]
+
+
+@pytest.mark.parametrize("content", UNFIT)
 def test_unfit_files_are_refused(tmp_path, content):
-    with pytest.raises(InputError, match=r"words\.json does not exist: train"):
+    with pytest.raises(InputError, match=r"words\.json does not exist: the model was"):
         load_reader(tmp_path, "any")
     (tmp_path / "words.json").write_text(content)
     with pytest.raises(InputError, match=r"words\.json is not a list of words"):
@@ -151,5 +198,6 @@ def test_counts_of_words_that_are_not_there_are_refused(tmp_path):
 def test_an_encoder_that_is_not_there_is_told_in_one_line(tmp_path):
     Wording.of(TEXTS).save(tmp_path)
     reader = load_reader(tmp_path, str(tmp_path / "none"))
-    with pytest.raises(InputError, match=r"none.* cannot be loaded"):
+    with pytest.raises(InputError, match=r"none.* cannot be loaded") as error:
         reader(["Go past the icebox."])
+    assert "\n" not in str(error.value)
