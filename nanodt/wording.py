@@ -41,6 +41,7 @@ SMOOTHING = 0.02
 """Share of a word's own frequency in its probability after another one."""
 CANDIDATES = 256
 """Replacements tried for a word: the nearest ones."""
+ENDINGS = (".", "?", "!")
 TYPED = str.maketrans({"’": "'", "\u2010": "-", "\u2011": "-"})
 END = "<|end|>"
 """Stands before the first and after the last word; no part of a text is like it."""
@@ -163,13 +164,14 @@ class Reader:
             is_word = _is_word(new)
             if left_out:
                 gap = " " if kept and is_word else ""
-                if not is_word and kept and not _is_word(kept[-1][1]):
-                    kept.pop()  # of two marks that now meet the later one stays
-                elif not is_word and not kept:
-                    continue
+                before = kept[-1][1] if kept else "."
+                if not is_word and not _is_word(before):  # of two marks that now meet one stays
+                    if before in ENDINGS:
+                        continue
+                    kept.pop()
             if capital and is_word:
                 new = new[0].upper() + new[1:]
-            first, left_out = new in (".", "?", "!") or (first and not is_word), False
+            first, left_out = new in ENDINGS or (first and not is_word), False
             kept.append((gap, new))
         end = "" if left_out else text[done:]
         return "".join(gap + new for gap, new in kept) + end

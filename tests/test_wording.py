@@ -54,6 +54,9 @@ def test_words_without_a_like_are_left_out_and_marks_too(reader):
     assert reader([text]) == ["Go past the fridge then stop by the bed"]
     assert reader(["Verily go past the statue."]) == ["Go past the statue."]
     assert reader(["Verily, go past the statue, verily."]) == ["Go past the statue."]
+    assert reader(["Stop at <DESCRIPTOR>. En route, go past the bed, verily."]) == [
+        "Stop at <DESCRIPTOR>. Go past the bed."
+    ]
 
 
 @pytest.mark.parametrize(
