@@ -138,9 +138,9 @@ class VectorEncoder(TextEncoder):
                 f"the sentence encoder gives vectors of {vectors.shape[1]} numbers, "
                 f"the model was built for {self.dim}"
             )
-        norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.maximum(norm, 1e-12)
-        return TextTable(torch.from_numpy(vectors), np.full(len(texts), self.prefix, np.int64))
+        return TextTable(
+            torch.from_numpy(unit(vectors)), np.full(len(texts), self.prefix, np.int64)
+        )
 
     def nothing(self) -> TextTable:
         return TextTable(torch.zeros(0, self.dim), np.zeros(0, np.int64))
@@ -155,6 +155,11 @@ def build_text_encoder(config: TextConfig, width: int) -> TextEncoder:
     if config.kind == "tokens":
         return TokenEncoder(config.vocabulary, width)
     return VectorEncoder(config, width)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [M, E] of length 1; a zero one stays."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def sentence_embedder(model: str) -> Embed:

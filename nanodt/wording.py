@@ -30,7 +30,7 @@ from scipy.sparse import csr_array
 from nanodt.checkpoint import write_text
 from nanodt.errors import InputError
 from nanodt.policy import model_folder
-from nanodt.text import Embed, sentence_embedder
+from nanodt.text import Embed, sentence_embedder, unit
 
 WORDS = "words.json"
 STRENGTH = 30.0
@@ -140,8 +140,8 @@ class Reader:
         if not words or not len(self.known):
             return
         if self.vectors is None:
-            self.vectors = _unit(self.embed([self.wording.words[i] for i in self.known]))
-        for word, vector in zip(words, _unit(self.embed(words)), strict=True):
+            self.vectors = unit(self.embed([self.wording.words[i] for i in self.known]))
+        for word, vector in zip(words, unit(self.embed(words)), strict=True):
             cosine = self.vectors @ vector
             best = np.argsort(-cosine, kind="stable")[:CANDIDATES]
             self.nearest[word] = self.known[best], cosine[best]
@@ -226,8 +226,3 @@ def _plain(part: str) -> str:
 
 def _is_word(part: str) -> bool:
     return any(char.isalnum() for char in part)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(vectors, np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
