@@ -117,7 +117,7 @@ def training_panels(log: Path) -> list[str]:
                 steps.append(record["step"])
                 values.append(value)
     losses = {n: s for n, s in series.items() if "loss" in n}
-    driven = {n: s for n, s in series.items() if "bd_error" in n}
+    driven = {n: s for n, s in series.items() if n in ("bd_error_median", "bd_error_mean")}
     panels = []
     for title, note, found, log_scale in (
         ("Loss", "logarithmic scale", losses, True),

@@ -64,6 +64,18 @@ def test_curves_survive_odd_logs(tmp_path):
     assert len(training_panels(log)) == 1
 
 
+def test_curves_show_the_distances_and_not_their_errors(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        "".join(
+            f'{{"step": {step}, "bd_error_median": 1, "bd_error_mean": 2, "bd_error_se": 0.1}}\n'
+            for step in (1, 2)
+        )
+    )
+    [panel] = training_panels(log)
+    assert "median" in panel and "mean" in panel and "se<" not in panel and "error se" not in panel
+
+
 def records(**kinds):
     """Records as stage 09 writes them, one for each combination of the given values."""
     rows = [{}]
