@@ -15,6 +15,7 @@ from archive_tools.driving import Drive, Driver, make_envs
 from archive_tools.items import (
     ITEM_SCHEMA,
     REWORDED,
+    SWAPS,
     TOLD_SCHEMA,
     UNSEEN,
     Reword,
@@ -36,10 +37,7 @@ CONTROLS = (
     *("object_swapped", "direction_swapped", "unseen_wording", "unseen_reworded"),
 )
 SYSTEMS = ("nanodt", *(f"nanodt/{name}" for name in CONTROLS), *BASELINES, "replay")
-ONE_SET = (
-    *("nanodt/object_swapped", "nanodt/direction_swapped"),
-    *("nanodt/unseen_wording", "nanodt/unseen_reworded"),
-)
+ONE_SET = (*SWAPS, UNSEEN, REWORDED)
 """Systems that drive the test items only, not the contrast pairs."""
 
 

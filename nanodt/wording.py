@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Wording:
                 small letters, END among them, sorted.
         """
         self.forms, self.pairs = list(forms), [tuple(p) for p in pairs]
-        self.words = sorted({END, *(_plain(form) for form in forms)})
+        self.words = _words(forms)
         self.index = {word: i for i, word in enumerate(self.words)}
         self.written = {_plain(form): form for form in self.forms}  # the last: small letters
         first, second, count = np.array(self.pairs, np.int64).reshape(-1, 3).T
@@ -80,7 +80,7 @@ class Wording:
             parts = PART.findall(text)
             forms.update(parts)
             pairs.update(pairwise([END, *map(_plain, parts), END]))
-        index = {word: i for i, word in enumerate(sorted({END, *map(_plain, forms)}))}
+        index = {word: i for i, word in enumerate(_words(forms))}
         return cls(sorted(forms), sorted((index[a], index[b], n) for (a, b), n in pairs.items()))
 
     def save(self, folder: Path) -> None:
@@ -222,6 +222,11 @@ def load_reader(folder: Path | str, encoder: str) -> Reader:
 def _plain(part: str) -> str:
     """A word in small letters, apostrophe and hyphen as typed; a placeholder as it is."""
     return part if part.startswith("<") else part.lower().translate(TYPED)
+
+
+def _words(forms: Iterable[str]) -> list[str]:
+    """The words in small letters, sorted, END among them: what `pairs` counts."""
+    return sorted({END, *map(_plain, forms)})
 
 
 def _is_word(part: str) -> bool:

@@ -5,8 +5,8 @@ commands: a text, a BD, the reference trajectory), told.parquet (what controls a
 rollouts.parquet (one row per drive: system, item, seed, the BD reached, poses, actions). Beside the
 policy drive its controls (text off, BD off, both off, texts shuffled among the items, an object or
 a direction exchanged in the text, a wording that training never saw, with --reword the same wording
-put into words that it had), four ways to look an elite up
-in the training split, and the reference's own actions.
+put into words that it had), four ways to look an elite up in the training split, and the
+reference's own actions.
 
 Example: python scripts/08_rollout.py --run runs/demo --items 256
 

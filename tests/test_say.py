@@ -33,33 +33,34 @@ def test_drives_the_sentence_and_shows_it(made, capsys):
     assert "by its words: " in shown
 
 
-def test_place_may_be_left_to_the_text(made, capsys):
+def listener(made):
+    """What a policy is told, (text, bd) drive by drive, and the policy: it goes where it likes."""
     told = []
     planted = Planted(made)
 
-    def spy(envs, text, bd, seed):
-        told.append(bd)
+    def drive(envs, text, bd, seed):
+        told.append((text, bd))
         return planted(envs, None, np.array([[300, 300]], np.float32), seed)
 
+    return told, drive
+
+
+def test_place_may_be_left_to_the_text(made, capsys):
+    told, spy = listener(made)
     say(made, "Go anywhere.", None, lambda model: spy)
-    assert told == [None]
+    assert [bd for _, bd in told] == [None]
     assert "diagonal" not in capsys.readouterr().out
 
 
 def test_unseen_words_are_told_as_known_ones(made, capsys):
-    told = []
-    planted = Planted(made)
-
-    def spy(envs, text, bd, seed):
-        told.append(text)
-        return planted(envs, None, np.array([[300, 300]], np.float32), seed)
+    told, spy = listener(made)
 
     def load_reader(model):
         assert model == made / "model"
         return lambda texts: [text.replace("icebox", "fridge") for text in texts]
 
     say(made, "Go to the icebox.", None, lambda model: spy, load_reader)
-    assert told == [["Go to the fridge."]]
+    assert [text for text, _ in told] == [["Go to the fridge."]]
     shown = capsys.readouterr().out
     assert "read as: Go to the fridge." in shown and "icebox" not in "".join(
         line for line in shown.splitlines() if line.startswith("hint: ")
