@@ -36,7 +36,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import fastsim_oracle as oracle  # noqa: E402
 
 import envs  # noqa: E402
-from archive_tools.controllers import (  # noqa: E402
+from archive_tools.tasks.controllers import (  # noqa: E402
     ControllerSpec,
     final_poses,
     rollout_controllers,

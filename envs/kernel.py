@@ -47,7 +47,7 @@ class Arena(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The shape of a controller; `archive_tools.controllers` makes one."""
+    """The shape of a controller; `archive_tools.tasks.controllers` makes one."""
 
     layers: np.ndarray
     """int64 [n]: neurons of each layer, inputs first."""

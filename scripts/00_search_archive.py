@@ -13,9 +13,9 @@ Examples:
   python scripts/00_search_archive.py --run runs/car --environment MountainCarContinuous-v0
 """
 
-from archive_tools.cli import main
-from archive_tools.search import SearchConfig as Config
-from archive_tools.search import run
+from archive_tools.run.options import main
+from archive_tools.stages.s00_search import SearchConfig as Config
+from archive_tools.stages.s00_search import run
 
 if __name__ == "__main__":
     main(run, Config, __doc__)

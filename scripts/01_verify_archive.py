@@ -10,9 +10,9 @@ Examples:
   python scripts/01_verify_archive.py --run runs/car --replays 10 --tolerance 0.1 0.01
 """
 
-from archive_tools.cli import main
-from archive_tools.verify import VerifyConfig as Config
-from archive_tools.verify import run_or_fail
+from archive_tools.run.options import main
+from archive_tools.stages.s01_verify import VerifyConfig as Config
+from archive_tools.stages.s01_verify import run_or_fail
 
 if __name__ == "__main__":
     main(run_or_fail, Config, __doc__)

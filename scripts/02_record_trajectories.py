@@ -7,9 +7,9 @@ recording goes on where it was.
 Example: python scripts/02_record_trajectories.py --run runs/demo
 """
 
-from archive_tools.cli import main
-from archive_tools.record import RecordConfig as Config
-from archive_tools.record import run
+from archive_tools.run.options import main
+from archive_tools.stages.s02_record import RecordConfig as Config
+from archive_tools.stages.s02_record import run
 
 if __name__ == "__main__":
     main(run, Config, __doc__)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import nanodt
-from archive_tools.cli import main
-from archive_tools.stage import Stage, StageConfig
-from archive_tools.tables import read_json
+from archive_tools.run.options import main
+from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.tables import read_json
 from nanodt.data import INFO
 from nanodt.settings import TrainConfig, TrainOptions
 from nanodt.train import CHECKPOINT, train

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 import nanodt
-from archive_tools import rollouts
-from archive_tools.cli import main
+from archive_tools.run.options import main
+from archive_tools.stages import s08_rollout as rollouts
 from envs import InputError
 
 
@@ -47,7 +47,7 @@ class Config(rollouts.RolloutConfig):
 
 
 def run(config: Config) -> Path:
-    """Stage 08: see `archive_tools.rollouts.run`."""
+    """Stage 08: see `archive_tools.stages.s08_rollout.run`."""
 
     def load_drive(model: Path) -> rollouts.Drive:
         sampling = nanodt.Sampling(config.sampling, config.temperature, config.top_p)

@@ -30,10 +30,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import nanodt
-from archive_tools import evaluate, rollouts
-from archive_tools.cli import main
-from archive_tools.rate import rate
-from archive_tools.say import say
+from archive_tools.rating.server import rate
+from archive_tools.run.options import main
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
+from archive_tools.stages.say import say
 from envs.errors import InputError
 
 

@@ -25,8 +25,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from archive_tools.stage import SCRIPTS
-from archive_tools.tables import read_json
+from archive_tools.run.stage import SCRIPTS
+from archive_tools.run.tables import read_json
 from envs.errors import InputError
 
 HEADLINE = {  # metric -> heading, decimals

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from archive_tools.results_page import write_results
+from archive_tools.report.results_page import write_results
 from envs.errors import InputError
 
 

@@ -14,17 +14,17 @@ import pandas as pd
 import pyarrow as pa
 
 import envs
-from archive_tools.annotate import (
+from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.events import (
     Annotation,
-    annotate,
     events_table,
     load_annotations,
     routes_table,
 )
-from archive_tools.mentions import parse
-from archive_tools.narrator_facts import tile_centres
-from archive_tools.stage import Stage, StageConfig
-from archive_tools.tables import read_arrow, read_json, write_json, write_table
+from archive_tools.annotations.visits import tile_centres
+from archive_tools.language.mentions import parse
+from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.tables import read_arrow, read_json, write_json, write_table
 from envs.geometry import COMPASS, scene_to_world
 
 STEPS = 400

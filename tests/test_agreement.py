@@ -8,15 +8,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from archive_tools.agreement import (
+from archive_tools.evaluation.agreement import (
     agreement,
     agreement_table,
     confusion,
     rater_scores,
-    ratings_digest,
-    read_ratings,
     weighted_kappa,
 )
+from archive_tools.rating.ratings import ratings_digest, read_ratings
 
 
 def test_same_opposite_and_unrelated_judges():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive_tools.annotate import Annotation, Event, Near, annotate, settle
+from archive_tools.annotations.annotate import annotate, settle
+from archive_tools.annotations.events import Annotation, Event, Near
 from envs.scene import Scene, SceneObject, Tiles
 
 SCENE = Scene(

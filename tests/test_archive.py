@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 from ribs.archives import ArchiveDataFrame, GridArchive
 
-from archive_tools.archive import Archive, load_archive
-from archive_tools.cells import Cells, Measures
-from archive_tools.tables import write_json, write_table
+from archive_tools.archive.cells import Cells
+from archive_tools.archive.elites import Archive, load_archive
+from archive_tools.run.tables import write_json, write_table
+from archive_tools.tasks.measures import Measures
 from envs.errors import InputError
 
 INFO = {

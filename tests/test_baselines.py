@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from archive_tools.baselines import BASELINES, Elites, TfIdf, derangement
+from archive_tools.rollouts.baselines import BASELINES, Elites, TfIdf, derangement
 
 TEXTS = [
     ["go past the sofa to the bed", "visit the sofa and then the bed"],
@@ -29,7 +29,7 @@ def test_each_baseline_finds_its_elite():
 
 
 def test_nearest_both_looks_only_among_the_nearest(monkeypatch):
-    monkeypatch.setattr("archive_tools.baselines.NEIGHBOURS", 2)
+    monkeypatch.setattr("archive_tools.rollouts.baselines.NEIGHBOURS", 2)
     elites = Elites(BD, TEXTS)
     text = ["cross the red tile to the desk"]
     assert elites.nearest_both(text, [[1.0, 0.0]]).tolist() != [3]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from text_factory import APARTMENT, ODD, drives
 
-from archive_tools.annotate import Annotation, Event, Near
-from archive_tools.checks import check_text, fill_descriptor, route_told
-from archive_tools.mentions import parse
-from archive_tools.narrator import STYLES, describe
+from archive_tools.annotations.events import Annotation, Event, Near
+from archive_tools.language.checks import check_text, fill_descriptor, route_told
+from archive_tools.language.mentions import parse
+from archive_tools.language.narrator import STYLES, describe
 
 
 def is_part(names, visited):

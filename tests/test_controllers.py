@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import envs
-from archive_tools.controllers import ControllerSpec, final_poses, rollout_controllers
+from archive_tools.tasks.controllers import ControllerSpec, final_poses, rollout_controllers
 
 
 def network(spec, solution, inputs):

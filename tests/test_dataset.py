@@ -8,11 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archive_tools import annotate, dataset, describe, record, search
-from archive_tools.checks import check_text
-from archive_tools.dataset import DatasetConfig
-from archive_tools.stage import Stage, StageConfig
-from archive_tools.tables import read_json, read_table, write_table
+from archive_tools.annotations.events import load_annotations
+from archive_tools.language.checks import check_text
+from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.tables import read_json, read_table, write_table
+from archive_tools.stages import s00_search as search
+from archive_tools.stages import s02_record as record
+from archive_tools.stages import s03_annotate
+from archive_tools.stages import s04_describe as describe
+from archive_tools.stages import s05_dataset as dataset
+from archive_tools.stages.s05_dataset import DatasetConfig
 from envs import load_world
 from envs.errors import InputError
 
@@ -25,7 +30,7 @@ def described(tmp_path_factory):
     run = tmp_path_factory.mktemp("dataset") / "run"
     search.run(search.SearchConfig(run=run, **SMALL))
     record.run(record.RecordConfig(run=run))
-    annotate.run(annotate.AnnotateConfig(run=run))
+    s03_annotate.run(s03_annotate.AnnotateConfig(run=run))
     describe.run(describe.DescribeConfig(run=run))
     return run
 
@@ -83,7 +88,7 @@ def test_each_test_trajectory_has_a_text_of_unseen_wording(run):
     usual = {text for texts in table["texts"] for text in texts}
     assert not usual & set(wording["text"])
     scene = load_world(run / "archive" / "world").scene
-    annotations = annotate.load_annotations(run / "annotations")
+    annotations = load_annotations(run / "annotations")
     for row in wording.itertuples():
         assert check_text(row.text, annotations[row.trajectory_id], scene) == []
     info = read_json(folder / "dataset.json")
@@ -132,7 +137,7 @@ def plant(table, annotations, kind):
 
 @pytest.mark.parametrize("kind", ["wrong object", "unknown object", "wrong colour", "swapped"])
 def test_every_planted_contradiction_is_found(run, kind):
-    annotations = annotate.load_annotations(run / "annotations")
+    annotations = load_annotations(run / "annotations")
     planted: dict[int, str] = {}
 
     def change(table):

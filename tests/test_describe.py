@@ -14,11 +14,11 @@ import pytest
 from llm_server import reply_to, serving
 from text_factory import APARTMENT, annotated_run
 
-from archive_tools.checks import check_text
-from archive_tools.describe import DescribeConfig, run
-from archive_tools.ledger import Ledger
-from archive_tools.stage import read_manifest
-from archive_tools.tables import read_table
+from archive_tools.language.checks import check_text
+from archive_tools.llm.ledger import Ledger
+from archive_tools.run.stage import read_manifest
+from archive_tools.run.tables import read_table
+from archive_tools.stages.s04_describe import DescribeConfig, run
 from envs import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -247,7 +247,7 @@ def test_batches_go_out_in_chunks_and_only_what_is_missing_goes_again(
     tmp_path, monkeypatch, capsys
 ):
     annotated_run(tmp_path / "r", 60)
-    monkeypatch.setattr("archive_tools.batch.LINES_PER_FILE", 25)
+    monkeypatch.setattr("archive_tools.llm.batch_api.LINES_PER_FILE", 25)
     out = tmp_path / "out"
     base = {"run": tmp_path / "r", "model": "m"}
     run(DescribeConfig(**base, batch_export=out))

@@ -11,20 +11,23 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from archive_tools import annotate, describe
-from archive_tools.annotate import AnnotateConfig, load_annotations
-from archive_tools.archive import load_archive
-from archive_tools.cli import parse
-from archive_tools.describe import DescribeConfig
-from archive_tools.environment import Navigation, environment_of, make_environment
-from archive_tools.record import RecordConfig
-from archive_tools.record import run as record
-from archive_tools.search import SearchConfig
-from archive_tools.search import run as search
-from archive_tools.tables import read_json, read_table
-from archive_tools.trajectories import load_trajectories
-from archive_tools.verify import VerifyConfig
-from archive_tools.verify import run as verify
+from archive_tools.annotations.events import load_annotations
+from archive_tools.archive.elites import load_archive
+from archive_tools.run.options import parse
+from archive_tools.run.tables import read_json, read_table
+from archive_tools.stages import s03_annotate
+from archive_tools.stages import s04_describe as describe
+from archive_tools.stages.s00_search import SearchConfig
+from archive_tools.stages.s00_search import run as search
+from archive_tools.stages.s01_verify import VerifyConfig
+from archive_tools.stages.s01_verify import run as verify
+from archive_tools.stages.s02_record import RecordConfig
+from archive_tools.stages.s02_record import run as record
+from archive_tools.stages.s03_annotate import AnnotateConfig
+from archive_tools.stages.s04_describe import DescribeConfig
+from archive_tools.tasks.navigation import Navigation
+from archive_tools.tasks.registry import environment_of, make_environment
+from archive_tools.trajectories.table import load_trajectories
 from envs.errors import InputError
 from envs.plane import load_plane
 
@@ -46,7 +49,7 @@ def car(tmp_path_factory):
     (folder / "car.toml").write_text(example("toml"), encoding="utf-8")
     stages = {
         "00": (search, SearchConfig), "01": (verify, VerifyConfig), "02": (record, RecordConfig),
-        "03": (annotate.run, AnnotateConfig), "04": (describe.run, DescribeConfig),
+        "03": (s03_annotate.run, AnnotateConfig), "04": (describe.run, DescribeConfig),
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -167,8 +170,8 @@ def test_custom_environment_from_a_file(tmp_path):
         textwrap.dedent(
             """
             import numpy as np
-            from archive_tools.cells import Measures
-            from archive_tools.gymnasium_task import GymnasiumTask
+            from archive_tools.tasks.measures import Measures
+            from archive_tools.tasks.gymnasium import GymnasiumTask
 
             def make(controller, steps=50):
                 def bd(obs, action, info):
@@ -189,7 +192,7 @@ def test_custom_environment_from_a_file(tmp_path):
     assert read_json(verify(VerifyConfig(run=path)) / "verification.json")["offenders"] == 0
     assert load_trajectories(record(RecordConfig(run=path))).info["n_bd"] == 3
     with pytest.raises(InputError, match=r"without a map.*plane"):
-        annotate.run(AnnotateConfig(run=path))
+        s03_annotate.run(AnnotateConfig(run=path))
     source.write_text(source.read_text().replace("steps=50", "steps=40"))
     with pytest.raises(InputError, match="environment file"):
         search(SearchConfig(run=path, **options))

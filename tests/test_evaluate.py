@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from run_factory import Planted, make_run
 
-from archive_tools import evaluate, rollouts
-from archive_tools.evaluate import EvaluateConfig
-from archive_tools.rollouts import RolloutConfig
-from archive_tools.scoring import per_item, score, summarise
+from archive_tools.evaluation.scoring import per_item, score, summarise
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
+from archive_tools.stages.s08_rollout import RolloutConfig
+from archive_tools.stages.s09_evaluate import EvaluateConfig
 
 
 def drive(run, policy, **options):

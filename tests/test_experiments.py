@@ -13,14 +13,15 @@ import pytest
 from run_factory import Plan, Planted, make_learnt, make_model, make_run
 
 import nanodt
-from archive_tools import evaluate, rollouts
-from archive_tools.cli import parse
-from archive_tools.evaluate import EvaluateConfig
-from archive_tools.experiments import finished, inherited, link_stages, siblings
-from archive_tools.report_tables import Figures
-from archive_tools.results_page import targets, write_results
-from archive_tools.rollouts import RolloutConfig
-from archive_tools.stage import Stage, read_manifest
+from archive_tools.report.results_page import targets, write_results
+from archive_tools.report.tables import Figures
+from archive_tools.run.options import parse
+from archive_tools.run.siblings import finished, inherited, link_stages, siblings
+from archive_tools.run.stage import Stage, read_manifest
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
+from archive_tools.stages.s08_rollout import RolloutConfig
+from archive_tools.stages.s09_evaluate import EvaluateConfig
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SYSTEMS = ("nanodt", "nearest_elite_both", "random_elite")

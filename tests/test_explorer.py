@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_factory import Planted, make_run
 
-from archive_tools import drive_data, evaluate, explorer, packing, rollouts
-from archive_tools.annotate import load_annotations
+from archive_tools.annotations.events import load_annotations
+from archive_tools.report import compress as packing
+from archive_tools.report import drives as drive_data
+from archive_tools.report import explorer
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
 from envs import load_world
 
 

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from ribs.archives import ArchiveDataFrame, CVTArchive, GridArchive, ProximityArchive
 
-from archive_tools.archive import load_archive
-from archive_tools.controllers import ControllerSpec
-from archive_tools.environment import Navigation
-from archive_tools.importers import from_flax, infer_layers, read_foreign
-from archive_tools.search import SearchConfig, run
-from archive_tools.tables import read_json
+from archive_tools.archive.elites import load_archive
+from archive_tools.archive.readers import from_flax, infer_layers, read_foreign
+from archive_tools.run.tables import read_json
+from archive_tools.stages.s00_search import SearchConfig, run
+from archive_tools.tasks.controllers import ControllerSpec
+from archive_tools.tasks.navigation import Navigation
 from envs.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +99,8 @@ def test_import_ends_with_a_verdict_and_exports_back(tmp_path, driven, capsys):
     assert info["controller"]["layers"] == [5, 10, 10, 10, 2]
     assert f"{n - 1} of {n} replay to their BD" in capsys.readouterr().err
     back = tmp_path / "back.csv"
-    command = [sys.executable, "-m", "archive_tools.importers", str(tmp_path / "run"), str(back)]
+    module = "archive_tools.archive.writers"
+    command = [sys.executable, "-m", module, str(tmp_path / "run"), str(back)]
     subprocess.run(command, check=True, cwd=ROOT)
     ours, again = load_archive(tmp_path / "run"), ArchiveDataFrame(pd.read_csv(back))
     np.testing.assert_array_equal(again.get_field("solution").astype("f4"), ours.solutions)

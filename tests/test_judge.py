@@ -9,10 +9,11 @@ from test_checks import drive
 from test_llm import Fake, ok
 from text_factory import APARTMENT, drives
 
-from archive_tools.judge import Drive, judge_llm, judge_prompt, judge_rules
-from archive_tools.ledger import Ledger
-from archive_tools.llm_config import LlmConfig
-from archive_tools.narrator import describe
+from archive_tools.evaluation.judge_llm import Drive, judge_llm, judge_prompt
+from archive_tools.evaluation.judge_rules import judge_rules
+from archive_tools.language.narrator import describe
+from archive_tools.llm.config import LlmConfig
+from archive_tools.llm.ledger import Ledger
 
 DRIVEN = drive("Pink", "fridge", "Yellow", "bathtub", "Red", "cabinet", "fan")
 

@@ -7,9 +7,10 @@ import pytest
 from run_factory import Planted, make_run
 from werkzeug import Response
 
-from archive_tools import evaluate, rollouts
-from archive_tools.evaluate import EvaluateConfig
-from archive_tools.stage import read_manifest
+from archive_tools.run.stage import read_manifest
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
+from archive_tools.stages.s09_evaluate import EvaluateConfig
 
 VERDICT = {"score": 0.7, "reached": ["the stove"], "missed": [], "extra": [], "in_order": True,
            "reasons": "it stops by the stove"}  # fmt: skip

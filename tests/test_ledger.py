@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from archive_tools.ledger import Ledger, Reply, reply_key
+from archive_tools.llm.ledger import Ledger, Reply, reply_key
 from envs import InputError
 
 
@@ -40,7 +40,8 @@ def test_anything_that_could_change_a_reply_is_in_its_key():
 def test_a_kill_right_after_storing_loses_nothing(tmp_path):
     code = """
         import sys, pathlib
-        from archive_tools.ledger import Ledger, Reply
+        from archive_tools.llm.ledger import Ledger
+        from archive_tools.llm.ledger import Reply
         ledger = Ledger(pathlib.Path(sys.argv[1]))
         for k in range(100000):
             ledger.put(f"k{k}", "m", Reply("r", "stop"))

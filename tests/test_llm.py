@@ -11,10 +11,10 @@ from llm_server import serving
 from pydantic import BaseModel
 from werkzeug import Request, Response
 
-from archive_tools.ledger import Ledger, Reply
-from archive_tools.llm import Stop, ask_all
-from archive_tools.llm_config import LlmConfig
-from archive_tools.replies import count_tokens, read_reply, response_format
+from archive_tools.llm.client import Stop, ask_all
+from archive_tools.llm.config import LlmConfig
+from archive_tools.llm.ledger import Ledger, Reply
+from archive_tools.llm.replies import count_tokens, read_reply, response_format
 from envs import InputError
 
 KEY = "sk-secret-0123456789"
@@ -82,7 +82,7 @@ async def ask(asker, item):
 def go(tmp_path, httpserver, monkeypatch):
     """go(answer, items, **options) -> (answers, fake); quick waits, a ledger of its own."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr("archive_tools.llm.Client._backoff", lambda self, attempt: 0.01)
+    monkeypatch.setattr("archive_tools.llm.client.Client._backoff", lambda self, attempt: 0.01)
 
     def run(answer=None, items=range(3), fake=None, **options):
         fake = fake or Fake(httpserver, answer)
@@ -323,7 +323,7 @@ def test_bad_options_are_one_clear_line(options, says):
 
 
 def test_no_server_there(tmp_path, monkeypatch):
-    monkeypatch.setattr("archive_tools.llm.Client._backoff", lambda self, attempt: 0.01)
+    monkeypatch.setattr("archive_tools.llm.client.Client._backoff", lambda self, attempt: 0.01)
     config = LlmConfig(model="m", base_url="http://127.0.0.1:9/v1", attempts=2)
     with Ledger(tmp_path / "l") as ledger, pytest.raises(Stop, match="connection lost or refused"):
         ask_all([1, 2], ask, config, ledger, desc="test")

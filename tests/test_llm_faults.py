@@ -14,12 +14,12 @@ from test_llm import KEY, Fake, error, ok
 from text_factory import APARTMENT, drives
 from werkzeug import Response
 
-from archive_tools.checks import check_text
-from archive_tools.describe import DescribeConfig, ask_for_text
-from archive_tools.judge import Drive, judge_llm
-from archive_tools.ledger import Ledger
-from archive_tools.llm import Stop, ask_all
-from archive_tools.narrate import jobs_of
+from archive_tools.evaluation.judge_llm import Drive, judge_llm
+from archive_tools.language.checks import check_text
+from archive_tools.language.jobs import jobs_of
+from archive_tools.llm.client import Stop, ask_all
+from archive_tools.llm.ledger import Ledger
+from archive_tools.stages.s04_describe import DescribeConfig, ask_for_text
 
 DRIVES = drives(APARTMENT, 4, seed=8)
 VERDICT = {"score": 0.5, "reached": [], "missed": [], "extra": [], "in_order": True, "reasons": ""}
@@ -61,7 +61,7 @@ def make_httpserver():
 def go(request, tmp_path, httpserver, monkeypatch):
     """go(answer, **options) -> (a reason or "" per drive, the server), by each stage in turn."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr("archive_tools.llm.Client._backoff", lambda self, attempt: 0.01)
+    monkeypatch.setattr("archive_tools.llm.client.Client._backoff", lambda self, attempt: 0.01)
     fake = Fake(httpserver)
 
     def run(answer, **options):

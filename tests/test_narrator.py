@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from text_factory import APARTMENT, BARE, ODD, drives
 
-from archive_tools.checks import check_text
-from archive_tools.mentions import PLACEHOLDER, parse
-from archive_tools.narrator import STYLES, describe
-from archive_tools.narrator_facts import visits_of
-from archive_tools.phrases import HELD_OUT, TRAIN, conjugate
-from archive_tools.words import SYNONYMS, Synonyms, is_plural, plural
+from archive_tools.annotations.visits import visits_of
+from archive_tools.language.checks import check_text
+from archive_tools.language.mentions import PLACEHOLDER, parse
+from archive_tools.language.narrator import STYLES, describe
+from archive_tools.language.phrases import HELD_OUT, TRAIN, conjugate
+from archive_tools.language.words import SYNONYMS, Synonyms, is_plural, plural
 
 SCENES = {"apartment": APARTMENT, "odd": ODD, "bare": BARE}
 DRIVES = {

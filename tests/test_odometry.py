@@ -15,7 +15,7 @@ from test_nanodt_model import PRESETS, TEXTS, WHEELS, small_model
 
 import envs
 import nanodt
-from archive_tools.environment import Navigation
+from archive_tools.tasks.navigation import Navigation
 from nanodt.auxiliary import HORIZONS, relative
 from nanodt.data import Windows, load_dataset
 from nanodt.errors import InputError

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from run_factory import Planted, make_run
 
-from archive_tools import evaluate, rollouts
-from archive_tools.evaluate import EvaluateConfig
-from archive_tools.rollouts import RolloutConfig
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
+from archive_tools.stages.s08_rollout import RolloutConfig
+from archive_tools.stages.s09_evaluate import EvaluateConfig
 
 SYSTEMS = (
     *("nanodt", "nanodt/text_off", "nanodt/bd_off", "nanodt/both_off", "nanodt/text_shuffled"),

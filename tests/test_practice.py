@@ -9,13 +9,14 @@ import pytest
 from run_factory import wander
 
 import envs
-from archive_tools.annotate import annotate
-from archive_tools.checks import check_text
-from archive_tools.hindsight import FIELDS, Recorded, milestone_names, practice_rows, withheld
-from archive_tools.metrics import lcs_ratio
-from archive_tools.practice import HOLD, Disturbance, practise
-from archive_tools.splits import region_blocks
-from archive_tools.ways import line, ways_of
+from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.dataset.augmentation import HOLD, Disturbance, practise
+from archive_tools.dataset.augmentation_table import FIELDS, Recorded, practice_rows, withheld
+from archive_tools.dataset.milestones import milestone_names
+from archive_tools.dataset.paths import line, ways_of
+from archive_tools.dataset.splits import region_blocks
+from archive_tools.language.checks import check_text
 from envs.world import MAX_WHEEL
 
 N = 60

@@ -8,17 +8,18 @@ import pytest
 from text_factory import APARTMENT, drives
 from werkzeug import Response
 
-from archive_tools.judge import Drive, Judgement, Verdict, judge_prompt
-from archive_tools.ledger import Ledger
-from archive_tools.llm_config import LlmConfig
-from archive_tools.narrator import describe
-from archive_tools.probes import (
+from archive_tools.evaluation.judge_llm import Drive, Judgement, judge_prompt
+from archive_tools.evaluation.judge_rules import Verdict
+from archive_tools.evaluation.probes import (
     PROBES,
     place_confusion,
     probe_model,
     probe_rules,
     prompt_of,
 )
+from archive_tools.language.narrator import describe
+from archive_tools.llm.config import LlmConfig
+from archive_tools.llm.ledger import Ledger
 
 SIZE = 600.0
 

@@ -5,7 +5,7 @@ import pytest
 from text_factory import APARTMENT, BARE, drives
 
 import prompts
-from archive_tools.facts import drive_facts, scene_facts
+from archive_tools.language.prompt_facts import drive_facts, scene_facts
 
 RULES = {"descriptor": False, "max_words": 99, "variant": 1, "mistakes": [], "earlier": ""}
 

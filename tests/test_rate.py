@@ -14,10 +14,12 @@ import pytest
 from chromium import chromium, needs_chromium
 from run_factory import make_run
 
-from archive_tools.agreement import read_ratings
-from archive_tools.rate import RatingFile, Session, choose, make_server, rate
-from archive_tools.stage import Stage, StageConfig
-from archive_tools.tables import write_table
+from archive_tools.rating.drives import choose
+from archive_tools.rating.ratings import RatingFile, read_ratings
+from archive_tools.rating.server import make_server, rate
+from archive_tools.rating.session import Session
+from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.tables import write_table
 from envs import InputError, load_world
 
 SYSTEMS = ("nanodt", "nanodt/text_off", "nearest_elite_bd", "replay")
@@ -164,7 +166,7 @@ def test_bad_names_and_taken_ports_are_said_in_a_line(made, served):
 
 def test_ratings_survive_a_kill(made):
     code = (
-        "import sys; from pathlib import Path; from archive_tools.rate import rate;"
+        "import sys; from pathlib import Path; from archive_tools.rating.server import rate;"
         "rate(Path(sys.argv[1]), 'eve')"
     )
     program = subprocess.Popen([sys.executable, "-c", code, str(made)], stdout=subprocess.PIPE,

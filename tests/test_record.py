@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 import envs
-from archive_tools.archive import load_archive
-from archive_tools.record import RecordConfig, run
-from archive_tools.search import SearchConfig
-from archive_tools.search import run as search
-from archive_tools.stage import file_digest, read_manifest
-from archive_tools.tables import read_json, write_json
-from archive_tools.trajectories import load_trajectories, make_table, write_trajectories
+from archive_tools.archive.elites import load_archive
+from archive_tools.run.stage import file_digest, read_manifest
+from archive_tools.run.tables import read_json, write_json
+from archive_tools.stages.s00_search import SearchConfig
+from archive_tools.stages.s00_search import run as search
+from archive_tools.stages.s02_record import RecordConfig, run
+from archive_tools.trajectories.table import load_trajectories, make_table, write_trajectories
 from envs.errors import InputError
 
 ROOT = Path(__file__).parent.parent

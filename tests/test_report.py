@@ -11,7 +11,8 @@ from chromium import chromium, needs_chromium
 from run_factory import Planted, make_run
 from test_report_parts import check_latex
 
-from archive_tools import evaluate, rollouts
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages import s09_evaluate as evaluate
 
 
 @pytest.fixture(scope="module")

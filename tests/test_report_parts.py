@@ -4,12 +4,13 @@ import re
 
 import pytest
 
-from archive_tools import charts, latex
-from archive_tools.figures import read_log, training_panels
-from archive_tools.gallery import common, sentence
-from archive_tools.probe_tables import experiments
-from archive_tools.report_tables import Figures, lede
-from archive_tools.tables import write_json
+from archive_tools.report import charts, latex
+from archive_tools.report.experiments import experiments
+from archive_tools.report.figures import training_panels
+from archive_tools.report.gallery import common, sentence
+from archive_tools.report.tables import Figures, lede
+from archive_tools.run.tables import write_json
+from archive_tools.run.training_log import read_log
 
 
 def test_markup_in_a_text_stays_text():

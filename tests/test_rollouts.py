@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from run_factory import STEPS, Plan, Planted, make_run
 
-from archive_tools import rollouts
-from archive_tools.metrics import lcs_ratio
-from archive_tools.rollouts import BASELINES, CONTROLS, SYSTEMS, RolloutConfig
-from archive_tools.stage import Stage
-from archive_tools.tables import write_table
+from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.rollouts.baselines import BASELINES
+from archive_tools.rollouts.systems import CONTROLS, SYSTEMS
+from archive_tools.run.stage import Stage
+from archive_tools.run.tables import write_table
+from archive_tools.stages import s08_rollout as rollouts
+from archive_tools.stages.s08_rollout import RolloutConfig
 from envs import InputError
 
 

@@ -6,8 +6,8 @@ import pytest
 from run_factory import Planted, make_run
 
 import envs
-from archive_tools.say import hints, say
-from archive_tools.terminal import draw_text
+from archive_tools.report.terminal import draw_text
+from archive_tools.stages.say import hints, say
 from envs import InputError
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from archive_tools.archive import load_archive
-from archive_tools.cells import load_cells
-from archive_tools.environment import Navigation
-from archive_tools.search import SearchConfig, run
-from archive_tools.stage import file_digest
-from archive_tools.tables import read_json, read_table
+from archive_tools.archive.cells import load_cells
+from archive_tools.archive.elites import load_archive
+from archive_tools.run.stage import file_digest
+from archive_tools.run.tables import read_json, read_table
+from archive_tools.stages.s00_search import SearchConfig, run
+from archive_tools.tasks.navigation import Navigation
 from envs import load_world
 from envs.errors import InputError
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive_tools.splits import (
+from archive_tools.dataset.splits import (
     SPLITS,
     Shares,
     near_duplicates,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from archive_tools.stage import Stage, StageConfig, check_folder
-from archive_tools.tables import read_json, read_table, write_json
+from archive_tools.run.stage import Stage, StageConfig, check_folder
+from archive_tools.run.tables import read_json, read_table, write_json
 from envs.errors import InputError
 
 
@@ -151,7 +151,8 @@ def test_killed_process_resumes(tmp_path):
         """
         import os, signal, sys
         from pathlib import Path
-        from archive_tools.stage import Stage, StageConfig
+        from archive_tools.run.stage import Stage
+        from archive_tools.run.stage import StageConfig
         with Stage(StageConfig(run=Path(sys.argv[1])), "archive") as stage:
             for chunk in range(4):
                 path = stage.path(f"chunk-{chunk}")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from text_factory import APARTMENT, ODD, drives
 
-from archive_tools.annotate import Annotation, Event, Near, annotate
-from archive_tools.mentions import parse
-from archive_tools.narrator import describe
-from archive_tools.swap_effects import fits
-from archive_tools.swaps import opposite, swap_direction, swap_object
+from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.events import Annotation, Event, Near
+from archive_tools.evaluation.counterfactuals import fits
+from archive_tools.language.mentions import parse
+from archive_tools.language.narrator import describe
+from archive_tools.rollouts.counterfactuals import opposite, swap_direction, swap_object
 
 RNG = np.random.default_rng
 

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from archive_tools.archive import Archive, load_archive
-from archive_tools.cells import load_cells
-from archive_tools.environment import Navigation
-from archive_tools.record import RecordConfig
-from archive_tools.record import run as record
-from archive_tools.search import SearchConfig
-from archive_tools.search import run as search
-from archive_tools.stage import file_digest
-from archive_tools.tables import read_json, read_table
-from archive_tools.trajectories import load_trajectories
-from archive_tools.verify import VerifyConfig, failed, run
+from archive_tools.archive.cells import load_cells
+from archive_tools.archive.elites import Archive, load_archive
+from archive_tools.run.stage import file_digest
+from archive_tools.run.tables import read_json, read_table
+from archive_tools.stages.s00_search import SearchConfig
+from archive_tools.stages.s00_search import run as search
+from archive_tools.stages.s01_verify import VerifyConfig, failed, run
+from archive_tools.stages.s02_record import RecordConfig
+from archive_tools.stages.s02_record import run as record
+from archive_tools.tasks.navigation import Navigation
+from archive_tools.trajectories.table import load_trajectories
 from envs.errors import InputError
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from archive_tools.annotate import Annotation, annotate, events_table
-from archive_tools.stage import Stage, StageConfig
-from archive_tools.tables import write_table
+from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.events import Annotation, events_table
+from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.tables import write_table
 from envs import load_world
 from envs.scene import Scene, SceneObject, Tiles
 

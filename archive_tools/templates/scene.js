@@ -19,7 +19,7 @@ const Wayword = (() => {
 
   const json = async (id) => JSON.parse(new TextDecoder().decode(await bytes(id)));
 
-  // Paths are second differences, zigzag, all low bytes first: see archive_tools/packing.py.
+  // Paths are second differences, zigzag, all low bytes first: see archive_tools/report/compress.py.
   function paths(data, steps, strides) {
     const half = data.length / 2;
     const counts = steps.map((length, i) => Math.ceil(length / strides[i]) + 1);

@@ -1,0 +1,176 @@
+"""What a trajectory passes: events where its surroundings change, and the route they make.
+
+An event says which coloured tile the robot is on and which objects it is near, each with the side
+it is on. "Near" is within a set distance of the object's box. A change must last `persist` steps to
+count (hysteresis), so that driving along a border does not chatter. All steps of all trajectories
+are judged at once; only the events, a few per hundred steps, become Python objects.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+
+from archive_tools.run.tables import read_arrow
+
+
+@dataclass(frozen=True)
+class Near:
+    """An object that the robot is near: on which side of it, and how far from its box."""
+
+    object: str
+    relation: str
+    """One of the 8 compass directions, of the robot as seen from the box's centre, or "on"."""
+    distance: float
+    """From the robot's centre to the box, in scene units; 0 inside."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """The surroundings from `timestep` on, until the next event."""
+
+    timestep: int
+    position: tuple[float, float]
+    """x, y in scene units, y up."""
+    near: tuple[Near, ...]
+    """Nearest first."""
+    tile: str
+    """Name of the tile under the robot, "" outside the tiling."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The events of one trajectory, sorted by timestep; the first and last step always have one."""
+
+    events: tuple[Event, ...]
+
+    @cached_property
+    def tiles(self) -> list[str]:
+        """Tiles in the order in which they are entered, the one of the start first."""
+        return _collapse(event.tile for event in self.events)
+
+    @cached_property
+    def objects(self) -> list[str]:
+        """Objects in the order in which they come near; one left and met again counts again."""
+        return [name for _, _, name in self._arrivals() if name]
+
+    @cached_property
+    def visited(self) -> list[str]:
+        """Tiles and objects merged into one sequence: the route that the metrics compare."""
+        return _collapse(tile or name for _, tile, name in self._arrivals())
+
+    def milestones(self, steps: int) -> list[str]:
+        """For each of the steps 0 .. steps-1, what comes next on the way; "" when nothing does."""
+        ahead = [""] * steps
+        begin, last = 0, ""
+        for timestep, tile, name in self._arrivals():
+            if (tile or name) == last:
+                continue
+            last = tile or name
+            end = min(max(timestep, begin), steps)
+            ahead[begin:end] = [last] * (end - begin)
+            begin = end
+        return ahead
+
+    def _arrivals(self) -> list[tuple[int, str, str]]:
+        """(step, tile, "") for each tile entered, (step, "", object) for each object met."""
+        arrivals: list[tuple[int, str, str]] = []
+        tile, present, before = "", set[str](), ""
+        for event in self.events:
+            if event.tile and event.tile != tile:
+                tile, before = event.tile, ""
+                arrivals.append((event.timestep, tile, ""))
+            for near in event.near:
+                # An object left and met again with nothing in between is one visit.
+                if near.object not in present and near.object != before:
+                    before = near.object
+                    arrivals.append((event.timestep, "", near.object))
+            present = {near.object for near in event.near}
+        return arrivals
+
+
+def _collapse(names: Iterable[str]) -> list[str]:
+    kept: list[str] = []
+    for name in names:
+        if name and (not kept or kept[-1] != name):
+            kept.append(name)
+    return kept
+
+
+EVENT_SCHEMA = pa.schema(
+    [
+        ("trajectory_id", pa.int64()),
+        ("event", pa.int32()),
+        ("timestep", pa.int32()),
+        ("x", pa.float32()),
+        ("y", pa.float32()),
+        (
+            "near",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("object", pa.string()),
+                        ("relation", pa.string()),
+                        ("distance", pa.float32()),
+                    ]
+                )
+            ),
+        ),
+        ("tile", pa.string()),
+    ]
+)
+ROUTE_SCHEMA = pa.schema(
+    [("trajectory_id", pa.int64())]
+    + [(name, pa.list_(pa.string())) for name in ("objects", "tiles", "visited")]
+)
+
+
+def events_table(ids: Sequence[int], annotations: Sequence[Annotation]) -> pa.Table:
+    """One row per event, in the order of `ids` and time (schema: EVENT_SCHEMA)."""
+    rows = [
+        {
+            "trajectory_id": identity,
+            "event": number,
+            "timestep": event.timestep,
+            "x": event.position[0],
+            "y": event.position[1],
+            "near": [vars(near) for near in event.near],
+            "tile": event.tile,
+        }
+        for identity, annotation in zip(ids, annotations, strict=True)
+        for number, event in enumerate(annotation.events)
+    ]
+    return pa.Table.from_pylist(rows, schema=EVENT_SCHEMA)
+
+
+def routes_table(ids: Sequence[int], annotations: Sequence[Annotation]) -> pa.Table:
+    """One row per trajectory: objects, tiles and both merged, in the order of the visits."""
+    return pa.table(
+        {
+            "trajectory_id": list(ids),
+            "objects": [a.objects for a in annotations],
+            "tiles": [a.tiles for a in annotations],
+            "visited": [a.visited for a in annotations],
+        },
+        schema=ROUTE_SCHEMA,
+    )
+
+
+def load_annotations(folder: Path) -> dict[int, Annotation]:
+    """Read an `annotations/` folder back: trajectory_id → annotation.
+
+    Raises:
+        InputError: the table is missing, truncated or lacks a column.
+    """
+    table = read_arrow(Path(folder) / "events.parquet", EVENT_SCHEMA.names)
+    grouped: dict[int, list[Event]] = {}
+    for row in table.to_pylist():
+        near = tuple(Near(n["object"], n["relation"], n["distance"]) for n in row["near"])
+        event = Event(row["timestep"], (row["x"], row["y"]), near, row["tile"])
+        grouped.setdefault(row["trajectory_id"], []).append(event)
+    return {
+        identity: Annotation(tuple(sorted(events, key=lambda e: e.timestep)))
+        for identity, events in grouped.items()
+    }

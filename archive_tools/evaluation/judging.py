@@ -1,0 +1,147 @@
+"""Judges over the drives of an evaluation: by rules for every test drive, by a model for some."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from archive_tools.evaluation.judge_llm import Drive, judge_llm, judge_prompt
+from archive_tools.evaluation.judge_rules import judge_rules
+from archive_tools.evaluation.scoring import Scored
+from archive_tools.llm.config import LlmConfig
+from archive_tools.llm.ledger import Ledger
+from archive_tools.llm.replies import count_tokens
+from envs import World
+from envs.errors import InputError
+
+REPLY_TOKENS = 150  # of a verdict, for the estimate of the cost
+
+
+@dataclass
+class JudgeConfig(LlmConfig):
+    """Options of the judges; without --model there are only the rules."""
+
+    judge_items: int = 32
+    """Test items whose drives the model judges; 0 means all."""
+    judge_systems: tuple[str, ...] = ("nanodt", "nanodt/text_off", "random_elite", "replay")
+    """Systems whose drives the model judges."""
+    judge_samples: int = 3
+    """Verdicts per drive; their mean counts."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    def check_judge(self) -> None:
+        """Raise InputError where an option is out of range."""
+        self.check_llm()
+        if self.judge_items < 0 or self.judge_samples < 1:
+            raise InputError(
+                f"--judge-items {self.judge_items}, --judge-samples {self.judge_samples}: "
+                "must be at least 0 and 1"
+            )
+        if self.dry_run and not self.model:
+            raise InputError("--dry-run needs --model")
+
+
+def apply_rules(scored: Scored, world: World) -> None:
+    """Fill `judge_rules` and `reasons` of the test drives that have an annotation."""
+    if world.scene is None:
+        return
+    frame = scored.frame
+    rows = _test_rows(scored)
+    marks, reasons = np.full(len(frame), np.nan), [""] * len(frame)
+    for row in tqdm(rows, desc="judge", unit="drive"):
+        driven = scored.driven[row]
+        assert driven is not None
+        reference = scored.references[int(frame["trajectory_id"].iat[row])]
+        verdict = judge_rules(frame["text"].iat[row], driven, reference, world.scene)
+        marks[row], reasons[row] = verdict.score, verdict.reasons
+    frame["judge_rules"], frame["reasons"] = marks, reasons
+
+
+def _test_rows(scored: Scored) -> list[int]:
+    parts = scored.frame["set"].tolist()
+    return [
+        row
+        for row, driven in enumerate(scored.driven)
+        if driven is not None and parts[row] == "test"
+    ]
+
+
+def _chosen(config: JudgeConfig, scored: Scored) -> tuple[list[int], list[Drive]]:
+    """Rows that the model judges (the first items, the first seed) and what it is told of them."""
+    frame = scored.frame
+    items = sorted(set(frame.loc[frame["set"] == "test", "item"]))
+    known = set(items[: config.judge_items or len(items)])
+    first = frame["seed"].min()
+    rows, drives = [], []
+    for row in _test_rows(scored):
+        record, driven = frame.iloc[row], scored.driven[row]
+        if (
+            record["system"] in config.judge_systems
+            and record["item"] in known
+            and record["seed"] == first
+            and driven is not None
+        ):
+            target, reached = (tuple(float(v) for v in record[k]) for k in ("target", "reached"))
+            rows.append(row)
+            drives.append(Drive(record["text"], driven, target, reached))
+    return rows, drives
+
+
+def estimate(config: JudgeConfig, prompts: Sequence[str]) -> str:
+    """One line on what judging by these prompts will cost."""
+    step = max(1, len(prompts) // 100)
+    counted = [count_tokens(prompt) for prompt in prompts[::step]]
+    asked = len(prompts) * config.judge_samples
+    tokens_in = float(np.mean(counted)) * asked if counted else 0.0
+    tokens_out = REPLY_TOKENS * asked
+    usd = config.price.of(tokens_in, tokens_out)
+    price = f", about ${usd:.2f}" if usd else "; no prices given, so no cost"
+    return (
+        f"{asked:,} verdicts on {len(prompts):,} drives: about {tokens_in:,.0f} prompt tokens and "
+        f"{tokens_out:,.0f} reply tokens{price}"
+    )
+
+
+def apply_model(config: JudgeConfig, scored: Scored, world: World) -> dict[str, Any]:
+    """Fill `judge_llm` of the chosen drives by asking the model; returns facts for the manifest.
+
+    Raises:
+        InputError: the server cannot be used or the cap is reached (see archive_tools.llm.client).
+    """
+    if world.scene is None:
+        return {}
+    rows, drives = _chosen(config, scored)
+    prompts = [judge_prompt(drive, world.scene, world.size) for drive in drives]
+    print(estimate(config, prompts), file=sys.stderr)
+    with Ledger(config.ledger_path()) as ledger:
+        found = judge_llm(
+            drives, world.scene, world.size, config, ledger, samples=config.judge_samples
+        )
+        spent = ledger.spent
+    marks = np.full(len(scored.frame), np.nan)
+    marks[rows] = [judgement.mean for judgement in found]
+    scored.frame["judge_llm"] = marks
+    problems = Counter(problem.split(":")[0] for j in found for problem in j.problems)
+    spread = [j.spread for j in found if np.isfinite(j.spread)]
+    return {
+        "judge_model": config.model,
+        "judge_unusable_replies": sum(problems.values()),
+        "judge_problems": dict(problems.most_common(10)),
+        "judge_spread": round(float(np.mean(spread)), 4) if spread else 0.0,
+        "usd_in_ledger": round(spent, 6),
+    }
+
+
+def show_prompts(config: JudgeConfig, scored: Scored, world: World) -> None:
+    """Print three prompts and the estimate; ask nothing."""
+    assert world.scene is not None
+    _, drives = _chosen(config, scored)
+    prompts = [judge_prompt(drive, world.scene, world.size) for drive in drives]
+    for number, prompt in enumerate(prompts[:: max(1, -(-len(prompts) // 3))], 1):
+        print(f"--- verdict {number} ---\n{prompt}")
+    print(estimate(config, prompts))

@@ -1,0 +1,124 @@
+"""Which texts a run needs, and the narrator writing them: rows of a table of descriptions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from tqdm import tqdm
+
+from archive_tools.annotations.events import Annotation
+from archive_tools.language.checks import MAX_WORDS, check_text
+from archive_tools.language.narrator import DESCRIPTOR_SHARE, STYLES, Style, describe
+from envs.scene import Scene
+
+REDRAWS = 20  # tries at a text that passes and that the trajectory does not have yet
+SHARES = (0.8, 0.1, 0.1)
+"""Of STYLES: requests, instructions, narratives."""
+
+SCHEMA = pa.schema(
+    [
+        ("trajectory_id", pa.int64()),
+        ("sample", pa.int32()),
+        ("style", pa.string()),
+        ("text", pa.string()),
+        ("source", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One text to write."""
+
+    trajectory_id: int
+    sample: int
+    style: Style
+    descriptor: bool
+    """A model is told to name the last place by `<DESCRIPTOR>`; the narrator draws for itself."""
+    annotation: Annotation
+
+
+def jobs_of(
+    annotations: Mapping[int, Annotation],
+    seed: int,
+    *,
+    shares: Sequence[float] = SHARES,
+    per_trajectory: int = 1,
+) -> list[Job]:
+    """All texts to write, by trajectory and sample; what is drawn depends on seed and ids alone.
+
+    Args:
+        annotations: by trajectory_id.
+        seed: of every draw.
+        shares: of STYLES.
+        per_trajectory: texts for each trajectory.
+    """
+    jobs = []
+    for identity in sorted(annotations):
+        for sample in range(per_trajectory):
+            rng = np.random.default_rng([seed, 4, identity, sample])
+            style = STYLES[int(rng.choice(len(STYLES), p=list(shares)))]
+            descriptor = bool(rng.random() < DESCRIPTOR_SHARE)
+            jobs.append(Job(identity, sample, style, descriptor, annotations[identity]))
+    return jobs
+
+
+def row_of(job: Job, source: str, text: str, reasons: Sequence[str]) -> dict[str, Any]:
+    """A row of SCHEMA; with `reasons` it is a rejected one."""
+    return {
+        "trajectory_id": job.trajectory_id,
+        "sample": job.sample,
+        "style": job.style,
+        "text": text,
+        "source": source,
+        "status": "rejected" if reasons else "accepted",
+        "reason": "; ".join(reasons),
+    }
+
+
+def narrate(
+    jobs: Sequence[Job],
+    scene: Scene,
+    seed: int,
+    *,
+    vocabulary: Literal["train", "held_out"] = "train",
+    max_words: int = MAX_WORDS,
+    desc: str = "describe",
+) -> list[dict[str, Any]]:
+    """Rows written by the narrator; it draws anew where a text fails or repeats itself.
+
+    Args:
+        jobs: one row each.
+        scene: the objects and tiles that exist.
+        seed: of every draw, with the job's trajectory_id and sample.
+        vocabulary: see `archive_tools.language.narrator.describe`.
+        max_words: longest text.
+        desc: name of the progress bar.
+    """
+    rows: list[dict[str, Any]] = []
+    told: dict[int, set[str]] = {}
+    source = "narrator" if vocabulary == "train" else "narrator/held_out"
+    for job in tqdm(jobs, desc=desc, unit=" texts"):
+        rng = np.random.default_rng([seed, 5, job.trajectory_id, job.sample])
+        before = told.setdefault(job.trajectory_id, set())
+        text, reasons = "", [""]
+        for _ in range(REDRAWS):
+            text = describe(job.annotation, scene, style=job.style, rng=rng, vocabulary=vocabulary)
+            reasons = check_text(text, job.annotation, scene, max_words=max_words)
+            if not reasons and text not in before:
+                break
+        before.add(text)
+        rows.append(row_of(job, source, text, reasons))
+    return rows
+
+
+def held_out_wording(
+    annotations: Mapping[int, Annotation], scene: Scene, seed: int
+) -> list[dict[str, Any]]:
+    """One text per trajectory in words and sentences that no training text has."""
+    jobs = jobs_of(annotations, seed)
+    return narrate(jobs, scene, seed, vocabulary="held_out", desc="unseen wording")

@@ -1,0 +1,54 @@
+"""What a language model is told of a scene and of a drive: facts for the templates in `prompts`."""
+
+from functools import lru_cache
+from typing import Any
+
+from archive_tools.annotations.events import Annotation
+from archive_tools.annotations.visits import tile_centres, visits_of
+from archive_tools.language.words import spoken
+from envs.geometry import compass
+from envs.scene import Scene
+
+
+@lru_cache(maxsize=32)
+def scene_facts(scene: Scene) -> dict[str, Any]:
+    """Facts `tiles` (rows of names, the northern first) and `objects` (name, tile under it).
+
+    The result is shared: not to be changed."""
+    names = (*scene.tile_names, "")
+    return {
+        "tiles": [list(row) for row in scene.tiles.names] if scene.tiles else [],
+        "objects": [
+            {"name": spoken(o.name), "tile": names[int(scene.tile_at(o.centre))]}
+            for o in scene.objects
+        ],
+    }
+
+
+def drive_facts(annotation: Annotation, scene: Scene) -> dict[str, Any]:
+    """Facts `drive` (one line per visit, in order) and `end` (where it stops)."""
+    centres = tile_centres(scene)
+    lines = []
+    for k, visit in enumerate(visits_of(annotation)):
+        again = " again" if visit.again else ""
+        if visit.kind == "tile":
+            before, after = centres.get(visit.came_from, []), centres.get(visit.name, [])
+            way = ""
+            if len(before) == 1 and len(after) == 1:
+                dx, dy = (b - a for a, b in zip(before[0], after[0], strict=True))
+                way = f", going {compass(dx, dy)}"
+            verb = "starts on" if k == 0 else "enters"
+            lines.append(f"{verb} the {spoken(visit.name)} tile{again}{way}")
+        else:
+            sides = dict.fromkeys(side for side, _ in visit.sides)
+            where = ", then ".join("right on it" if s == "on" else f"{s} of it" for s in sides)
+            lines.append(f"meets the {spoken(visit.name)}{again} ({where})")
+    last = annotation.events[-1]
+    near = [
+        f"right on the {spoken(n.object)}"
+        if n.relation == "on"
+        else f"{n.relation} of the {spoken(n.object)}"
+        for n in last.near
+    ]
+    tile = [f"on the {spoken(last.tile)} tile"] if last.tile else []
+    return {"drive": lines, "end": ", ".join(tile + near) or "away from every object"}

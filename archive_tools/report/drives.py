@@ -1,0 +1,143 @@
+"""The test drives as data for the report's page, which sorts them by any metric.
+
+All systems and items go in while they fit the budget; beyond it, the last items are left out, and
+the page says so.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from archive_tools.evaluation.scoring import Scored
+from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
+from archive_tools.report.explorer import Names
+from archive_tools.report.figures import kind, label
+from archive_tools.report.gallery import common
+from envs import World
+
+BUDGET = 2_500_000  # characters of the packed drives
+OBEDIENCE = "obedience"  # route_lcs less bd_error as a share of the diagonal
+# column → what it is called, which way is better, decimals
+SORTS = {
+    OBEDIENCE: ("route and place", "high", 2),
+    "route_lcs": ("route", "high", 2),
+    "bd_error": ("distance to the target", "low", 1),
+    "set_f1": ("places", "high", 2),
+    "order_tau": ("order", "high", 2),
+    "judge_rules": ("judge by rules", "high", 2),
+    "judge_llm": ("judge by LLM", "high", 2),
+    "judge_people": ("people", "high", 2),
+}
+Record = dict[str, Any]
+
+
+def drive_rows(scored: Scored) -> list[int]:
+    """Rows of the test drives of the first seed that can be drawn."""
+    frame = scored.frame
+    drawable = np.array([p is not None for p in scored.poses]) & np.array(
+        [a is not None for a in scored.driven]
+    )
+    first = frame["seed"] == frame["seed"].min()
+    return np.flatnonzero((frame["set"] == "test") & first & drawable).tolist()
+
+
+def drives(
+    scored: Scored, world: World, *, positions: bool = True, budget: int = BUDGET
+) -> Record | None:
+    """The drives of a run, packed for the page.
+
+    Args:
+        scored: the drives.
+        world: with its scene.
+        positions: BDs are positions in the world, so that a target can be marked.
+        budget: characters that the result may take.
+
+    Returns:
+        None where no drive can be drawn; else `data` (packed JSON), `paths` (packed), `systems`
+        and `sorts` for the page's choices, `references` (their trajectory ids), and `shown` of
+        `total` items.
+    """
+    rows = drive_rows(scored)
+    if not rows:
+        return None
+    frame = scored.frame.iloc[rows].assign(row=rows)
+    frame[OBEDIENCE] = frame["route_lcs"] - frame["bd_error"] / 100
+    order = list(dict.fromkeys(frame["system"]))
+    order.sort(key=lambda name: ("policy", "control", "baseline", "ceiling").index(kind(name)))
+    items = sorted(set(frame["item"].tolist()))
+    sorts = [name for name in SORTS if name in frame and frame[name].notna().any()]
+    count = len(items)
+    while True:
+        part = frame[frame["item"].isin(items[:count])]
+        packed = _pack(part, scored, world, order, sorts, positions)
+        size = len(packed["data"]) + len(packed["paths"])
+        if size <= budget or count == 1:
+            break
+        count = max(1, min(int(count * budget / size * 0.98), count - 1))
+    return packed | {
+        "systems": [
+            {"number": number, "name": label(name), "kind": kind(name)}
+            for number, name in enumerate(order)
+        ],
+        "sorts": [{"key": name, "name": SORTS[name][0]} for name in sorts],
+        "references": sorted(set(part["trajectory_id"].tolist())),
+        "shown": count,
+        "total": len(items),
+    }
+
+
+def _pack(
+    frame: pd.DataFrame,
+    scored: Scored,
+    world: World,
+    order: list[str],
+    sorts: list[str],
+    positions: bool,
+) -> Record:
+    names = Names(world)
+    items = frame.drop_duplicates("item")
+    place = {item: number for number, item in enumerate(items["item"])}
+    told = frame["told"] if "told" in frame else pd.Series([None] * len(frame), frame.index)
+    columns: Record = {
+        "positions": positions,
+        "items": [
+            {"item": int(item), "reference": int(ref), "text": text,
+             "target": [round(float(v), 2) for v in target]}
+            for item, ref, text, target in zip(
+                items["item"], items["trajectory_id"], items["text"], items["target"], strict=True
+            )
+        ],
+        "sorts": [{"key": n, "name": SORTS[n][0], "low": SORTS[n][1] == "low",
+                   "decimals": SORTS[n][2]} for n in sorts],
+        "system": [order.index(name) for name in frame["system"]],
+        "item": [place[item] for item in frame["item"]],
+        "told": [text if isinstance(text, str) else None for text in told],
+        "reasons": frame["reasons"].fillna("").tolist(),
+        "marks": {
+            name: [round(float(v), 4) if np.isfinite(v) else None for v in frame[name]]
+            for name in sorts
+        },
+    }  # fmt: skip
+    paths, routes, events = [], [], []
+    for row, identity in zip(frame["row"], frame["trajectory_id"], strict=True):
+        pose, driven = scored.poses[row], scored.driven[row]
+        assert pose is not None and driven is not None
+        asked = scored.references[int(identity)]
+        met = common(asked.visited, driven.visited)
+        routes.append([
+            [2 * names.number(name) + hit for name, hit in zip(route.visited, hits, strict=True)]
+            for route, hits in zip((asked, driven), met, strict=True)
+        ])  # fmt: skip
+        events.append(names.events(driven))
+        paths.append(pose)
+    columns |= {
+        "routes": routes,
+        "events": events,
+        "steps": [len(pose) - 1 for pose in paths],
+        "strides": [stride(len(pose) - 1) for pose in paths],
+    }
+    return {
+        "data": squeeze_json(columns),
+        "paths": squeeze(pack_paths(paths, world.size)),
+    }

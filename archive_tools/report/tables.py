@@ -1,0 +1,294 @@
+"""The words and tables of the report, from the records of an evaluation and the run's manifests."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from archive_tools.report import charts, figures
+
+SHARES = ("bd_success", "contrast")  # metrics that read well in per cent
+Record = dict[str, Any]
+
+
+class Figures:
+    """Records by (system, metric), and how they read in a sentence."""
+
+    def __init__(self, records: Sequence[Record], paired: Sequence[Record]) -> None:
+        self.records = {(r["system"], r["metric"]): r for r in records}
+        self.paired = {(r["minus"], r["metric"]): r for r in paired}
+
+    def get(self, system: str, metric: str) -> Record | None:
+        return self.records.get((system, metric))
+
+    def minus(self, system: str, metric: str) -> Record | None:
+        return self.paired.get((system, metric))
+
+
+def span(record: Record, *, percent: bool = False, signed: bool = False) -> tuple[str, str]:
+    """A figure and its interval as text: ("0.61", "[0.57, 0.65]"); a share in per cent if asked."""
+    factor, decimals = 1.0, figures.DECIMALS.get(record["metric"], 2)
+    if percent and record["metric"] in SHARES:
+        factor, decimals = 100.0, 0
+    mean, low, high = (factor * record[key] for key in ("mean", "ci_low", "ci_high"))
+    shown = charts.fixed(mean, decimals, signed=signed)
+    return shown, f"[{charts.fixed(low, decimals)}, {charts.fixed(high, decimals)}]"
+
+
+def lede(found: Figures) -> list[str]:
+    """What the figures say, in sentences that the intervals bear out."""
+    error, success = found.get("nanodt", "bd_error_median"), found.get("nanodt", "bd_success")
+    if error is None or success is None:
+        return ["The policy was not driven in this run: there are only baselines to see."]
+
+    def told(record: Record, unit: str = "", **how: bool) -> str:
+        mean, interval = span(record, **how)
+        return f"{mean}{unit} {interval}"
+
+    sentences = [
+        f"On {error['n']} commands of the test split the policy ends a median "
+        f"{told(error, ' %')} of the world’s diagonal from the place it was told, and within 5 % "
+        f"in {told(success, ' %', percent=True)} of the drives."
+    ]
+    if text_off := found.minus("nanodt/text_off", "route_lcs"):
+        gain = f"{told(text_off, signed=True)} in route score over the same policy without it"
+        if text_off["ci_low"] > 0:
+            sentences.append(f"It reads the text: {gain}.")
+        elif text_off["ci_high"] < 0:
+            sentences.append(f"The text misleads it: {gain}.")
+        else:
+            sentences.append(f"There is no sign that it reads the text: {gain}.")
+    if contrast := found.get("nanodt", "contrast"):
+        verdict = "." if contrast["ci_low"] > 0.5 else ", no better than guessing."
+        share = told(contrast, " %", percent=True)
+        sentences.append(
+            f"Told of two ways to one place, it takes the one it was told in {share} "
+            f"of the cases{verdict}"
+        )
+    if rival := found.minus("nearest_elite_both", "route_lcs"):
+        verdict = (
+            "It beats a lookup in the archive" if rival["ci_low"] > 0
+            else "A lookup in the archive still beats it" if rival["ci_high"] < 0
+            else "It is level with a lookup in the archive"
+        )  # fmt: skip
+        sentences.append(
+            f"{verdict}: {told(rival, signed=True)} in route score against the elite that is "
+            "nearest by text and place."
+        )
+    return sentences
+
+
+def tiles(found: Figures) -> list[Record]:
+    """The headline figures: value, interval, and where random, lookup and ceiling lie."""
+    chosen = (
+        ("bd_error_median", "median distance to the target"),
+        ("bd_success", "targets reached within 5 %"),
+        ("route_lcs", "route obeyed"),
+        ("contrast", "contrast pairs told apart"),
+    )
+    result = []
+    for metric, name in chosen:
+        record = found.get("nanodt", metric)
+        if record is None:
+            continue
+        mean, interval = span(record, percent=True)
+        beside = [
+            (figures.label(system), span(other, percent=True)[0])
+            for system in ("random_elite", "nearest_elite_both", "replay")
+            if (other := found.get(system, metric))
+        ]
+        unit = "%" if metric in SHARES or metric == "bd_error_median" else ""
+        result.append({"name": name, "mean": mean, "unit": unit, "interval": interval,
+                       "n": record["n"], "beside": beside})  # fmt: skip
+    return result
+
+
+def metric_table(found: Figures) -> Record:
+    """Every system by every metric: mean, interval and n as text."""
+    names = [m for m in figures.PANELS if any(key[1] == m for key in found.records)]
+    systems = list(dict.fromkeys(system for system, _ in found.records))
+    rows = []
+    for system in systems:
+        cells = []
+        for name in names:
+            record = found.get(system, name)
+            mean, interval = span(record) if record else ("–", "")
+            cells.append({"mean": mean, "interval": interval, "n": record["n"] if record else 0})
+        rows.append({"label": figures.label(system), "system": system,
+                     "kind": figures.kind(system), "cells": cells})  # fmt: skip
+    return {"names": [figures.PANELS[name][0] for name in names], "keys": names, "rows": rows}
+
+
+def difference_table(found: Figures) -> Record:
+    """The policy minus every other system, item by item, with a verdict where 0 is excluded."""
+    names = [m for m in figures.PANELS if any(key[1] == m for key in found.paired)]
+    rows = []
+    for system in dict.fromkeys(system for system, _ in found.paired):
+        cells = []
+        for name in names:
+            record = found.minus(system, name)
+            if record is None:
+                cells.append({"mean": "–", "interval": "", "verdict": ""})
+                continue
+            mean, interval = span(record, signed=True)
+            better = (record["mean"] < 0) == (name == "bd_error_median")
+            sure = record["ci_low"] * record["ci_high"] > 0
+            verdict = ("better" if better else "worse") if sure else ""
+            cells.append({"mean": mean, "interval": interval, "verdict": verdict})
+        rows.append({"label": figures.label(system), "cells": cells})
+    return {"names": [figures.PANELS[name][0] for name in names], "rows": rows}
+
+
+def plain_table(value: Any) -> Record | None:
+    """A JSON value as a table, when it is (or holds) a list of records."""
+    if isinstance(value, dict):
+        lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+        value = lists[0] if lists else None
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        return None
+    columns = list(dict.fromkeys(key for row in value for key in row))
+    rows = [[cell(row.get(column)) for column in columns] for row in value]
+    for column in zip(*rows, strict=True):
+        figures_in = any(found["number"] for found in column)
+        for found in column:
+            found["number"] = figures_in
+    return {"columns": [column.replace("_", " ") for column in columns], "rows": rows}
+
+
+def cell(value: Any) -> Record:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is None:
+        shown = "–"
+    elif isinstance(value, bool):
+        shown = "yes" if value else "no"
+    elif isinstance(value, int):
+        shown = f"{value:,}"
+    else:
+        shown = charts.figure(value) if number else str(value)
+    return {"text": shown, "number": number}
+
+
+def scalars(facts: Record) -> list[tuple[str, str]]:
+    """The plain values of a manifest's facts, with their names."""
+    return [
+        (name.replace("_", " "), cell(value)["text"])
+        for name, value in facts.items()
+        if isinstance(value, (int, float, str))
+    ]
+
+
+def dataset_facts(info: Record) -> Record:
+    """Counts and checks of dataset.json."""
+    counts = info.get("trajectories", {})
+    facts = [(f"{name} trajectories", f"{n:,}") for name, n in counts.items()]
+    for key, name in (
+        ("texts", "accepted texts"),
+        ("distinct_texts", "distinct texts"),
+        ("test_texts_seen_in_training", "test texts also seen in training"),
+        ("near_duplicate_groups", "groups of near-duplicates"),
+        ("largest_group", "trajectories in the largest group"),
+        ("without_accepted_text", "trajectories without an accepted text"),
+    ):
+        if key in info:
+            facts.append((name, f"{info[key]:,}"))
+    return {"facts": facts, "rules": info.get("verification", []),
+            "recipe": info.get("split", {}).get("recipe", "random")}  # fmt: skip
+
+
+def prompt_digests() -> list[tuple[str, str]]:
+    """The installed prompt templates, each with the sha256 of its text."""
+    folder = files("prompts")
+    return [
+        (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.iterdir(), key=lambda path: path.name)
+        if path.name.endswith(".jinja")
+    ]
+
+
+def models(manifests: Mapping[str, Record]) -> list[tuple[str, str]]:
+    """Who wrote the texts and judged the drives, and what the language models cost."""
+    facts = []
+    if "descriptions" in manifests:
+        config, said = (manifests["descriptions"][key] for key in ("config", "facts"))
+        facts.append(("descriptions by", _model(config, "the built-in narrator, no model")))
+        facts.append(("paid for descriptions", f"${said.get('usd_in_ledger', 0.0):.2f}"))
+    if "evaluation" in manifests:
+        config, said = (manifests["evaluation"][key] for key in ("config", "facts"))
+        facts.append(("judged by", _model(config, "rules, no model")))
+        facts.append(("paid for verdicts", f"${said.get('usd_in_ledger', 0.0):.2f}"))
+    if "model" in manifests:
+        size = manifests["model"]["facts"].get("parameters")
+        if isinstance(size, int):
+            facts.append(("parameters of the policy", f"{size:,}"))
+    return facts
+
+
+def _model(config: Record, without: str) -> str:
+    name = config.get("model")
+    return f"{name} at {config.get('base_url', '?')}" if name else without
+
+
+def _intervals(title: str, table: Record) -> Record:
+    return {
+        "title": title,
+        "columns": ["system", *table["names"]],
+        "rows": [
+            [row["label"], *(f"{c['mean']} {c['interval']}".strip() for c in row["cells"])]
+            for row in table["rows"]
+        ],
+        "left": 1,
+    }
+
+
+def paper_tables(facts: Record) -> dict[str, Record]:
+    """Tables of the page as plain texts for papers: file name → title, columns, rows, left."""
+    tables = {
+        "metrics": _intervals("Every system by every metric", facts["table"]),
+        "differences": _intervals("The policy minus each other system", facts["differences"]),
+    }
+    for part in facts["experiments"]:
+        for number, table in enumerate(part["tables"]):
+            rows = [
+                [*row["heads"],
+                 *(f"{c['mean']} {c['interval']}".strip() if c else "–" for c in row["cells"])]
+                for row in table["rows"]
+            ]  # fmt: skip
+            tables[f"{part['key']}-{number}"] = {
+                "title": table["title"],
+                "columns": [*table["heads"], *table["columns"]],
+                "rows": rows,
+                "left": max(1, len(table["heads"])),
+            }
+        for number, matrix in enumerate(part["matrices"]):
+            tables[f"{part['key']}-matrix-{number}"] = {
+                "title": matrix["title"],
+                "columns": ["", *matrix["levels"]],
+                "rows": [
+                    [row["name"], *(str(c["count"]) for c in row["cells"])]
+                    for row in matrix["rows"]
+                ],
+                "left": 1,
+            }
+    if facts["agreement"]:
+        keys = ("kendall_tau", "spearman", "pearson", "weighted_kappa")
+        tables["agreement"] = {
+            "title": "Agreement of the judges",
+            "columns": ["judges", "Kendall τ", "Spearman", "Pearson", "weighted κ", "n"],
+            "rows": [
+                [
+                    f"{figures.judge(r['first'])}, {figures.judge(r['second'])}",
+                    *(charts.figure(r[key]) for key in keys),
+                    str(r["n"]),
+                ]
+                for r in facts["agreement"]
+            ],
+            "left": 1,
+        }
+    if facts["tokenizer"]:
+        tables["tokenizers"] = {
+            "title": "Tokenizers",
+            "columns": facts["tokenizer"]["columns"],
+            "rows": [[cell["text"] for cell in row] for row in facts["tokenizer"]["rows"]],
+            "left": 1,
+        }
+    return {name: table for name, table in tables.items() if table["rows"]}

@@ -1,0 +1,195 @@
+"""Commands with one word exchanged: another object or tile, or the opposite direction.
+
+A policy that reads its text follows the exchanged word; one that does not drives as before. The
+exchange is one that a drive could follow with everything else as it was: places where the reference
+starts or ends are kept (the start is given, the end is the BD), and what comes in was neither
+mentioned nor met. Every choice is drawn from the generator that is handed in.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from archive_tools.annotations.events import Annotation
+from archive_tools.language.mentions import SIDE_AFTER, SIDE_BEFORE, Mention, Parsed, parse
+from archive_tools.language.words import SIDE, spoken
+from envs.geometry import COMPASS
+from envs.scene import Scene
+
+Kind = Literal["object", "tile", "side", "heading", "turn"]
+KINDS: tuple[Kind, ...] = ("object", "tile", "side", "heading", "turn")
+
+# "turn east onto the green tile": the direction in which a tile is entered.
+HEADING = re.compile(
+    rf"\b({SIDE})(?:wards?)? (?:onto|on to|into|to|over|across|through|towards?) (?:the )?$"
+)
+# "turn left": not the "right" of "drive right over it", not the past of "leave".
+TURN = re.compile(
+    r"\b(?:turn|bear|veer|steer)(?:s|ed|ing)? (?:to the |sharply |slightly )?(left|right)\b"
+)
+IT = re.compile(r"\b(?:of|by|at|to|near|beside|on) (?:it|them)\b")
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A text with one word exchanged."""
+
+    text: str
+    """The new text."""
+    kind: Kind
+    """object, tile: another place. side: of an object that it is passed on. heading: in which a
+    tile is entered. turn: left or right, by a place."""
+    place: str
+    """Name of the place where the exchange is looked for in a drive; `out` for a place."""
+    out: str
+    """What the text said: a name of the scene, a compass word, left or right."""
+    into: str
+    """What it says now."""
+
+
+def opposite(word: str) -> str:
+    """The opposite compass word, or of left and right the other one."""
+    if word in COMPASS:
+        return COMPASS[(COMPASS.index(word) + len(COMPASS) // 2) % len(COMPASS)]
+    return {"left": "right", "right": "left"}[word]
+
+
+def swap_object(
+    text: str, reference: Annotation, scene: Scene, rng: np.random.Generator
+) -> Swap | None:
+    """Exchange one object of a command for another, or one tile if no object can be.
+
+    Every mention of it is replaced. None where nothing can be exchanged.
+
+    Args:
+        text: the command.
+        reference: annotation of the trajectory that it describes.
+        scene: the objects and tiles that exist.
+        rng: source of every choice.
+    """
+    parsed = parse(text, scene)
+    fixed = _ends(reference) | {name for m in _fixed(parsed) for name in m.names}
+    told = {name for m in parsed.mentions for name in m.names}
+    known: dict[Kind, Sequence[str]] = {"object": scene.object_names, "tile": scene.tile_names}
+    for kind, names in known.items():
+        found = {m.names[0] for m in parsed.visits if m.kind == kind and len(m.names) == 1}
+        out = sorted(found - fixed)
+        into = sorted(set(names) - told - set(reference.visited))
+        # A scene with a sofa and a couch has words for both that must not be told apart here.
+        pairs = [(a, b) for a in out for b in into]
+        for index in rng.permutation(len(pairs)).tolist():
+            swap = _exchange_place(text, parsed, kind, *pairs[index])
+            if swap is not None and _reads_as(swap, parsed, scene):
+                return swap
+    return None
+
+
+def swap_direction(
+    text: str, reference: Annotation, scene: Scene, rng: np.random.Generator
+) -> Swap | None:
+    """Exchange one direction word of a command for its opposite.
+
+    Only words whose meaning can be looked up in a drive count: the side on which an object is
+    passed, the direction in which a tile is entered, and a turn to the left or right by a place.
+    None where the text has no such word.
+
+    Args: see `swap_object`.
+    """
+    parsed = parse(text, scene)
+    lower = text.lower()
+    if len(lower) != len(text):  # a letter that grows in lower case: places would be off
+        return None
+    fixed, found = _fixed(parsed), []
+    for m in parsed.visits:
+        if m in fixed or len(m.names) != 1:
+            continue
+        kind, span = _direction_of(m, lower)
+        if span:
+            found.append((kind, m.names[0], *span))
+    for match in TURN.finditer(parsed.masked):
+        if mention := _nearest(match, parsed):
+            found.append(("turn", mention.names[0], *match.span(1)))
+    if not found:
+        return None
+    kind, place, start, end = found[int(rng.integers(len(found)))]
+    word = re.sub(r"^(north|south)[- ]?(east|west)$", r"\1-\2", lower[start:end])
+    into = opposite(word)
+    return Swap(_put(text, start, end, into), kind, place, word, into)
+
+
+def _direction_of(mention: Mention, lower: str) -> tuple[Kind, tuple[int, int] | None]:
+    begin = max(0, mention.start - 40)
+    before, after = lower[begin : mention.start], lower[mention.end : mention.end + 40]
+    if mention.kind == "tile":
+        match = HEADING.search(before)
+        return "heading", _span(match, begin)
+    if match := SIDE_BEFORE.search(before):
+        return "side", _span(match, begin)
+    return "side", _span(SIDE_AFTER.search(after), mention.end)
+
+
+def _span(match: re.Match[str] | None, offset: int) -> tuple[int, int] | None:
+    return None if match is None else (match.start(1) + offset, match.end(1) + offset)
+
+
+def _nearest(match: re.Match[str], parsed: Parsed) -> Mention | None:
+    """The place of a turn: the next one in its sentence, else the one before."""
+    sentence = [edge.end() for edge in re.finditer(r"[.;:!?]+(?:\s|$)", parsed.masked)]
+    begin = max([0, *(edge for edge in sentence if edge <= match.start())])
+    end = min([len(parsed.masked), *(edge for edge in sentence if edge > match.end())])
+    usable = [m for m in parsed.visits if len(m.names) == 1 and begin <= m.start < end]
+    after = [m for m in usable if m.start >= match.end()]
+    return after[0] if after else usable[-1] if usable else None
+
+
+def _fixed(parsed: Parsed) -> list[Mention]:
+    """Mentions that must stay: where it stops, what is denied, what stands on a told tile, and
+    what is spoken of again as "it"."""
+    mentions = parsed.mentions
+    placed = [m for m, after in pairwise(mentions) if after.role == "place"]
+    denied = [m for m in mentions if m.role != "visit"]
+    again = []
+    for match in IT.finditer(parsed.masked):
+        before = [m for m in mentions if m.kind == "object" and m.start < match.start()]
+        again += sorted(before, key=lambda m: m.start)[-1:]
+    return [*parsed.stop, *placed, *denied, *again]
+
+
+def _ends(reference: Annotation) -> set[str]:
+    """Names of the places where a trajectory starts and ends."""
+    ends = (reference.events[0], reference.events[-1])
+    return {name for e in ends for name in (e.tile, *(near.object for near in e.near)) if name}
+
+
+def _exchange_place(text: str, parsed: Parsed, kind: Kind, out: str, into: str) -> Swap | None:
+    told = [m for m in parsed.mentions if m.names == (out,)]
+    for mention in sorted(told, key=lambda m: -m.start):
+        text = _put(text, mention.start, mention.end, spoken(into))
+    return Swap(text, kind, out, out, into)
+
+
+def _put(text: str, start: int, end: int, word: str) -> str:
+    """Replace a word, keeping a capital at its start and the article before it right."""
+    if text[start].isupper():
+        word = word[0].upper() + word[1:]
+    before = re.sub(
+        r"\b([Aa])n? $",
+        lambda m: m[1] + ("n " if word[0].lower() in "aeiou" else " "),
+        text[:start],
+    )
+    return before + word + text[end:]
+
+
+def _reads_as(swap: Swap, before: Parsed, scene: Scene) -> bool:
+    """Whether the new text is read as the old one with the place exchanged, and nothing else."""
+    expected = [
+        replace(m, names=(swap.into,)) if m.names == (swap.out,) else m for m in before.mentions
+    ]
+    found = parse(swap.text, scene)
+    return [(m.names, m.kind, m.role, m.side) for m in found.mentions] == [
+        (m.names, m.kind, m.role, m.side) for m in expected
+    ]

@@ -1,0 +1,203 @@
+"""Who drives: the policy under its controls, elites of the archive, or recorded actions.
+
+The policy comes in as a callable, so this package knows arrays, text and environments, no model.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from archive_tools.rollouts.baselines import BASELINES, Elites
+from archive_tools.rollouts.items import Commands
+from archive_tools.run.tables import read_table
+from envs.errors import InputError
+
+Array = NDArray[np.float32]
+ROLLOUT_SCHEMA = pa.schema(
+    [
+        ("system", pa.string()),
+        ("item", pa.int64()),
+        ("seed", pa.int32()),
+        ("source_trajectory", pa.int64()),
+        ("bd", pa.list_(pa.float32())),
+        ("pose", pa.list_(pa.float32())),
+        ("action", pa.list_(pa.float32())),
+    ]
+)
+
+
+class Drives(Protocol):
+    """Closed-loop runs of a batch of N robots over T steps."""
+
+    @property
+    def action(self) -> Array: ...  # [N, T, n_act]
+
+    @property
+    def info(
+        self,
+    ) -> dict[str, Any]: ...  # arrays [N, T+1, ...]: "bd", and "pose" where there is one
+
+
+Drive = Callable[[VectorEnv, list[str] | None, Array | None, int], Drives]
+"""drive(envs, texts or None, bd [N, n_bd] or None, seed): one command per sub-environment."""
+
+
+def make_envs(environment: dict[str, Any], n: int) -> VectorEnv:
+    """`n` copies of the environment {"id", "kwargs"}, in its own batch class where it has one.
+
+    Raises:
+        InputError: there is no such environment.
+    """
+    name, kwargs = environment["id"], environment.get("kwargs", {})
+    try:
+        if ":" in name:
+            __import__(name.partition(":")[0])
+        native = gymnasium.spec(name.rpartition(":")[2]).vector_entry_point is not None
+        mode = "vector_entry_point" if native else "sync"
+        return gymnasium.make_vec(name, num_envs=n, vectorization_mode=mode, **kwargs)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        raise InputError(f"environment {name!r}: {error}") from None
+
+
+def _check_info(info: dict[str, Any], environment: dict[str, Any]) -> None:
+    if "bd" not in info:
+        raise InputError(
+            f'environment {environment["id"]!r}: its info has no "bd" [n_bd], so what a drive '
+            "reached is unknown; report it from reset and step"
+        )
+
+
+class Driver:
+    """Everything that stands behind the names of the systems.
+
+    Args:
+        environment: {"id", "kwargs"}.
+        dataset: all rows: trajectory_id, split, bd, length, action, texts.
+        records: the table of recorded trajectories, which retrieval shows.
+        drive: loads the policy; called when it is first needed.
+    """
+
+    def __init__(
+        self,
+        environment: dict[str, Any],
+        dataset: pd.DataFrame,
+        records: Path,
+        drive: Callable[[], Drive],
+    ) -> None:
+        self.environment = environment
+        self._dataset = dataset.set_index("trajectory_id", drop=False)
+        self._records, self._load_drive = records, drive
+        self._drive: Drive | None = None
+        self._elites: Elites | None = None
+        self._recorded: pd.DataFrame | None = None
+
+    def __call__(self, system: str, commands: Commands, rows: slice, seed: int) -> pa.Table:
+        """Drive items `rows` of `commands`: rows of ROLLOUT_SCHEMA for those that count."""
+        if system in BASELINES:
+            return self._retrieve(system, commands, rows, seed)
+        if system == "replay":
+            return self._replay(commands, rows, seed)
+        return self._policy(system, commands, rows, seed)
+
+    def _policy(self, system: str, commands: Commands, rows: slice, seed: int) -> pa.Table:
+        control = system.partition("/")[2]
+        text: list[str] | None = commands.text[rows]
+        bd: Array | None = commands.bd[rows]
+        if control in ("text_off", "both_off"):
+            text = None
+        if control in ("bd_off", "both_off"):
+            bd = None
+        if self._drive is None:
+            self._drive = self._load_drive()
+        item = commands.item[rows]
+        envs = make_envs(self.environment, len(item))
+        try:
+            drives = self._drive(envs, text, bd, seed)
+        finally:
+            envs.close()
+        _check_info(drives.info, self.environment)
+        bd, pose = drives.info["bd"][:, -1], drives.info.get("pose")
+        counts = commands.counts[rows]
+        table = _table(system, item, seed, None, bd, pose, drives.action)
+        return table if counts.all() else table.filter(pa.array(counts))
+
+    def _replay(self, commands: Commands, rows: slice, seed: int) -> pa.Table:
+        """The reference's own actions, through the environment: the ceiling of every metric."""
+        ids = commands.trajectory_id[rows]
+        flat = [np.asarray(self._dataset.at[i, "action"], np.float32) for i in ids]
+        length = self._dataset.loc[ids, "length"].to_numpy()
+        action = np.zeros((len(ids), length.max(), len(flat[0]) // length[0]), np.float32)
+        for row, (values, steps) in enumerate(zip(flat, length, strict=True)):
+            action[row, :steps] = values.reshape(steps, -1)
+        envs = make_envs(self.environment, len(ids))
+        try:
+            info = envs.reset(seed=seed)[1]
+            _check_info(info, self.environment)
+            track = [info]
+            for step in range(action.shape[1]):
+                track.append(envs.step(action[:, step])[4])
+        finally:
+            envs.close()
+        last = np.arange(len(ids))
+        bd = np.stack([info["bd"] for info in track], axis=1)[last, length]
+        pose = np.stack([i["pose"] for i in track], axis=1) if "pose" in info else None
+        return _table("replay", commands.item[rows], seed, ids, bd, pose, action)
+
+    def _retrieve(self, system: str, commands: Commands, rows: slice, seed: int) -> pa.Table:
+        """Elites that were recorded already: their drive is the record."""
+        train = self._dataset.query("split == 'train'")
+        if self._elites is None:
+            bd = np.stack(train["bd"].tolist()) if len(train) else np.zeros((0, 0))
+            self._elites = Elites(bd, [list(texts) for texts in train["texts"]])
+            self._recorded = read_table(self._records, ("trajectory_id", "bd", "pose")).set_index(
+                "trajectory_id"
+            )
+        assert self._recorded is not None
+        item = commands.item[rows]
+        draw = int(np.random.SeedSequence([seed, int(item[0])]).generate_state(1)[0])
+        chosen = self._elites.choose(system, commands.text[rows], commands.bd[rows], draw)
+        ids = np.asarray(train["trajectory_id"], np.int64)[chosen]
+        missing = [i for i in ids.tolist() if i not in self._recorded.index]
+        if missing:
+            raise InputError(
+                f"{self._records}: trajectory_id {missing[0]} of the dataset is missing"
+            )
+        found = self._recorded.loc[ids]
+        pose = None if found["pose"].isna().any() else found["pose"].tolist()
+        return _table(system, item, seed, ids, found["bd"].tolist(), pose, None)
+
+
+def _table(
+    system: str,
+    item: NDArray[np.int64],
+    seed: int,
+    source: NDArray[np.int64] | None,
+    bd: Any,
+    pose: Any,
+    action: Any,
+) -> pa.Table:
+    """Rows of ROLLOUT_SCHEMA for N drives of one system."""
+    n = len(item)
+
+    def rows(values: Any) -> list[Array] | list[None]:
+        if values is None:
+            return [None] * n
+        return [np.asarray(row, np.float32).ravel() for row in values]
+
+    columns = {
+        "system": [system] * n,
+        "item": item,
+        "seed": [seed] * n,
+        "source_trajectory": [None] * n if source is None else source,
+        "bd": rows(bd),
+        "pose": rows(pose),
+        "action": rows(action),
+    }
+    return pa.table({k: pa.array(v, ROLLOUT_SCHEMA.field(k).type) for k, v in columns.items()})

@@ -1,0 +1,78 @@
+"""Stage 03: trajectories and scene → events and routes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.events import Annotation, events_table, routes_table
+from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.tables import write_table
+from archive_tools.trajectories.table import load_trajectories
+from envs import load_world
+from envs.errors import InputError
+
+
+@dataclass
+class AnnotateConfig(StageConfig):
+    """Annotate recorded trajectories with the objects and tiles of the scene."""
+
+    near: float = 24.0
+    """Within this distance of its box, in units of the scene, an object is near."""
+    persist: int = 3
+    """A change must last this many steps to become an event."""
+    chunk: int = 500
+    """Trajectories worked on at once; bounds the memory."""
+
+    not_fingerprint: ClassVar[set[str]] = {"chunk"}
+
+
+def run(config: AnnotateConfig) -> Path:
+    """Stage 03: trajectories and scene → `annotations/events.parquet` and `routes.parquet`."""
+    if config.near <= 0 or config.persist < 1 or config.chunk < 1:
+        raise InputError(
+            f"--near {config.near}, --persist {config.persist}, --chunk {config.chunk}: "
+            "near must be above 0, persist and chunk at least 1"
+        )
+    with Stage(config, "annotations", inputs=("archive", "trajectories")) as stage:
+        if stage.done:
+            return stage.folder
+        folder = stage.input("archive") / "world"
+        trajectories = load_trajectories(stage.input("trajectories"), columns=("pose",))
+        pose = trajectories.pose
+        if pose is None or not folder.exists():
+            raise InputError(
+                f"{stage.input('trajectories')}: recorded in an environment without a map, so "
+                "positions in a scene are unknown; give it one with the option plane of "
+                "--environment-options of scripts/00_search_archive.py (docs/environments.md)"
+            )
+        world = load_world(folder)
+        if world.scene is None:
+            raise InputError(
+                f"{folder}: the world has no scene (no [[object]] and no [tiles]), so there is "
+                "nothing to annotate with; add them to the world's file and run "
+                "scripts/00_search_archive.py again"
+            )
+        ids = trajectories.ids.tolist()
+        annotations: list[Annotation] = []
+        with tqdm(total=len(ids), desc="annotate", unit=" trajectories") as bar:
+            for begin in range(0, len(ids), config.chunk):
+                block = pose[begin : begin + config.chunk]
+                annotations += annotate(
+                    world.scene, block, size=world.size, near=config.near, persist=config.persist
+                )
+                bar.update(len(block))
+        events = events_table(ids, annotations)
+        write_table(stage.path("events.parquet"), events)
+        write_table(stage.path("routes.parquet"), routes_table(ids, annotations))
+        stage.rows.update(events=len(events), routes=len(ids))
+        lengths = [len(a.visited) for a in annotations]
+        stage.facts.update(
+            events_per_trajectory=round(len(events) / max(len(ids), 1), 2),
+            visits_per_trajectory=round(float(np.mean(lengths)), 2) if lengths else 0.0,
+            distinct_routes=len({tuple(a.visited) for a in annotations}),
+        )
+    return stage.folder

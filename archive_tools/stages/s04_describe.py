@@ -1,0 +1,262 @@
+"""Stage 04: annotations → texts, by the narrator or by a language model, each one checked."""
+
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel
+
+import prompts
+from archive_tools.annotations.events import Annotation, load_annotations
+from archive_tools.language.checks import MAX_WORDS, check_text, route_told
+from archive_tools.language.jobs import SCHEMA, Job, jobs_of, narrate, row_of
+from archive_tools.language.mentions import PLACEHOLDER
+from archive_tools.language.prompt_facts import drive_facts, scene_facts
+from archive_tools.llm import batch_api as batch
+from archive_tools.llm.client import Asker, ask_all
+from archive_tools.llm.config import LlmConfig
+from archive_tools.llm.ledger import Ledger
+from archive_tools.llm.replies import count_tokens, counts_exactly
+from archive_tools.run.stage import Stage, check_folder
+from archive_tools.run.tables import write_table
+from envs import load_world
+from envs.errors import InputError
+from envs.scene import Scene
+
+
+@dataclass
+class DescribeConfig(LlmConfig):
+    """Describe every trajectory: by the built-in narrator, or with --model by a language model."""
+
+    per_trajectory: int = 1
+    """Descriptions per trajectory."""
+    instruction: float = 0.1
+    """Share of step-by-step instructions."""
+    narrative: float = 0.1
+    """Share of narratives; the rest are requests."""
+    vocabulary: Literal["train", "held_out"] = "train"
+    """The narrator's wording; held_out has words and sentences that training texts never have."""
+    max_words: int = MAX_WORDS
+    """Longest text."""
+    reasks: int = 2
+    """How often a model is asked again, with the reason, when a text fails its checks."""
+    batch_export: Path | None = None
+    """Write the requests that are still to be paid as files for OpenAI's Batch API into this
+    folder, and end."""
+    batch_import: tuple[Path, ...] = ()
+    """Result files of the Batch API to take into the ledger first."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    not_fingerprint: ClassVar[set[str]] = LlmConfig.not_fingerprint | {
+        "batch_export",
+        "batch_import",
+    }
+
+    def check(self) -> None:
+        """Raise InputError where an option is out of range."""
+        self.check_llm()
+        if self.per_trajectory < 1 or self.max_words < 1 or self.reasks < 0:
+            raise InputError(
+                "--per-trajectory and --max-words must be at least 1, --reasks at least 0"
+            )
+        if min(self.instruction, self.narrative) < 0 or self.instruction + self.narrative > 1:
+            raise InputError(
+                f"--instruction {self.instruction} --narrative {self.narrative}: shares must not "
+                "be negative and leave at least 0 for requests"
+            )
+        wants_model = self.dry_run or self.batch_export is not None or bool(self.batch_import)
+        if wants_model and not self.model:
+            raise InputError("--dry-run, --batch-export and --batch-import need --model")
+
+
+class Description(BaseModel):
+    """What a model is asked for."""
+
+    text: str
+
+
+def prompt_of(
+    config: DescribeConfig, job: Job, scene: Scene, mistakes: Sequence[str] = (), earlier: str = ""
+) -> str:
+    """The rendered prompt of a job; `mistakes` are the reasons why `earlier` was refused."""
+    return prompts.render(
+        job.style,
+        **scene_facts(scene),
+        **drive_facts(job.annotation, scene),
+        descriptor=job.descriptor,
+        max_words=config.max_words,
+        variant=job.sample + 1,
+        mistakes=list(mistakes),
+        earlier=earlier,
+    )
+
+
+async def ask_for_text(
+    config: DescribeConfig, scene: Scene, asker: Asker, job: Job
+) -> dict[str, Any]:
+    """A row written by a model: asked again with the reason, at most `reasks` times."""
+    text, reasons = "", list[str]()
+    for attempt in range(config.reasks + 1):
+        prompt = prompt_of(config, job, scene, reasons, text)
+        # Trajectories whose prompts are equal still get texts of their own.
+        sample = f"{job.trajectory_id}.{job.sample}.{attempt}"
+        answer = await asker.ask(prompt, Description, sample)
+        if answer.value is None:
+            text, reasons = " ".join(answer.content.split())[:500], [answer.problem]
+            if answer.refused:
+                break
+            continue
+        text = " ".join(answer.value.text.split())
+        reasons = check_text(text, job.annotation, scene, max_words=config.max_words)
+        if job.descriptor and PLACEHOLDER not in text:
+            reasons.append(f"{PLACEHOLDER} is missing")
+        elif not job.descriptor and PLACEHOLDER in text:
+            reasons.append(f"{PLACEHOLDER} was not asked for")
+        if not reasons:
+            break
+    return row_of(job, config.model, text, reasons)
+
+
+def _work(
+    config: DescribeConfig, scene: Scene
+) -> Callable[[Asker, Job], Awaitable[dict[str, Any]]]:
+    return partial(ask_for_text, config, scene)
+
+
+def estimate(config: DescribeConfig, jobs: Sequence[Job], scene: Scene) -> str:
+    """One line on tokens and cost to expect, from a sample of the prompts and no re-asks."""
+    step = max(1, len(jobs) // 200)
+    counted = [count_tokens(prompt_of(config, job, scene)) for job in jobs[::step]]
+    tokens_in = float(np.mean(counted)) * len(jobs) if counted else 0.0
+    tokens_out = 60.0 * len(jobs)
+    usd = config.price.of(tokens_in, tokens_out)
+    how = "counted with tiktoken" if counts_exactly() else "at 4 characters per token"
+    price = f", about ${usd:.2f}" if usd else "; no prices given, so no cost"
+    return (
+        f"{len(jobs):,} texts: about {tokens_in:,.0f} prompt tokens ({how}) and "
+        f"{tokens_out:,.0f} reply tokens{price}"
+    )
+
+
+def _inputs(config: DescribeConfig, archive: Path, annotations: Path) -> tuple[Scene, list[Job]]:
+    scene = load_world(archive / "world").scene
+    if scene is None:
+        raise InputError(
+            f"{archive / 'world'}: the world has no scene, so nothing can be described"
+        )
+    shares = (1 - config.instruction - config.narrative, config.instruction, config.narrative)
+    jobs = jobs_of(
+        load_annotations(annotations),
+        config.seed,
+        shares=shares,
+        per_trajectory=config.per_trajectory,
+    )
+    return scene, jobs
+
+
+def _prepare_only(config: DescribeConfig) -> Path:
+    """--dry-run and --batch-export: nothing is asked and the stage is not finished."""
+    folders = [Path(config.run) / name for name in ("archive", "annotations")]
+    for folder in folders:
+        check_folder(folder)
+    scene, jobs = _inputs(config, *folders)
+    if config.dry_run:
+        for job in jobs[:: max(1, -(-len(jobs) // 3))]:
+            title = f"trajectory {job.trajectory_id}, sample {job.sample}, {job.style}"
+            print(f"--- {title} ---\n{prompt_of(config, job, scene)}")
+        print(estimate(config, jobs, scene))
+        return Path(config.run) / "descriptions"
+    assert config.batch_export is not None
+    with Ledger(config.ledger_path()) as ledger:
+        batch.take_in(config.batch_import, config, ledger)
+        requests = batch.missing(jobs, _work(config, scene), config, ledger)
+    files = batch.export(config.batch_export, requests)
+    print(f"{len(requests):,} requests in {len(files)} files in {config.batch_export}")
+    return config.batch_export
+
+
+def _ask_model(config: DescribeConfig, jobs: Sequence[Job], scene: Scene, stage: Stage
+               ) -> list[dict[str, Any]]:  # fmt: skip
+    with Ledger(config.ledger_path()) as ledger:
+        batch.take_in(config.batch_import, config, ledger)
+        print(estimate(config, jobs, scene), file=sys.stderr)
+        rows = ask_all(jobs, _work(config, scene), config, ledger, desc="describe")
+        stage.facts["usd_in_ledger"] = round(ledger.spent, 6)
+    return rows
+
+
+def run(config: DescribeConfig) -> Path:
+    """Stage 04: archive (its world) and annotations → `descriptions/descriptions.parquet`.
+
+    Raises:
+        InputError: an option is out of range; the server cannot be used (see archive_tools.llm).
+    """
+    config.check()
+    if config.dry_run or config.batch_export is not None:
+        return _prepare_only(config)
+    with Stage(config, "descriptions", inputs=("archive", "annotations")) as stage:
+        if stage.done:
+            return stage.folder
+        scene, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
+        if config.model:
+            rows = _ask_model(config, jobs, scene, stage)
+        else:
+            rows = narrate(
+                jobs,
+                scene,
+                config.seed,
+                vocabulary=config.vocabulary,
+                max_words=config.max_words,
+            )
+        rows.sort(key=lambda row: (row["trajectory_id"], row["sample"]))
+        table = pa.Table.from_pylist(rows, schema=SCHEMA)
+        write_table(stage.path("descriptions.parquet"), table)
+        accepted = [row for row in rows if row["status"] == "accepted"]
+        words = [len(row["text"].split()) for row in accepted]
+        stage.rows.update(
+            descriptions=len(rows), accepted=len(accepted), rejected=len(rows) - len(accepted)
+        )
+        stage.facts.update(
+            distinct_share=round(len({r["text"] for r in accepted}) / max(len(accepted), 1), 4),
+            words_mean=round(float(np.mean(words)), 1) if words else 0.0,
+            words_max=max(words, default=0),
+            styles=dict(sorted(Counter(row["style"] for row in rows).items())),
+            rejected_for=_reasons(rows),
+            **_told(accepted, {job.trajectory_id: job.annotation for job in jobs}, scene),
+        )
+        if len(accepted) < len(rows):
+            print(
+                f"{len(rows) - len(accepted):,} of {len(rows):,} texts were rejected, mostly: "
+                f"{next(iter(_reasons(rows)))}",
+                file=sys.stderr,
+            )
+    return stage.folder
+
+
+def _told(
+    rows: Sequence[dict[str, Any]], annotations: dict[int, Annotation], scene: Scene
+) -> dict[str, Any]:
+    """By style, how much of the route the texts tell; and how many name where the drive ends."""
+    told: dict[str, list[float]] = {}
+    ends = []
+    for row in rows:
+        share, end = route_told(row["text"], annotations[row["trajectory_id"]], scene)
+        told.setdefault(row["style"], []).append(share)
+        ends.append(end)
+    return {
+        "route_told": {style: round(float(np.mean(told[style])), 3) for style in sorted(told)},
+        "end_told": round(float(np.mean(ends)), 4) if ends else 0.0,
+    }
+
+
+def _reasons(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """The ten most frequent reasons of rejection, without what was quoted in them."""
+    heads = (row["reason"].split(":")[0].split(";")[0] for row in rows if row["reason"])
+    counted = Counter(head[:80] for head in heads)
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:10])

@@ -1,0 +1,168 @@
+"""One sentence, one drive: what the policy makes of a command that somebody types."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from archive_tools.annotations.annotate import annotate
+from archive_tools.evaluation.judge_rules import judge_rules
+from archive_tools.language.checks import fill_descriptor
+from archive_tools.language.mentions import PLACEHOLDER, parse
+from archive_tools.report.explorer import are_positions
+from archive_tools.report.gallery import events
+from archive_tools.report.terminal import LEGEND, draw_text
+from archive_tools.rollouts.driving import Drive as DrivePolicy
+from archive_tools.rollouts.driving import make_envs
+from archive_tools.rollouts.items import Reword
+from archive_tools.run.stage import check_folder
+from archive_tools.run.tables import atomic_write, read_json, read_table
+from envs import World, load_world
+from envs.drawing import Drive, draw_scene
+from envs.errors import InputError
+from envs.svg import svg_to_png
+
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+def say(
+    run: Path,
+    text: str,
+    bd: Sequence[float] | None,
+    load_drive: Callable[[Path], DrivePolicy],
+    load_reader: Callable[[Path], Reword] | None = None,
+    *,
+    seed: int = 0,
+) -> Path:
+    """Drive one command, print its events, and write `said.svg` and `said.png` into the run.
+
+    Args:
+        run: a run with model/, dataset/ and archive/.
+        text: the command; `<DESCRIPTOR>` in it stands for the place.
+        bd: [n_bd] where to end, in the environment's units; None leaves it to the text.
+        load_drive: given the model's folder, loads the policy.
+        load_reader: given the model's folder, loads what puts the command into words of the
+            training texts; None drives it as it is.
+
+    Returns:
+        The path of the picture, said.png.
+
+    Raises:
+        InputError: a stage is missing, the text is empty (as it is or reworded), or `bd` is no
+            point of the BD space.
+    """
+    if not text.strip():
+        raise InputError("--say: the sentence is empty; say where to go and how")
+    for name in ("archive", "dataset", "model"):
+        check_folder(run / name)
+    info = read_json(run / "dataset" / "dataset.json")
+    if bd is not None:
+        check_place(bd, info)
+    world = load_world(run / "archive" / "world")
+    console = Console(file=sys.stdout)
+    positions = are_positions(info, world)
+    told = text
+    if load_reader is not None:
+        [told] = load_reader(run / "model")([text])
+        if not told.strip():
+            raise InputError("--say: no word of the sentence is like one of the training texts")
+        console.print(f"read as: {told}", highlight=False, markup=False)
+    for line in hints(told, bd, world, run, positions=positions):
+        console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
+    envs = make_envs(info["environment"], 1)
+    try:
+        place = None if bd is None else np.asarray([bd], np.float32)
+        drives = load_drive(run / "model")(envs, [told], place, seed)
+    finally:
+        envs.close()
+    if "pose" not in drives.info:
+        raise InputError(f"{info['environment']['id']}: reports no pose, so there is no picture")
+    pose = np.asarray(drives.info["pose"][0], np.float32)
+    target = (float(bd[0]), float(bd[1])) if bd is not None and positions else None
+    caption = text if bd is None else fill_descriptor(text, bd)
+    picture = draw_scene(world, [Drive(pose, None, "time", "solid", target)], caption=caption)
+    atomic_write(run / "said.svg", picture)
+    svg_to_png(picture, run / "said.png")
+
+    wide = max(16, min(64, console.width))
+    console.print(draw_text(world, pose, target=target, columns=wide), end="", highlight=False)
+    console.print(LEGEND, style="dim", highlight=False)
+    if world.scene is not None:
+        driven = annotate(world.scene, [pose], size=world.size)[0]
+        table = Table(title=Text(caption), title_justify="left")
+        table.add_column("step", justify="right")
+        table.add_column("tile")
+        table.add_column("near")
+        for row in events(driven):
+            table.add_row(str(row["timestep"]), row["tile"], row["near"])
+        console.print(table)
+        verdict = judge_rules(text, driven, None, world.scene)
+        console.print(f"by its words: {verdict.score:.2f} ({verdict.reasons})", highlight=False)
+    reached = np.asarray(drives.info["bd"][0, -1], np.float64)
+    console.print(f"ended at ({', '.join(f'{value:.1f}' for value in reached)})", highlight=False)
+    if bd is not None:
+        span = np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))
+        error = 100 * np.linalg.norm(reached - bd) / span
+        console.print(f"{error:.1f} % of the diagonal from the target", highlight=False)
+    console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
+    return run / "said.png"
+
+
+def check_place(bd: Sequence[float], info: dict[str, Any]) -> None:
+    """Raise InputError where `bd` is not a point of the BD space that `info` describes."""
+    if len(bd) != info["n_bd"]:
+        raise InputError(f"--bd: found {len(bd)} values, expected {info['n_bd']}")
+    names = info.get("bd_names") or [f"value {number}" for number in range(1, len(bd) + 1)]
+    for name, value, low, high in zip(names, bd, info["bd_low"], info["bd_high"], strict=True):
+        if not low <= value <= high:  # also where the value is not a number
+            raise InputError(f"--bd: {name} is {value:g}, expected {low:g} to {high:g}")
+
+
+def hints(
+    text: str, bd: Sequence[float] | None, world: World, run: Path, *, positions: bool = True
+) -> list[str]:
+    """What about a command makes it hard to obey: one line each.
+
+    Args:
+        text: the command.
+        bd: the place asked for; None leaves it to the text.
+        world: with or without a scene.
+        run: with dataset/, whose training texts are what the policy has read.
+        positions: BDs are positions in the world.
+    """
+    found = []
+    if world.scene is not None:
+        parsed = parse(text, world.scene)
+        objects, tiles = (", ".join(sorted(set(names))) for names in (
+            world.scene.object_names, world.scene.tile_names
+        ))  # fmt: skip
+        if strange := dict.fromkeys([*parsed.unknown, *parsed.unknown_colours]):
+            found.append(
+                f"the scene has no {', no '.join(strange)}; objects: {objects}; tiles: {tiles}"
+            )
+        elif not parsed.mentions and PLACEHOLDER not in text:
+            found.append(f"no place is named; objects: {objects}; tiles: {tiles}")
+    table = read_table(run / "dataset" / "trajectories.parquet", ("split", "texts"))
+    read: set[str] = set()
+    for texts in table.loc[table["split"] == "train", "texts"]:
+        for known in texts:
+            read.update(WORD.findall(known.lower()))
+    unread = dict.fromkeys(w for w in WORD.findall(text.lower()) if w not in read)
+    if unread:
+        found.append(f"no training text has the words: {', '.join(unread)}")
+    if PLACEHOLDER in text and bd is None:
+        found.append(f"{PLACEHOLDER} stands for the place, but no --bd says where that is")
+    if bd is not None and positions and not _free(world, bd):
+        found.append("no robot can stand at that place: it lies in a wall or out of reach")
+    return found
+
+
+def _free(world: World, bd: Sequence[float]) -> bool:
+    column, row = (int(min(v * world.width / world.size, world.width - 1)) for v in bd)
+    return bool(world.reachable()[row, column])

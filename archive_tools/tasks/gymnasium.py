@@ -1,0 +1,229 @@
+"""Controllers on any Gymnasium environment, as the stages' `Environment` wants it.
+
+An environment whose info has "pose" (x, y, heading) has it recorded as well; with a world that has
+a scene such trajectories can be annotated. "wayword/Plane-v0" gives both to any environment: see
+`envs.plane` and the option `plane`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from archive_tools.tasks.controllers import ControllerSpec
+from archive_tools.tasks.measures import Measures
+from archive_tools.tasks.navigation import HIDDEN
+from archive_tools.tasks.task import Floats, Recording
+from envs.errors import InputError
+from envs.plane import load_plane
+from envs.world import World
+
+BD = Callable[[Floats, Floats, Mapping[str, Any]], Sequence[float] | Floats]
+"""bd(obs [T + 1, n_obs], action [T, n_act], last info) -> n_bd numbers."""
+
+
+def _boxes(env: gymnasium.Env[Any, Any], id: str) -> tuple[Box, Box]:
+    """Observation and action space; InputError unless both are Box."""
+    obs, act = env.observation_space, env.action_space
+    if not isinstance(obs, Box) or not isinstance(act, Box):
+        raise InputError(
+            f"{id}: observations are {type(obs).__name__}, actions {type(act).__name__}; "
+            "expected Box for both (wrap the environment)"
+        )
+    return obs, act
+
+
+class GymnasiumTask:
+    """Controllers on any Gymnasium environment with Box spaces; objective = sum of rewards."""
+
+    stochastic: bool = True
+
+    def __init__(
+        self,
+        id: str,
+        bd: BD,
+        measures: Measures,
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        controller: Mapping[str, Any] | None = None,
+        steps: int | None = None,
+        world: World | None = None,
+    ) -> None:
+        """Prepare the environment.
+
+        Args:
+            id: Gymnasium id.
+            bd: the behaviour descriptor of a finished drive.
+            measures: names and bounds of the BD's dimensions.
+            kwargs: arguments of `gymnasium.make`.
+            controller: fields of `ControllerSpec`. Its obs_scale here: "laser_range" (the default)
+                maps bounded observations to [-1, 1], "none" leaves them as they are.
+            steps: the environment's own time limit where None.
+            world: the floor and the scene that poses are in, where there is one.
+
+        Raises:
+            InputError: no such environment, no time limit, spaces that are not Box.
+        """
+        self.id, self.kwargs, self.measures, self._bd = id, dict(kwargs or {}), measures, bd
+        self.world: World | None = world
+        self._envs: list[gymnasium.Env[Any, Any]] = []
+        env = self._env(0)
+        obs, act = _boxes(env, id)
+        limit = steps or (env.spec.max_episode_steps if env.spec else None)
+        if not limit:
+            raise InputError(f"{id}: has no time limit; give the number of steps in the options")
+        self.steps = int(limit)
+        n_obs, n_act = int(np.prod(obs.shape)), int(np.prod(act.shape))
+        self.action_low = act.low.reshape(-1).astype(float).tolist()
+        self.action_high = act.high.reshape(-1).astype(float).tolist()
+        reach = float(np.abs([self.action_low, self.action_high]).max())
+        if not np.isfinite(reach):
+            raise InputError(f"{id}: actions have no bounds; wrap it with a bounded action space")
+        spec = {
+            "layers": (n_obs, *HIDDEN, n_act),
+            "action_scale": reach,
+            "action_decimals": None,
+            **(controller or {}),
+        }
+        self.controller = ControllerSpec.from_json(spec)
+        if (self.controller.layers[0], self.controller.layers[-1]) != (n_obs, n_act):
+            raise InputError(
+                f"--layers {' '.join(map(str, self.controller.layers))}: {id} has {n_obs} "
+                f"observations and {n_act} actions; expected {n_obs} … {n_act}"
+            )
+        low, high = obs.low.reshape(-1), obs.high.reshape(-1)
+        bounded = np.isfinite(low) & np.isfinite(high) & (high > low) & (high - low < 1e6)
+        bounded &= self.controller.obs_scale != "none"
+        self._centre = np.where(bounded, (low + high) / 2, 0).astype(np.float32)
+        self._gain = np.where(bounded, 2 / np.where(bounded, high - low, 1), 1).astype(np.float32)
+        self._action_shape, self._action_dtype = act.shape, act.dtype
+
+    def _env(self, number: int) -> gymnasium.Env[Any, Any]:
+        while len(self._envs) <= number:
+            try:
+                env = gymnasium.make(self.id, disable_env_checker=True, **self.kwargs)
+            except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"environment {self.id!r} cannot be made: {reason}") from None
+            self._envs.append(env)
+        return self._envs[number]
+
+    def record(self, solutions: Floats, seed: int = 0) -> Recording:
+        """Drive N policies side by side, each in its own copy, all reset with the same seed."""
+        count, steps = len(solutions), self.steps
+        n_obs, n_act = self.controller.layers[0], self.controller.layers[-1]
+        obs = np.zeros((count, steps + 1, n_obs), dtype=np.float32)
+        action = np.zeros((count, steps, n_act), dtype=np.float32)
+        pose = np.zeros((count, steps + 1, 3), dtype=np.float32)
+        lengths = np.full(count, steps, dtype=np.int32)
+        reward = np.zeros(count)
+        infos: list[Mapping[str, Any]] = []
+        for n in range(count):
+            first, info = self._env(n).reset(seed=seed)
+            obs[n, 0] = np.asarray(first).reshape(-1)
+            infos.append(info)
+        has_pose = all("pose" in info for info in infos)
+        if has_pose:
+            pose[:, 0] = [info["pose"] for info in infos]
+        active = np.arange(count)
+        for t in range(steps):
+            inputs = (obs[active, t] - self._centre) * self._gain
+            chosen = self.controller.act(solutions[active], inputs)
+            action[active, t] = np.clip(chosen, self.action_low, self.action_high)
+            done = np.zeros(len(active), dtype=bool)
+            for place, n in enumerate(active.tolist()):
+                word = action[n, t].reshape(self._action_shape).astype(self._action_dtype)
+                seen, gain, terminated, truncated, infos[n] = self._env(n).step(word)
+                obs[n, t + 1] = np.asarray(seen).reshape(-1)
+                reward[n] += float(gain)
+                if has_pose:
+                    pose[n, t + 1] = infos[n]["pose"]
+                if terminated or truncated or t + 1 == steps:
+                    done[place] = True
+                    lengths[n] = t + 1
+                    # Padding: the state holds.
+                    obs[n, t + 2 :], pose[n, t + 2 :] = obs[n, t + 1], pose[n, t + 1]
+            active = active[~done]
+            if len(active) == 0:
+                break
+        reached = [
+            self._bd(obs[n, : lengths[n] + 1], action[n, : lengths[n]], infos[n])
+            for n in range(count)
+        ]
+        measures = np.asarray(reached, dtype=np.float32).reshape(count, -1)
+        if measures.shape[1] != len(self.measures.names):
+            raise InputError(
+                f"{self.id}: the BD has {measures.shape[1]} dimensions; expected "
+                f"{len(self.measures.names)} ({', '.join(self.measures.names)})"
+            )
+        return Recording(
+            obs, action, lengths, measures, reward.astype(np.float32), pose if has_pose else None
+        )
+
+    def reachable(self) -> None:
+        """Unknown: coverage counts all cells."""
+        return None
+
+
+def gymnasium_task(
+    id: str,
+    controller: Mapping[str, Any] | None = None,
+    bd_obs: Sequence[int] | None = None,
+    bd_names: Sequence[str] | None = None,
+    bd_low: Sequence[float] | None = None,
+    bd_high: Sequence[float] | None = None,
+    steps: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    plane: str | Path | Mapping[str, Any] | None = None,
+) -> GymnasiumTask:
+    """A Gymnasium environment whose BD is some numbers of the final observation.
+
+    Args:
+        id: Gymnasium id, e.g. MountainCarContinuous-v0.
+        controller: fields of `ControllerSpec`.
+        bd_obs: which numbers of the final observation; all of them where None.
+        bd_names, bd_low, bd_high: of these; the bounds are the observation space's where None.
+        steps: instead of the environment's own time limit.
+        kwargs: arguments of `gymnasium.make`.
+        plane: a TOML file (or its content) that makes a map of two numbers of the observation, so
+            that drives can be annotated; see `envs.plane`.
+
+    Raises:
+        InputError: as `GymnasiumTask`, or a BD without bounds.
+    """
+    try:
+        env = gymnasium.make(id, **(kwargs or {}))
+    except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"environment {id!r} cannot be made: {reason}") from None
+    space, _ = _boxes(env, id)
+    width = int(np.prod(space.shape))
+    places = list(range(width)) if bd_obs is None else [int(i) for i in bd_obs]
+    if not places or min(places) < 0 or max(places) >= width:
+        raise InputError(f"{id}: bd_obs is {places}; expected numbers from 0 to {width - 1}")
+    low = [float(v) for v in (space.low.reshape(-1)[places] if bd_low is None else bd_low)]
+    high = [float(v) for v in (space.high.reshape(-1)[places] if bd_high is None else bd_high)]
+    names = tuple(bd_names or (f"obs_{i}" for i in places))
+    if not len(names) == len(low) == len(high) == len(places):
+        raise InputError(
+            f"{id}: bd_names, bd_low, bd_high must have {len(places)} values, as bd_obs does"
+        )
+    if not np.isfinite([low, high]).all() or (np.array(high) - low > 1e6).any():
+        raise InputError(f"{id}: the BD {list(names)} has no bounds; give bd_low and bd_high")
+
+    def final(obs: Floats, action: Floats, info: Mapping[str, Any]) -> Floats:
+        return obs[-1, places]
+
+    measures = Measures(names, tuple(low), tuple(high))
+    if plane is None:
+        return GymnasiumTask(id, final, measures, kwargs=kwargs, controller=controller, steps=steps)
+    floor = load_plane(plane)
+    limit = steps or (env.spec.max_episode_steps if env.spec else None)
+    wrapped = {"env": id, "plane": floor.table, "bd_obs": places, "steps": limit}
+    return GymnasiumTask(
+        "envs:wayword/Plane-v0", final, measures, controller=controller, steps=limit,
+        kwargs=wrapped | ({"kwargs": dict(kwargs)} if kwargs else {}), world=floor.world,
+    )  # fmt: skip
