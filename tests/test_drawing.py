@@ -11,12 +11,12 @@ import pytest
 from matplotlib.image import imread
 
 from envs.drawing import Drive, draw_cells, draw_scene, draw_scenes, scene_symbols, svg_to_png
+from envs.drawing.floorplan import drawn_walls, wall_path
+from envs.drawing.labels import place_labels
+from envs.drawing.strokes import simplify
+from envs.drawing.svg import text_width, wrap
 from envs.errors import InputError
-from envs.floorplan import drawn_walls, wall_path
-from envs.labels import place_labels
 from envs.scene import PICTURES, Scene, SceneObject
-from envs.strokes import simplify
-from envs.svg import text_width, wrap
 from envs.worldfile import load_world
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -6,9 +6,9 @@ import pytest
 from run_factory import Planted, make_run
 
 import envs
-from archive_tools.report.terminal import draw_text
 from archive_tools.stages.say import hints, say
 from envs import InputError
+from envs.drawing.terminal import draw_text
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from archive_tools.annotations.events import Annotation
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
 from archive_tools.run.tables import read_json, read_table
 from envs import World
-from envs.floorplan import floor_plan, tile_colour
-from envs.labels import place_labels
-from envs.strokes import TIME_STEPS, time_colours
-from envs.svg import FONTS, INK, escape, num
+from envs.drawing.floorplan import floor_plan, tile_colour
+from envs.drawing.labels import place_labels
+from envs.drawing.strokes import TIME_STEPS, time_colours
+from envs.drawing.svg import FONTS, INK, escape, num
 
 BUDGET = 5_500_000  # characters of the packed elites
 CELLS = 64  # per side of the map, where the archive has no two-dimensional grid

@@ -12,7 +12,7 @@ from archive_tools.report.charts import Bar, Curve, Dot, bar_chart, dot_chart, l
 from archive_tools.run.tables import read_table
 from archive_tools.run.training_log import read_log
 from envs import World
-from envs.floorplan import drawn_walls, to_rect, wall_path
+from envs.drawing.floorplan import drawn_walls, to_rect, wall_path
 
 # metric -> title, what it is and which way is better, limits (None: from 0 to the data), chance
 PANELS: dict[str, tuple[str, str, tuple[float, float] | None, float | None]] = {

@@ -11,7 +11,7 @@ from archive_tools.evaluation.scoring import Scored
 from archive_tools.language.checks import fill_descriptor
 from envs import World
 from envs.drawing import Drive, draw_scene, draw_scenes
-from envs.floorplan import tile_colour
+from envs.drawing.floorplan import tile_colour
 
 Card = dict[str, Any]
 FIRST, SECOND = "#0072b2", "#c65102"  # the two texts of a contrast pair

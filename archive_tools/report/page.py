@@ -21,8 +21,8 @@ from archive_tools.run.stage import SCRIPTS, read_manifest
 from archive_tools.run.tables import atomic_write, read_json, read_table
 from envs import World, load_world
 from envs.drawing import scene_symbols
+from envs.drawing.svg import svg_to_png
 from envs.errors import InputError
-from envs.svg import svg_to_png
 
 LIMIT = 10_000_000  # bytes of index.html
 Record = dict[str, Any]

@@ -17,7 +17,6 @@ from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.mentions import PLACEHOLDER, parse
 from archive_tools.report.explorer import are_positions
 from archive_tools.report.gallery import events
-from archive_tools.report.terminal import LEGEND, draw_text
 from archive_tools.rollouts.driving import Drive as DrivePolicy
 from archive_tools.rollouts.driving import make_envs
 from archive_tools.rollouts.items import Reword
@@ -25,8 +24,9 @@ from archive_tools.run.stage import check_folder
 from archive_tools.run.tables import atomic_write, read_json, read_table
 from envs import World, load_world
 from envs.drawing import Drive, draw_scene
+from envs.drawing.svg import svg_to_png
+from envs.drawing.terminal import LEGEND, draw_text
 from envs.errors import InputError
-from envs.svg import svg_to_png
 
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from envs.errors import InputError
-from envs.floorplan import floor_plan
-from envs.labels import Label, place_labels
-from envs.page import Look, Page
-from envs.strokes import (
+from envs.drawing.floorplan import floor_plan
+from envs.drawing.labels import Label, place_labels
+from envs.drawing.page import Look, Page
+from envs.drawing.strokes import (
     Pen,
     Route,
     colours_of,
@@ -27,10 +26,9 @@ from envs.strokes import (
     start_mark,
     target_mark,
 )
-from envs.svg import INK, PAPER, escape, num, svg_to_png
+from envs.drawing.svg import INK, PAPER, escape, num
+from envs.errors import InputError
 from envs.world import World
-
-__all__ = ["Drive", "draw_cells", "draw_scene", "draw_scenes", "scene_symbols", "svg_to_png"]
 
 REFERENCE = "#4a4642"
 PALETTE = ("#0b5fa5", "#c2410c", "#0a7d5a", "#9b2a86", "#7a5b00", "#4a4642")

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from envs.floorplan import Rect, drawn_walls, mix, tile_colour, to_rect
-from envs.svg import INK, text_width
+from envs.drawing.floorplan import Rect, drawn_walls, mix, tile_colour, to_rect
+from envs.drawing.svg import INK, text_width
 from envs.world import World
 
 

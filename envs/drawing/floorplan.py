@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from envs.drawing.svg import INK, escape, num
 from envs.errors import InputError
 from envs.geometry import scene_to_world
 from envs.scene import Box, SceneObject
-from envs.svg import INK, escape, num
 from envs.world import World
 
 FLOOR = "#f5f0e7"

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
+from envs.drawing.svg import INK, num, polyline
 from envs.errors import InputError
-from envs.svg import INK, num, polyline
 
 TIME_STEPS = 20
 

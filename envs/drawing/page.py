@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from envs.drawing.strokes import end_mark, start_mark, target_mark, time_colours
+from envs.drawing.svg import FONTS, INK, PAPER, escape, num, text_width, wrap
 from envs.errors import InputError
-from envs.strokes import end_mark, start_mark, target_mark, time_colours
-from envs.svg import FONTS, INK, PAPER, escape, num, text_width, wrap
 
 
 @dataclass(frozen=True)

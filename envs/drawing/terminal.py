@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 from rich.text import Text
 
 from envs import World
-from envs.strokes import time_colours
+from envs.drawing.strokes import time_colours
 
 WALL = "█"
 LEGEND = "0 to 9: the drive with time; S start, E end, X target; letters: objects"

@@ -1,0 +1,25 @@
+"""Pictures of a world, its scene and drives in it: SVG text, PNG, or characters in a terminal.
+
+It knows worlds and scenes of `envs`, and nothing of runs, policies or commands.
+"""
+
+from envs.drawing.floorplan import floor_plan, tile_colour
+from envs.drawing.labels import place_labels
+from envs.drawing.scenes import Drive, draw_cells, draw_scene, draw_scenes, scene_symbols
+from envs.drawing.strokes import time_colours
+from envs.drawing.svg import svg_to_png
+from envs.drawing.terminal import draw_text
+
+__all__ = [
+    "Drive",
+    "draw_cells",
+    "draw_scene",
+    "draw_scenes",
+    "draw_text",
+    "floor_plan",
+    "place_labels",
+    "scene_symbols",
+    "svg_to_png",
+    "tile_colour",
+    "time_colours",
+]
