@@ -10,7 +10,7 @@ from envs.errors import InputError
 from envs.scene import Scene, SceneObject, Tiles
 from envs.simulator import Simulation, simulate
 from envs.world import Goal, Robot, World
-from envs.worldfile import load_world
+from envs.worldfile import load_world, save_world
 
 __all__ = [
     "Goal",
@@ -22,6 +22,7 @@ __all__ = [
     "Tiles",
     "World",
     "load_world",
+    "save_world",
     "simulate",
 ]
 

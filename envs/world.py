@@ -230,15 +230,6 @@ class World:
         found = ndimage.binary_propagation(start, structure=np.ones((3, 3)), mask=free)
         return np.asarray(found)[rim:-rim, rim:-rim].copy()
 
-    def save(self, folder: Path | str) -> Path:
-        """Write a self-contained copy: world.toml, map.pbm and the pictures used.
-
-        `envs.load_world(folder)` loads an equal world. Returns the folder.
-        """
-        from envs.worldfile import save_world
-
-        return save_world(self, Path(folder))
-
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of all that the world is, pictures included, paths excluded."""
         facts = {

@@ -55,7 +55,7 @@ def load_world(name_or_path: str | Path) -> World:
 
     Args:
         name_or_path: the name of a bundled world ("apartment"), a .toml file, libfastsim settings
-            (.xml), or a folder written by `World.save`.
+            (.xml), or a folder written by `save_world`.
 
     Raises:
         InputError: unknown name, missing or broken file; the message says which file and field,
@@ -329,8 +329,12 @@ def _attribute(element: ElementTree.Element, key: str, where: str) -> float:
     return value
 
 
-def save_world(world: World, folder: Path) -> Path:
-    """Write world.toml, map.pbm and the pictures used into `folder`; see `World.save`."""
+def save_world(world: World, folder: Path | str) -> Path:
+    """Write a self-contained copy into `folder`: world.toml, map.pbm and the pictures used.
+
+    `load_world(folder)` loads an equal world. Returns the folder.
+    """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_pbm(folder / "map.pbm", world.occupied)
     lines = [

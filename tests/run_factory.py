@@ -80,7 +80,7 @@ def make_records(run: Path, *, n: int, seed: int = 0, world: str = "apartment") 
         "bd_high": [apartment.size] * 2, "environment": ENVIRONMENT,
     }  # fmt: skip
     with Stage(config, "archive") as stage:
-        apartment.save(stage.path("world"))
+        envs.save_world(apartment, stage.path("world"))
         elites = pd.DataFrame({"policy_id": ids, "objective": 0.0, "measures": bd.tolist()})
         write_table(stage.path("elites.parquet"), elites)
         measures = {"names": ["x", "y"], "low": [0, 0], "high": [apartment.size] * 2}

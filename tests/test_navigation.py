@@ -124,7 +124,6 @@ def test_start_and_reward():
 
 
 def test_render():
-    pytest.importorskip("envs.drawing")
     env = gymnasium.make(NAME, render_mode="rgb_array")
     env.reset()
     for _ in range(30):

@@ -16,7 +16,7 @@ from archive_tools.run.stage import file_digest
 from archive_tools.run.tables import read_json, read_table
 from archive_tools.stages.s00_search import SearchConfig, run
 from archive_tools.tasks.navigation import Navigation
-from envs import load_world
+from envs import load_world, save_world
 from envs.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -128,7 +128,7 @@ def test_novelty_archives_keep_their_distance(tmp_path):
 
 
 def test_custom_world_is_found_by_later_stages(tmp_path):
-    folder = load_world("apartment").save(tmp_path / "my world")
+    folder = save_world(load_world("apartment"), tmp_path / "my world")
     config = SearchConfig(run=tmp_path / "run", world=str(folder), **(SMALL | {"evaluations": 250}))
     info = read_json(run(config) / "archive.json")
     assert info["environment"]["kwargs"]["world"] == str(tmp_path / "run" / "archive" / "world")

@@ -9,7 +9,7 @@ from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, events_table
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import write_table
-from envs import load_world
+from envs import load_world, save_world
 from envs.scene import Scene, SceneObject, Tiles
 
 APARTMENT = load_world("apartment").scene
@@ -57,7 +57,7 @@ def annotated_run(folder: Path, count: int = 300) -> list[Annotation]:
     annotations = drives(APARTMENT, count, seed=11)
     config = StageConfig(run=folder)
     with Stage(config, "archive") as stage:
-        load_world("apartment").save(stage.path("world"))
+        save_world(load_world("apartment"), stage.path("world"))
     with Stage(config, "annotations", inputs=("archive",)) as stage:
         write_table(stage.path("events.parquet"), events_table(range(count), annotations))
     return annotations

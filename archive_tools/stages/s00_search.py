@@ -29,6 +29,7 @@ from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_table, write_table
 from archive_tools.tasks.registry import factory_digest, make_environment
 from archive_tools.tasks.task import Environment
+from envs import save_world
 from envs.errors import InputError
 from envs.worldfile import WORLDS
 
@@ -344,7 +345,7 @@ def run(config: SearchConfig) -> Path:
         archive.save(stage.path("elites.parquet").parent)
         write_table(stage.path("history.parquet"), history)
         if environment.world is not None:
-            environment.world.save(stage.path("world"))
+            save_world(environment.world, stage.path("world"))
         known = info["reachable_cells"] is not None
         if verdict is None:
             what = "the reachable cells" if known else "all cells"

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from rich.text import Text
 
-from envs import World
 from envs.drawing.strokes import time_colours
+from envs.world import World
 
 WALL = "█"
 LEGEND = "0 to 9: the drive with time; S start, E end, X target; letters: objects"
