@@ -95,7 +95,7 @@ def with_lasers(world: envs.World, count: int) -> envs.World:
 
 def controllers(world: envs.World, count: int) -> tuple[ControllerSpec, np.ndarray]:
     """Random controllers that fit the world, 100 of them over and over."""
-    spec = ControllerSpec(layers=(len(world.laser_angles) + 2, 10, 10, 10, 2))
+    spec = ControllerSpec(layers=(world.n_obs, 10, 10, 10, 2))
     rng = np.random.default_rng(0)
     some = rng.standard_normal((100, spec.n_params)).astype(np.float32)
     return spec, np.ascontiguousarray(some[np.arange(count) % 100])

@@ -4,9 +4,9 @@
     python -m envs.compare maze.xml recordings.npz --start recorded
 
 The .npz holds what `envs.simulate` takes and gives: actions [N, T, 2], poses [N, T + 1, 3],
-obs [N, T + 1, L + 2] (lasers, left bumper, right bumper) and collisions [N, T + 1]; index 0 is the
-state after reset. Exit status 1 where bumpers or collisions differ anywhere, or where a pose or a
-laser is more than 0.001 units (radians) off.
+obs [N, T + 1, n_obs] (`World.sensors`) and collisions [N, T + 1]; index 0 is the state after
+reset. Exit status 1 where bumpers or collisions differ anywhere, or where a pose or a laser is more
+than 0.001 units (radians) off.
 """
 
 import argparse
@@ -85,15 +85,16 @@ def compare(world: World, recording: Path | str, start: str = "world") -> Compar
         if ours.shape != theirs.shape:
             raise InputError(
                 f"{path}: {name} have shape {list(theirs.shape)}; expected {list(ours.shape)} "
-                f"for these actions and the {len(world.laser_angles)} lasers of {world.name!r}"
+                f"for these actions and what {world.name!r} observes ({', '.join(world.obs_names)})"
             )
     gap = np.abs(runs.pose.astype(np.float64) - poses)
     turn = np.minimum(gap[..., 2], np.abs(2 * np.pi - gap[..., 2]))
-    laser = np.abs(runs.obs[..., :-2].astype(np.float64) - obs[..., :-2])
+    lasers, bumpers = world.obs_columns("laser"), world.obs_columns("bumper")
+    laser = np.abs(runs.obs[..., lasers].astype(np.float64) - obs[..., lasers])
     return Comparison(
         runs=len(actions),
         steps=collisions.size,
-        bumpers=int((runs.obs[..., -2:] != obs[..., -2:]).any(axis=-1).sum()),
+        bumpers=int((runs.obs[..., bumpers] != obs[..., bumpers]).any(axis=-1).sum()),
         collisions=int((runs.collision != collisions.astype(bool)).sum()),
         position=float(gap[..., :2].max(initial=0)),
         heading=float(turn.max(initial=0)),

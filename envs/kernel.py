@@ -279,7 +279,7 @@ def advance(arena, pose, left, right, obs):
     Args:
         pose: float32 [3], changed in place.
         left, right: displacement of the wheels, world units, clipped here; NaN counts as 0.
-        obs: float32 [L + 2], written: lasers, left bumper, right bumper.
+        obs: float32 [n_obs], written: the readings of `World.sensors`, in their order.
 
     Returns:
         whether the robot collided (and so kept its position).
@@ -294,14 +294,14 @@ def advance(arena, pose, left, right, obs):
     collided, left_bumper, right_bumper = False, f32(0.0), f32(0.0)
     if outside or arena.blocked[row, column] != 0:
         collided, left_bumper, right_bumper = touch(arena, x, y, theta)
-    lasers = arena.laser_angles.shape[0]
-    obs[lasers] = left_bumper
-    obs[lasers + 1] = right_bumper
     if not collided:
         pose[0] = x
         pose[1] = y
     pose[2] = theta
     sense(arena, pose[0], pose[1], theta, obs)
+    lasers = arena.laser_angles.shape[0]
+    obs[lasers] = left_bumper
+    obs[lasers + 1] = right_bumper
     return collided
 
 
@@ -331,7 +331,7 @@ def simulate_batch(arena, actions, obs, pose, collision):
 
 @compiled()
 def step_serial(arena, actions, obs, pose, collision):
-    """One step of N robots on one thread: actions [N, 2], obs [N, L + 2], pose [N, 3]."""
+    """One step of N robots on one thread: actions [N, 2], obs [N, n_obs], pose [N, 3]."""
     for n in range(actions.shape[0]):
         collision[n] = advance(arena, pose[n], actions[n, 0], actions[n, 1], obs[n])
 
@@ -459,7 +459,7 @@ def rollout_batch(arena, network, gain, solutions, obs, action, pose, collision)
     """Closed loop with recording: `pose[:, 0]` holds the starts; fills everything from step 0.
 
     Args:
-        gain: float32 [L + 2], factors on the observations before they enter the network.
+        gain: float32 [n_obs], factors on the observations before they enter the network.
         solutions: float32 [N, P]; the rest as `envs.simulator.Simulation`, action [N, T, 2].
     """
     count = solutions.shape[0]

@@ -6,7 +6,7 @@
         "wayword/Navigation-v0", num_envs=256, vectorization_mode="vector_entry_point", world=PATH
     )
 
-Observation, float32 [L + 2]: the lasers in world units, then the left and the right bumper.
+Observation, float32 [n_obs]: the readings of `World.sensors`, named by `World.obs_names`.
 Action, float32 [2] in ±4: displacement of the left and the right wheel in world units, rounded to
 `action_decimals` first. Reward: 1 within the goal's radius, else 0. Never terminated; truncated
 after `world.steps` steps. `info` holds "pose" [3] (x, y in world units, y down, heading), "bd" [2]
@@ -46,9 +46,12 @@ def _prepare(
 
 
 def _spaces(world: World) -> tuple[spaces.Box, spaces.Box]:
-    high = np.concatenate([world.laser_ranges, np.ones(2, dtype=np.float32)])
+    low, high = (
+        np.array(bounds, dtype=np.float32)
+        for bounds in zip(*((sensor.low, sensor.high) for sensor in world.sensors), strict=True)
+    )
     return (
-        spaces.Box(np.zeros_like(high), high, dtype=np.float32),
+        spaces.Box(low, high, dtype=np.float32),
         spaces.Box(-MAX_WHEEL, MAX_WHEEL, (2,), dtype=np.float32),
     )
 

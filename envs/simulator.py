@@ -24,8 +24,7 @@ class Simulation:
     """Recorded drives of N robots over T steps; index 0 is the state after reset."""
 
     obs: np.ndarray
-    """float32 [N, T + 1, L + 2]: the lasers in the world's order (world units), then the left and
-    the right bumper (0 or 1)."""
+    """float32 [N, T + 1, n_obs]: the readings of `World.sensors`."""
     pose: np.ndarray
     """float32 [N, T + 1, 3]: x, y (world units, y down), heading (radians)."""
     collision: np.ndarray
@@ -100,7 +99,7 @@ def simulate(world: World, actions: ArrayLike, start: ArrayLike | None = None) -
         start: [3] or [N, 3] (x, y, heading) instead of the world's start.
 
     Returns:
-        obs [N, T + 1, L + 2], pose [N, T + 1, 3], collision [N, T + 1].
+        obs [N, T + 1, n_obs], pose [N, T + 1, 3], collision [N, T + 1].
 
     Raises:
         InputError: wrong shape or NaN in the actions; a start that is not on free floor.
@@ -128,7 +127,7 @@ def empty_recording(
     pose = np.empty((count, steps + 1, 3), dtype=np.float32)
     pose[:, 0] = start_poses(world, count, start)
     return Simulation(
-        obs=np.empty((count, steps + 1, len(world.laser_angles) + 2), dtype=np.float32),
+        obs=np.empty((count, steps + 1, world.n_obs), dtype=np.float32),
         pose=pose,
         collision=np.empty((count, steps + 1), dtype=np.bool_),
     )
@@ -140,7 +139,7 @@ class Robots:
     pose: np.ndarray
     """float32 [N, 3]: x, y (world units, y down), heading."""
     obs: np.ndarray
-    """float32 [N, L + 2]: lasers, left bumper, right bumper."""
+    """float32 [N, n_obs]: the readings of `World.sensors`."""
     collision: np.ndarray
     """bool [N]"""
 
@@ -148,7 +147,7 @@ class Robots:
         self.world = world
         self.arena = arena_of(world)
         self.pose = np.empty((count, 3), dtype=np.float32)
-        self.obs = np.empty((count, len(world.laser_angles) + 2), dtype=np.float32)
+        self.obs = np.empty((count, world.n_obs), dtype=np.float32)
         self.collision = np.zeros(count, dtype=np.bool_)
         self._step = kernel.step_serial if count < PARALLEL_ROBOTS else kernel.step_parallel
 
@@ -164,7 +163,7 @@ class Robots:
         if not len(chosen):
             return
         pose = np.ascontiguousarray(poses[chosen])
-        obs = np.empty((len(chosen), self.obs.shape[1]), dtype=np.float32)
+        obs = np.empty((len(chosen), self.world.n_obs), dtype=np.float32)
         collision = np.zeros(len(chosen), dtype=np.bool_)
         still = np.zeros((len(chosen), 2), dtype=np.float32)
         self._step(self.arena, still, obs, pose, collision)

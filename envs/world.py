@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
@@ -38,6 +39,18 @@ class Goal:
     x: float
     y: float
     radius: float
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What one number of an observation reads."""
+
+    name: str
+    kind: Literal["laser", "bumper"]
+    low: float
+    """Smallest reading."""
+    high: float
+    """Largest reading; controllers see readings divided by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +141,37 @@ class World:
         problem = self.start_problem(robot.x, robot.y)
         if problem is not None:
             raise InputError(f"robot: the start ({robot.x:g}, {robot.y:g}) {problem}")
+
+    @cached_property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """What the numbers of an observation read, in their order.
+
+        The one place that says so; every array of observations, space and controller follows it.
+        A sensor is added by a line here and its reading in `envs.kernel.advance`.
+        """
+        lasers = (
+            Sensor(f"laser_{index}", "laser", 0.0, float(reach))  # world units
+            for index, reach in enumerate(self.laser_ranges, start=1)
+        )
+        return (
+            *lasers,
+            Sensor("left_bumper", "bumper", 0.0, 1.0),  # 1 only in the step of a collision
+            Sensor("right_bumper", "bumper", 0.0, 1.0),
+        )
+
+    @property
+    def obs_names(self) -> tuple[str, ...]:
+        """Names of the numbers of an observation, in their order."""
+        return tuple(sensor.name for sensor in self.sensors)
+
+    @property
+    def n_obs(self) -> int:
+        """Numbers in an observation."""
+        return len(self.sensors)
+
+    def obs_columns(self, kind: str) -> list[int]:
+        """Places of all sensors of a kind ("laser", "bumper") in an observation."""
+        return [column for column, sensor in enumerate(self.sensors) if sensor.kind == kind]
 
     @property
     def width(self) -> int:

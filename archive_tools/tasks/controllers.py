@@ -40,8 +40,8 @@ class ControllerSpec:
     output: str = "tanh"
     """Of the last layer: tanh, relu or linear."""
     obs_scale: str = "laser_range"
-    """"laser_range": lasers are divided by their range, so that all inputs lie in [0, 1];
-    "none": observations enter as they are."""
+    """"laser_range": readings are divided by the largest they can be (lasers by their range), so
+    that all inputs lie in [0, 1]; "none": observations enter as they are."""
     action_scale: float = 4.0
     """Factor on the outputs."""
     action_decimals: int | None = 1
@@ -158,16 +158,14 @@ class ControllerSpec:
         )
 
     def _gain(self, world: World) -> np.ndarray:
-        sensors = len(world.laser_angles) + 2
-        if self.layers[0] != sensors or self.layers[-1] != 2:
+        if self.layers[0] != world.n_obs or self.layers[-1] != 2:
             raise InputError(
                 f"controller: layers {'-'.join(map(str, self.layers))} do not fit the world "
-                f"{world.name!r}; expected {sensors} inputs and 2 outputs"
+                f"{world.name!r}; expected {world.n_obs} inputs and 2 outputs"
             )
-        gain = np.ones(sensors, dtype=np.float32)
-        if self.obs_scale == "laser_range":
-            gain[:-2] = np.float32(1) / world.laser_ranges
-        return gain
+        if self.obs_scale == "none":
+            return np.ones(world.n_obs, dtype=np.float32)
+        return np.float32(1) / np.array([sensor.high for sensor in world.sensors], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ class Rollout:
     """Recorded closed-loop drives of N controllers over T steps; as `envs.Simulation`."""
 
     obs: np.ndarray
-    """float32 [N, T + 1, L + 2]"""
+    """float32 [N, T + 1, n_obs]"""
     action: np.ndarray
     """float32 [N, T, 2]"""
     pose: np.ndarray

@@ -44,7 +44,7 @@ class Navigation:
         """
         self.world: World | None = world if isinstance(world, World) else load_world(world)
         self._world = self.world
-        sensors = len(self._world.laser_angles) + 2
+        sensors = self._world.n_obs
         spec = {"layers": (sensors, *HIDDEN, 2), "action_decimals": 1, **(controller or {})}
         self.controller = ControllerSpec.from_json(spec)
         if self.controller.layers[0] != sensors or self.controller.layers[-1] != 2:
@@ -65,11 +65,11 @@ class Navigation:
 
     def odometry(self) -> dict[str, Any]:
         """How a policy can reckon its pose from what it did and felt (see nanodt's odometry)."""
-        robot, sensors = self._world.robot, self.controller.layers[0]
+        robot = self._world.robot
         return {
             "axle": 2 * robot.radius,
             "start": [robot.x, robot.y, robot.theta],
-            "contact": [sensors - 2, sensors - 1],
+            "contact": self._world.obs_columns("bumper"),
         }
 
     def record(self, solutions: Floats, seed: int = 0) -> Recording:
