@@ -26,7 +26,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.drawing import Drive, draw_scene, svg_to_png
+from envs.drawing import Route, draw_scene, svg_to_png
 from envs.errors import InputError
 from envs.simulator import Robots, round_actions
 from envs.world import MAX_WHEEL, World
@@ -67,7 +67,7 @@ def _reward(world: World, pose: np.ndarray) -> np.ndarray:
 
 def _frame(world: World, path: np.ndarray) -> np.ndarray:
     """The scene with the drive so far [t, 3]: uint8 [H, W, 3]."""
-    png = svg_to_png(draw_scene(world, [Drive(path)], labels=False), None, scale=1.0)
+    png = svg_to_png(draw_scene(world, [Route(path)], labels=False), None, scale=1.0)
     pixels = matplotlib.image.imread(io.BytesIO(png), format="png")
     return np.round(pixels[..., :3] * 255).astype(np.uint8)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from envs.drawing import Drive, draw_cells, draw_scene, draw_scenes, scene_symbols, svg_to_png
+from envs.drawing import Route, draw_cells, draw_scene, draw_scenes, scene_symbols, svg_to_png
 from envs.drawing.floorplan import drawn_walls, wall_path
 from envs.drawing.labels import place_labels
 from envs.drawing.strokes import simplify
@@ -41,20 +41,20 @@ def texts(svg: str) -> str:
 
 
 def test_scene_is_complete_and_the_same_each_time(apartment):
-    drives = [Drive(wandering(0), "driven", target=(300, 300)), Drive(wandering(1), "asked",
+    routes = [Route(wandering(0), "driven", target=(300, 300)), Route(wandering(1), "asked",
                                                                      style="dashed")]  # fmt: skip
-    svg = draw_scene(apartment, drives, title="A title", caption="Go to the sofa.")
+    svg = draw_scene(apartment, routes, title="A title", caption="Go to the sofa.")
     words = texts(svg).split()
     for name in (*apartment.scene.object_names, *apartment.scene.tile_names):
         assert name in words
     for word in ("title", "sofa.", "driven", "asked", "start", "target"):
         assert word in words
-    assert svg == draw_scene(load_world("apartment"), drives, title="A title",
+    assert svg == draw_scene(load_world("apartment"), routes, title="A title",
                              caption="Go to the sofa.")  # fmt: skip
 
 
 def test_png_has_the_size_asked_for(apartment, tmp_path):
-    svg = draw_scene(apartment, [Drive(wandering(0))], width=300, caption="word " * 40)
+    svg = draw_scene(apartment, [Route(wandering(0))], width=300, caption="word " * 40)
     root = ElementTree.fromstring(svg)
     png = svg_to_png(svg, tmp_path / "scene.png", scale=1.5)
     assert (tmp_path / "scene.png").read_bytes() == png
@@ -88,14 +88,14 @@ def test_names_and_words_are_escaped(apartment):
     nasty = 'a<b> & "c"'
     scene = Scene((SceneObject(nasty, (100, 100, 300, 200)),))
     world = replace(apartment, scene=scene)
-    svg = draw_scene(world, [Drive(wandering(0), nasty)], title=nasty, caption=nasty + "\x00\x1b")
+    svg = draw_scene(world, [Route(wandering(0), nasty)], title=nasty, caption=nasty + "\x00\x1b")
     assert texts(svg).count(nasty) == 4
     assert ElementTree.fromstring(svg).get("aria-label") == nasty
 
 
 def test_a_world_without_scene_or_goal_draws(apartment):
     world = replace(apartment, scene=None, goal=None)
-    svg = draw_scene(world, [Drive(wandering(0)[:, :2])])
+    svg = draw_scene(world, [Route(wandering(0)[:, :2])])
     assert texts(svg) == ""
     assert svg_to_png(svg, scale=0.5).startswith(b"\x89PNG")
     assert svg_to_png(draw_cells(world, np.eye(8), label="steps"), scale=0.5)
@@ -126,8 +126,8 @@ def test_a_broken_picture_is_named(apartment, tmp_path):
 def test_paths_cost_less_than_3_kb(apartment):
     empty = len(draw_scene(apartment, labels=False, background="use"))
     for seed in range(8):
-        drive = Drive(wandering(seed), colour="time")
-        full = draw_scene(apartment, [drive], labels=False, background="use")
+        route = Route(wandering(seed), colour="time")
+        full = draw_scene(apartment, [route], labels=False, background="use")
         assert len(full) - empty < 3000
 
 
@@ -145,18 +145,18 @@ def test_simplified_paths_stay_within_tolerance():
 def test_robots_that_hardly_move_draw(apartment, steps):
     still = np.tile([60.0, 450.0, 0.0], (steps + 1, 1))
     for style in ("solid", "dashed"):
-        ElementTree.fromstring(draw_scene(apartment, [Drive(still, style=style)]))
+        ElementTree.fromstring(draw_scene(apartment, [Route(still, style=style)]))
 
 
 def test_page_with_symbols_refers_to_them(apartment):
     symbols = scene_symbols(apartment)
     name = next(ElementTree.fromstring(symbols).iter(f"{SVG}symbol")).get("id")
-    svg = draw_scene(apartment, [Drive(wandering(0))], background="use")
+    svg = draw_scene(apartment, [Route(wandering(0))], background="use")
     assert f'<use href="#{name}"' in svg and len(svg) < 6000
 
 
 def test_scenes_side_by_side(apartment):
-    panels = [([Drive(wandering(seed), "driven")], f"sentence {seed}") for seed in range(5)]
+    panels = [([Route(wandering(seed), "driven")], f"sentence {seed}") for seed in range(5)]
     svg = draw_scenes(apartment, panels, columns=3, width=900, title="Five")
     root = ElementTree.fromstring(svg)
     scenes = root.findall(f"{SVG}svg")
@@ -201,13 +201,13 @@ def test_wrapped_text_keeps_to_the_width_and_loses_nothing():
 
 
 @pytest.mark.parametrize(
-    ("drive", "message"),
+    ("route", "message"),
     [
-        (Drive(np.zeros((3, 4)), "x"), r"drive 1 \('x'\): path has shape \(3, 4\)"),
-        (Drive(np.full((3, 2), np.nan)), "not finite"),
-        (Drive(np.zeros((3, 2)), style="dotted"), "style is 'dotted'"),
+        (Route(np.zeros((3, 4)), "x"), r"route 1 \('x'\): path has shape \(3, 4\)"),
+        (Route(np.full((3, 2), np.nan)), "not finite"),
+        (Route(np.zeros((3, 2)), style="dotted"), "style is 'dotted'"),
     ],
 )
-def test_wrong_drives_are_refused(apartment, drive, message):
+def test_wrong_routes_are_refused(apartment, route, message):
     with pytest.raises(InputError, match=message):
-        draw_scene(apartment, [drive])
+        draw_scene(apartment, [route])

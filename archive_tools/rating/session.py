@@ -11,7 +11,7 @@ from archive_tools.rating.drives import Shown
 from archive_tools.rating.ratings import RatingFile
 from archive_tools.report.compress import kept
 from envs import World
-from envs.drawing import Drive, draw_scene
+from envs.drawing import Route, draw_scene
 
 
 class Session:
@@ -39,7 +39,7 @@ class Session:
         drive = self.drives[number]
         return draw_scene(
             self.world,
-            [Drive(drive.pose, None, "time", "solid", drive.target)],
+            [Route(drive.pose, None, "time", "solid", drive.target)],
             width=360,
             legend=False,
             background="use",

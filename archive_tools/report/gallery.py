@@ -10,7 +10,7 @@ from archive_tools.annotations.events import Annotation, Event
 from archive_tools.evaluation.scoring import Scored
 from archive_tools.language.checks import fill_descriptor
 from envs import World
-from envs.drawing import Drive, draw_scene, draw_scenes
+from envs.drawing import Route, draw_scene, draw_scenes
 from envs.drawing.floorplan import tile_colour
 
 Card = dict[str, Any]
@@ -77,7 +77,7 @@ def sentence(text: str, bd: Sequence[float]) -> list[tuple[str, bool]]:
     return parts
 
 
-def _pictures(world: World, drives: Sequence[Drive]) -> Card:
+def _pictures(world: World, drives: Sequence[Route]) -> Card:
     """The scene for a page that has the floor plan as a symbol; `alone()` draws one that stands
     alone."""
     return {
@@ -102,8 +102,8 @@ def _card(scored: Scored, row: int, world: World, positions: bool) -> Card:
     pose, driven, asked = _drawable(scored, row)
     target = _mark(frame["target"], positions)
     drives = [
-        Drive(scored.reference_poses[int(frame["trajectory_id"])], None, REFERENCE, "dashed"),
-        Drive(pose, None, "time", "solid", target),
+        Route(scored.reference_poses[int(frame["trajectory_id"])], None, REFERENCE, "dashed"),
+        Route(pose, None, "time", "solid", target),
     ]
     hits = common(asked.visited, driven.visited)
     return {
@@ -174,8 +174,8 @@ def showcase(
         reference = scored.reference_poses[int(frame["trajectory_id"])]
         target = _mark(frame["target"], positions)
         drives = [
-            Drive(reference, "reference elite", REFERENCE, "dashed"),
-            Drive(pose, "driven, dark to light with time", "time", "solid", target),
+            Route(reference, "reference elite", REFERENCE, "dashed"),
+            Route(pose, "driven, dark to light with time", "time", "solid", target),
         ]
         panels.append((drives, fill_descriptor(frame["text"], frame["target"])))
     return draw_scenes(world, panels, columns=3, width=1000) if panels else None
@@ -216,7 +216,7 @@ def overview(scored: Scored, world: World, size: int = 32, system: str = "nanodt
     )[:size]
     if not len(rows):
         return None
-    drives = [Drive(scored.poses[row], None, "time") for row in rows]
+    drives = [Route(scored.poses[row], None, "time") for row in rows]
     return {**_pictures(world, drives), "count": len(rows)}
 
 
@@ -249,7 +249,7 @@ def _contrast(scored: Scored, rows: Sequence[int], world: World, positions: bool
         frame = scored.frame.iloc[row]
         pose, driven, asked = _drawable(scored, row)
         target = _mark(frame["target"], positions)
-        drives.append(Drive(pose, name, colour, "solid", target))
+        drives.append(Route(pose, name, colour, "solid", target))
         hits = common(asked.visited, driven.visited)
         told.append({
             "name": name,

@@ -23,9 +23,7 @@ from archive_tools.rollouts.items import Reword
 from archive_tools.run.stage import check_folder
 from archive_tools.run.tables import atomic_write, read_json, read_table
 from envs import World, load_world
-from envs.drawing import Drive, draw_scene
-from envs.drawing.svg import svg_to_png
-from envs.drawing.terminal import LEGEND, draw_text
+from envs.drawing import TEXT_LEGEND, Route, draw_scene, draw_text, svg_to_png
 from envs.errors import InputError
 
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -86,13 +84,13 @@ def say(
     pose = np.asarray(drives.info["pose"][0], np.float32)
     target = (float(bd[0]), float(bd[1])) if bd is not None and positions else None
     caption = text if bd is None else fill_descriptor(text, bd)
-    picture = draw_scene(world, [Drive(pose, None, "time", "solid", target)], caption=caption)
+    picture = draw_scene(world, [Route(pose, None, "time", "solid", target)], caption=caption)
     atomic_write(run / "said.svg", picture)
     svg_to_png(picture, run / "said.png")
 
     wide = max(16, min(64, console.width))
     console.print(draw_text(world, pose, target=target, columns=wide), end="", highlight=False)
-    console.print(LEGEND, style="dim", highlight=False)
+    console.print(TEXT_LEGEND, style="dim", highlight=False)
     if world.scene is not None:
         driven = annotate(world.scene, [pose], size=world.size)[0]
         table = Table(title=Text(caption), title_justify="left")

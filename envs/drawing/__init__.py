@@ -5,13 +5,14 @@ It knows worlds and scenes of `envs`, and nothing of runs, policies or commands.
 
 from envs.drawing.floorplan import floor_plan, tile_colour
 from envs.drawing.labels import place_labels
-from envs.drawing.scenes import Drive, draw_cells, draw_scene, draw_scenes, scene_symbols
+from envs.drawing.scenes import Route, draw_cells, draw_scene, draw_scenes, scene_symbols
 from envs.drawing.strokes import time_colours
 from envs.drawing.svg import svg_to_png
-from envs.drawing.terminal import draw_text
+from envs.drawing.terminal import TEXT_LEGEND, draw_text
 
 __all__ = [
-    "Drive",
+    "TEXT_LEGEND",
+    "Route",
     "draw_cells",
     "draw_scene",
     "draw_scenes",

@@ -1,6 +1,6 @@
 """Pictures of drives: a world's floor plan, seen from above, with the routes of robots on it.
 
-    svg = draw_scene(world, [Drive(pose, "driven", target=(450, 95))], caption="Go to the sofa.")
+    svg = draw_scene(world, [Route(pose, "driven", target=(450, 95))], caption="Go to the sofa.")
     svg_to_png(svg, "drive.png")
 
 Everything is SVG text, the same bytes each time. Paths are in world units (y down), as poses are.
@@ -19,7 +19,7 @@ from envs.drawing.labels import Label, place_labels
 from envs.drawing.page import Look, Page
 from envs.drawing.strokes import (
     Pen,
-    Route,
+    Stroke,
     colours_of,
     end_mark,
     heading,
@@ -31,31 +31,33 @@ from envs.errors import InputError
 from envs.world import World
 
 REFERENCE = "#4a4642"
+SHADES = 32
+"""Colours of a map of cells."""
 PALETTE = ("#0b5fa5", "#c2410c", "#0a7d5a", "#9b2a86", "#7a5b00", "#4a4642")
 
 
 @dataclass(frozen=True)
-class Drive:
-    """One route to draw.
+class Route:
+    """A driven path to draw.
 
     `colour` is "time" (dark to light from start to end) or an SVG colour; without one, a dashed
-    drive is grey, a single solid drive gets "time" and several get one colour each.
+    route is grey, a single solid route gets "time" and several get one colour each.
     """
 
     path: ArrayLike
     """[T, 2] positions or [T, 3] poses, world units (y down), radians."""
     label: str | None = None
-    """Name in the legend; drives without one are not in it."""
+    """Name in the legend; routes without one are not in it."""
     colour: str | None = None
     style: str = "solid"
     """"solid" or "dashed" (a reference, drawn thinner and below)."""
     target: tuple[float, float] | None = None
-    """Where the drive should have ended, world units (y down); marked with cross-hairs."""
+    """Where the robot should have ended, world units (y down); marked with cross-hairs."""
 
 
 def draw_scene(
     world: World,
-    drives: Sequence[Drive] = (),
+    routes: Sequence[Route] = (),
     *,
     title: str | None = None,
     caption: str | None = None,
@@ -64,14 +66,14 @@ def draw_scene(
     legend: bool = True,
     background: str = "inline",
 ) -> str:
-    """Draw a world with drives on it.
+    """Draw a world with routes on it.
 
     Args:
         title: one bold line or more above the scene.
         caption: text below, wrapped to the width.
         width: SVG pixels; 300 to 900 read well.
         labels: whether objects and tiles are named.
-        legend: whether labelled drives are explained below.
+        legend: whether labelled routes are explained below.
         background: "inline" makes the picture self-contained; "use" refers to the floor plan that
             `scene_symbols(world)` puts once into the same HTML page.
 
@@ -79,27 +81,27 @@ def draw_scene(
         SVG text.
 
     Raises:
-        InputError: a drive's path is not [T, 2] or [T, 3] of finite numbers, or an option is
+        InputError: a route's path is not [T, 2] or [T, 3] of finite numbers, or an option is
             unknown.
     """
     if background not in ("inline", "use"):
         raise InputError(f'background is {background!r}; expected "inline" or "use"')
-    routes = _routes(drives)
+    strokes = _strokes(routes)
     look = Look(width)
     plan = floor_plan(world)
     floor = plan.markup if background == "inline" else _use(plan.symbol, world)
     page = Page(width)
     page.text(title, look.text * 1.15, bold=True)
-    page.scene(_scene(world, routes, look, floor, labels=labels), world.size, width)
+    page.scene(_scene(world, strokes, look, floor, labels=labels), world.size, width)
     page.text(caption, look.text)
     if legend:
-        page.legend(_entries(routes), look)
+        page.legend(_entries(strokes), look)
     return page.svg(title or caption or world.name)
 
 
 def draw_scenes(
     world: World,
-    panels: Sequence[tuple[Sequence[Drive], str | None]],
+    panels: Sequence[tuple[Sequence[Route], str | None]],
     *,
     columns: int = 3,
     title: str | None = None,
@@ -110,9 +112,9 @@ def draw_scenes(
     """Draw several scenes of one world side by side, each with its sentence below.
 
     Args:
-        panels: (drives, caption) of each scene, row by row.
+        panels: (routes, caption) of each scene, row by row.
         columns: scenes in a row.
-        title, labels, legend: as for `draw_scene`; drives of the same label share a legend entry.
+        title, labels, legend: as for `draw_scene`; routes of the same label share a legend entry.
         width: of the whole, SVG pixels.
 
     Returns:
@@ -128,16 +130,16 @@ def draw_scenes(
     page = Page(width)
     page.parts.append(f"<defs>{_symbol(world)}</defs>")
     page.text(title, Look(width).text * 1.15, bold=True)
-    everything: list[Route] = []
+    everything: list[Stroke] = []
     for first in range(0, len(panels), columns):
         if first:
             page.y += gap * 0.8
         top = bottom = page.y
-        for index, (drives, caption) in enumerate(panels[first : first + columns]):
-            routes = _routes(drives)
-            everything += routes
+        for index, (routes, caption) in enumerate(panels[first : first + columns]):
+            strokes = _strokes(routes)
+            everything += strokes
             page.x, page.y = index * (side + gap), top
-            inside = _scene(world, routes, look, _use(plan.symbol, world), labels=labels)
+            inside = _scene(world, strokes, look, _use(plan.symbol, world), labels=labels)
             page.scene(inside, world.size, side)
             page.text(caption, look.text, width=side)
             bottom = max(bottom, page.y)
@@ -183,27 +185,13 @@ def draw_cells(
     low, high = limits or ((known.min(), known.max()) if known.size else (0.0, 1.0))
     if low == high:
         low, high = low - 0.5, high + 0.5
-    shades = 32
-    colours = colours_of(colourmap, shades, 0.0, 1.0)
-    level = np.full(cells.shape, -1)
-    share = (np.clip(cells, low, high) - low) / (high - low)
-    level[np.isfinite(cells)] = np.minimum(share[np.isfinite(cells)] * shades, shades - 1)
-    rows, columns = cells.shape
-    overlay = [
-        f'<g transform="scale({num(world.size / columns, 6)} {num(world.size / rows, 6)})" '
-        'opacity=".9" shape-rendering="crispEdges">'
-    ]
-    overlay += [
-        f'<path fill="{colours[shade]}" d="{_runs(level == shade)}"/>'
-        for shade in range(shades)
-        if (level == shade).any()
-    ]
-    overlay.append("</g>")
+    colours = colours_of(colourmap, SHADES, 0.0, 1.0)
+    overlay = _cells((cells - low) / (high - low), colours, world.size)
     look = Look(width)
     plan = floor_plan(world)
     # Tiles and furniture step back behind a veil: here the colours of the cells speak.
     veil = f'<rect width="100%" height="100%" fill="{PAPER}" opacity=".72"/>'
-    floor = plan.floor + plan.furniture + veil + "".join(overlay) + plan.walls
+    floor = plan.floor + plan.furniture + veil + overlay + plan.walls
     page = Page(width)
     page.text(title, look.text * 1.15, bold=True)
     inside = _scene(world, [], look, floor, labels=labels, tiles=False)
@@ -231,60 +219,59 @@ def _use(symbol: str, world: World) -> str:
     return f'<use href="#{symbol}" width="{num(world.size)}" height="{num(world.size)}"/>'
 
 
-def _routes(drives: Sequence[Drive]) -> list[Route]:
-    """Check drives and settle their colours."""
-    solid = sum(drive.style == "solid" for drive in drives)
-    routes: list[Route] = []
+def _strokes(routes: Sequence[Route]) -> list[Stroke]:
+    """Check routes and settle their colours."""
+    solid = sum(route.style == "solid" for route in routes)
+    strokes: list[Stroke] = []
     coloured = 0
-    for index, drive in enumerate(drives):
-        pose = np.asarray(drive.path, dtype=np.float64)
-        where = f"drive {index + 1}" + (f" ({drive.label!r})" if drive.label else "")
+    for index, route in enumerate(routes):
+        pose = np.asarray(route.path, dtype=np.float64)
+        where = f"route {index + 1}" + (f" ({route.label!r})" if route.label else "")
         if pose.ndim != 2 or pose.shape[1] not in (2, 3) or len(pose) == 0:
             raise InputError(f"{where}: path has shape {pose.shape}; expected [T, 2] or [T, 3]")
         if not np.isfinite(pose).all():
             raise InputError(f"{where}: path holds values that are not finite; cut them off")
-        if drive.style not in ("solid", "dashed"):
-            raise InputError(f'{where}: style is {drive.style!r}; expected "solid" or "dashed"')
-        colour = drive.colour
-        if colour is None and drive.style == "dashed":
+        if route.style not in ("solid", "dashed"):
+            raise InputError(f'{where}: style is {route.style!r}; expected "solid" or "dashed"')
+        colour = route.colour
+        if colour is None and route.style == "dashed":
             colour = REFERENCE
         elif colour is None:
             colour = "time" if solid == 1 else PALETTE[coloured % len(PALETTE)]
             coloured += 1
-        target = None if drive.target is None else (float(drive.target[0]), float(drive.target[1]))
-        dashed = drive.style == "dashed"
-        routes.append(Route(pose, escape(colour), dashed, drive.label, target))
-    return sorted(routes, key=lambda route: not route.dashed)
+        target = None if route.target is None else (float(route.target[0]), float(route.target[1]))
+        dashed = route.style == "dashed"
+        strokes.append(Stroke(pose, escape(colour), dashed, route.label, target))
+    return sorted(strokes, key=lambda stroke: not stroke.dashed)
 
 
 def _scene(
     world: World,
-    routes: Sequence[Route],
+    strokes: Sequence[Stroke],
     look: Look,
     floor: str,
     *,
     labels: bool,
     tiles: bool = True,
 ) -> str:
-    """Floor, routes, names and marks, in world units."""
+    """Floor, strokes, names and marks, in world units."""
     unit = world.size / look.width  # world units per SVG pixel
     pen = Pen(world.size, look.line * unit)
-    parts = [floor, pen.group("".join(part for route in routes for part in pen.route(route)))]
-    starts = _starts(world, routes)
+    parts = [floor, pen.group("".join(part for stroke in strokes for part in pen.stroke(stroke)))]
+    starts = _starts(world, strokes)
     mark = max(world.robot.radius * 0.9, 5 * unit)
     dot = 3.6 * unit + mark * 0.25
-    targets = list(dict.fromkeys(route.target for route in routes if route.target))
+    targets = list(dict.fromkeys(stroke.target for stroke in strokes if stroke.target))
     if labels:
         marks = [_square(x, y, mark * 1.4) for x, y, *_ in [*starts, *targets]]
-        marks += [_square(x, y, dot) for x, y in (route.pose[-1, :2].tolist() for route in routes)]
-        paths = [route.pose[:, :2] for route in routes]
+        marks += [_square(*stroke.end, dot) for stroke in strokes]
+        paths = [stroke.pose[:, :2] for stroke in strokes]
         names = place_labels(world, look.label * unit, paths, marks)
         parts += _names(*names, look.label * unit, tiles=tiles)
     parts += [start_mark(x, y, theta, mark) for x, y, theta in starts]
-    for route in routes:
-        x, y = route.pose[-1, :2].tolist()
-        share, ring = (0.7, 1.2) if route.dashed else (1.0, 1.8)
-        parts.append(end_mark(x, y, dot * share, route.end_colour, ring * unit))
+    for stroke in strokes:
+        share, ring = (0.7, 1.2) if stroke.dashed else (1.0, 1.8)
+        parts.append(end_mark(*stroke.end, dot * share, stroke.end_colour, ring * unit))
     parts += [target_mark(x, y, mark * 1.05, unit) for x, y in targets]
     return "".join(parts)
 
@@ -293,14 +280,14 @@ def _square(x: float, y: float, reach: float) -> tuple[float, float, float, floa
     return (x - reach, y - reach, x + reach, y + reach)
 
 
-def _starts(world: World, routes: Sequence[Route]) -> list[tuple[float, float, float]]:
-    """Each place where a route begins, once, with a heading; the world's own if there is none."""
-    if not routes:
+def _starts(world: World, strokes: Sequence[Stroke]) -> list[tuple[float, float, float]]:
+    """Each place where a stroke begins, once, with a heading; the world's own if there is none."""
+    if not strokes:
         return [(world.robot.x, world.robot.y, world.robot.theta)]
     starts: dict[tuple[float, float], float] = {}
-    for route in routes:
-        x, y, *theta = route.pose[0].tolist()
-        starts.setdefault((round(x, 1), round(y, 1)), theta[0] if theta else heading(route.pose))
+    for stroke in strokes:
+        x, y, *theta = stroke.pose[0].tolist()
+        starts.setdefault((round(x, 1), round(y, 1)), theta[0] if theta else heading(stroke.pose))
     return [(x, y, theta) for (x, y), theta in starts.items()]
 
 
@@ -324,6 +311,24 @@ def _names(
     yield "</g>"
 
 
+def _cells(share: np.ndarray, colours: Sequence[str], size: float) -> str:
+    """Coloured cells in world units: share [rows, columns] along the colours; none where NaN."""
+    shades = len(colours)
+    level = np.full(share.shape, -1)
+    there = np.isfinite(share)
+    level[there] = np.minimum(np.clip(share[there], 0, 1) * shades, shades - 1)
+    rows, columns = share.shape
+    paths = "".join(
+        f'<path fill="{colours[shade]}" d="{_runs(level == shade)}"/>'
+        for shade in range(shades)
+        if (level == shade).any()
+    )
+    return (
+        f'<g transform="scale({num(size / columns, 6)} {num(size / rows, 6)})" '
+        f'opacity=".9" shape-rendering="crispEdges">{paths}</g>'
+    )
+
+
 def _runs(mask: np.ndarray) -> str:
     """Path data of unit cells, horizontal neighbours joined."""
     parts = []
@@ -334,13 +339,13 @@ def _runs(mask: np.ndarray) -> str:
     return "".join(parts)
 
 
-def _entries(routes: Sequence[Route]) -> list[tuple[str, str]]:
-    """Legend entries (kind or colour, text): labelled drives, each label once, and markers."""
+def _entries(strokes: Sequence[Stroke]) -> list[tuple[str, str]]:
+    """Legend entries (kind or colour, text): labelled routes, each label once, and markers."""
     entries: dict[str, str] = {}
-    for route in sorted(routes, key=lambda route: route.dashed):
-        if route.label:
-            entries.setdefault(route.label, ("dashed " * route.dashed) + route.colour)
-    if entries and any(route.target for route in routes):
+    for stroke in sorted(strokes, key=lambda stroke: stroke.dashed):
+        if stroke.label:
+            entries.setdefault(stroke.label, ("dashed " * stroke.dashed) + stroke.colour)
+    if entries and any(stroke.target for stroke in strokes):
         entries.setdefault("target", "target")
     if entries:
         entries = {"start": "start", **entries}

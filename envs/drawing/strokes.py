@@ -14,8 +14,8 @@ TIME_STEPS = 20
 
 
 @dataclass(frozen=True)
-class Route:
-    """A path made ready to draw: checked, with its colour settled and safe in an attribute."""
+class Stroke:
+    """A route made ready to draw: checked, with its colour settled and safe in an attribute."""
 
     pose: np.ndarray
     """float64 [T, 2 or 3], world units (y down), radians."""
@@ -24,6 +24,11 @@ class Route:
     dashed: bool
     label: str | None
     target: tuple[float, float] | None
+
+    @property
+    def end(self) -> tuple[float, float]:
+        x, y = self.pose[-1, :2].tolist()
+        return x, y
 
     @property
     def end_colour(self) -> str:
@@ -47,7 +52,7 @@ def time_colours() -> tuple[str, ...]:
 
 
 class Pen:
-    """Draws routes on a grid of whole numbers, 1/2400 of the world, which keeps paths short."""
+    """Draws strokes on a grid of whole numbers, 1/2400 of the world, which keeps paths short."""
 
     def __init__(self, size: float, line: float) -> None:
         """Args: the world's size and the width of lines, both in world units."""
@@ -55,7 +60,7 @@ class Pen:
         self.line = line
 
     def group(self, markup: str) -> str:
-        """Bring what `route` returns to world units."""
+        """Bring what `stroke` returns to world units."""
         return (
             f'<g transform="scale({num(1 / self.grid, 6)})" fill="none" stroke-linecap="round" '
             f'stroke-linejoin="round" stroke-width="{num(self.line * self.grid, 1)}">{markup}</g>'
@@ -66,12 +71,12 @@ class Pen:
         moves = np.any(np.diff(points, axis=0) != 0, axis=1)
         return [(x, y) for x, y in points[np.concatenate(([True], moves))].tolist()]
 
-    def route(self, route: Route) -> Iterable[str]:
-        xy = route.pose[:, :2]
-        if route.dashed:
-            yield from self._dashed(route, xy)
+    def stroke(self, stroke: Stroke) -> Iterable[str]:
+        xy = stroke.pose[:, :2]
+        if stroke.dashed:
+            yield from self._dashed(stroke, xy)
             return
-        timed = route.colour == "time"
+        timed = stroke.colour == "time"
         count = min(TIME_STEPS, len(xy) - 1)
         cuts = np.linspace(0, len(xy) - 1, count + 1).astype(int)
         colours = time_colours()
@@ -85,7 +90,7 @@ class Pen:
             cap = ' stroke-linecap="butt"' if first else ""
             yield f'<path d="{polyline(chunk)}" stroke="#fff" stroke-width="{casing}"{cap}/>'
             if not timed:
-                yield f'<path d="{polyline(chunk)}" stroke="{route.colour}"/>'
+                yield f'<path d="{polyline(chunk)}" stroke="{stroke.colour}"/>'
                 continue
             for part in range(first, last):
                 points = self._points(xy[cuts[part] : cuts[part + 1] + 1])
@@ -97,7 +102,7 @@ class Pen:
             yield f'<g stroke="#fff" stroke-width="{num(self.line * self.grid * 0.45, 1)}">'
             for index, x, y, angle in heads:
                 shade = colours[round(index / (len(xy) - 1) * (TIME_STEPS - 1))]
-                yield self._arrow(x, y, angle, shade if timed else route.colour)
+                yield self._arrow(x, y, angle, shade if timed else stroke.colour)
             yield "</g>"
 
     def _arrow(self, x: float, y: float, angle: float, colour: str) -> str:
@@ -109,7 +114,7 @@ class Pen:
             f'rotate({math.degrees(angle):.0f})"/>'
         )
 
-    def _dashed(self, route: Route, xy: np.ndarray) -> Iterable[str]:
+    def _dashed(self, stroke: Stroke, xy: np.ndarray) -> Iterable[str]:
         points = self._points(xy)
         if len(points) < 2:
             return
@@ -118,7 +123,7 @@ class Pen:
         dashes = f"{num(size * 2, 0)} {num(size * 1.5, 0)}"
         yield (
             f'<path d="{data}" stroke="#fff" stroke-opacity=".75" stroke-width="{num(size, 1)}"/>'
-            f'<path d="{data}" stroke="{route.colour}" stroke-width="{num(size * 0.5, 1)}" '
+            f'<path d="{data}" stroke="{stroke.colour}" stroke-width="{num(size * 0.5, 1)}" '
             f'stroke-dasharray="{dashes}" stroke-linecap="butt"/>'
         )
 
@@ -166,28 +171,28 @@ def arrows(xy: np.ndarray, line: float) -> list[tuple[int, float, float, float]]
     count = min(5, int((total - 2 * clear) // (32 * line)))
     if total > 2.5 * clear:
         count = max(count, 1)
-    found: list[tuple[int, float, float, float]] = []
+    heads: list[tuple[int, float, float, float]] = []
     for part in range(count):
-        middle = clear + (total - 2 * clear) * (part + 0.6) / count
+        centre = clear + (total - 2 * clear) * (part + 0.6) / count
         reach = (total - 2 * clear) / count * 0.35
         best: tuple[float, int, float, float, float] | None = None
-        for where in np.linspace(middle - reach, middle + reach, 15).tolist():
-            behind, here, ahead = (
+        for where in np.linspace(centre - reach, centre + reach, 15).tolist():
+            behind, middle, ahead = (
                 np.array([np.interp(s, travelled, xy[:, k]) for k in (0, 1)])
                 for s in (where - 3 * line, where, where + 3 * line)
             )
             straight = float(np.hypot(*(ahead - behind))) / (6 * line)
-            nearest = min((math.dist((x, y), here) for _, x, y, _ in found), default=math.inf)
-            at_end = min(math.dist(here, xy[0]), math.dist(here, xy[-1]))
+            nearest = min((math.dist((x, y), middle) for _, x, y, _ in heads), default=math.inf)
+            at_end = min(math.dist(middle, xy[0]), math.dist(middle, xy[-1]))
             if nearest < 8 * line or at_end < 6 * line:
                 straight -= 1
             if best is None or straight > best[0] + 1e-3:
                 angle = math.atan2(*(ahead - behind)[::-1])
                 index = int(np.searchsorted(travelled, where))
-                best = (straight, index, float(here[0]), float(here[1]), angle)
+                best = (straight, index, float(middle[0]), float(middle[1]), angle)
         if best is not None and best[0] > 0.6:
-            found.append(best[1:])
-    return found
+            heads.append(best[1:])
+    return heads
 
 
 def heading(pose: np.ndarray) -> float:

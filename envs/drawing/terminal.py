@@ -8,7 +8,7 @@ from envs.drawing.strokes import time_colours
 from envs.world import World
 
 WALL = "█"
-LEGEND = "0 to 9: the drive with time; S start, E end, X target; letters: objects"
+TEXT_LEGEND = "0 to 9: the drive with time; S start, E end, X target; letters: objects"
 
 
 def draw_text(
