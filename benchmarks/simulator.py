@@ -7,7 +7,7 @@ collision, the lasers, and writing observation, action, pose and collision. Prin
    beside the oracle of tests/fastsim_oracle.py and LanguageGroundedQD's environment, and the time
    of a step in the largest batch over that in the smallest: as many drives in one batch and in
    many, in turn, the median of three;
-2. the share of time of each part, on one core;
+2. the share of time of each part (the rest: wheels, walls and recording), on one core;
 3. steps per second of gymnasium.make_vec's environment, actions given from outside.
 
     python benchmarks/simulator.py
@@ -36,11 +36,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import fastsim_oracle as oracle  # noqa: E402
 
 import envs  # noqa: E402
-from archive_tools.tasks.controllers import (  # noqa: E402
-    ControllerSpec,
-    final_poses,
-    rollout_controllers,
-)
+from archive_tools.tasks.controllers import ControllerSpec, rollout_controllers  # noqa: E402
 
 PEER = 7_500  # steps/s of LanguageGroundedQD's environment, one process: 50 drives in 2.65 s CPU
 
@@ -164,7 +160,7 @@ def batch_ratio(world: envs.World, few: int, many: int, steps: int = 100) -> flo
 
 def parts(world: envs.World, lasers: list[int], repeats: int, number: int = 2000) -> None:
     """Print the second table: what each part adds, found by leaving it out."""
-    columns = ("controller", "lasers", "wheels, walls", "recording")
+    columns = ("controller", "lasers", "the rest")
     print(f"{'lasers':>6} {'ns/step':>8} " + " ".join(f"{name:>14}" for name in columns))
     for count in lasers:
         room = with_lasers(world, count)
@@ -173,16 +169,13 @@ def parts(world: envs.World, lasers: list[int], repeats: int, number: int = 2000
         actions = rollout_controllers(room, spec, solutions).action
         works = {
             "all": lambda: rollout_controllers(room, spec, solutions),  # noqa: B023
-            "unrecorded": lambda: final_poses(room, spec, solutions),  # noqa: B023
             "open loop": lambda: envs.simulate(room, actions),  # noqa: B023
             "blind": lambda: envs.simulate(blind, actions),  # noqa: B023
         }
         spent = {name: on_cores(1, work, repeats)[0] for name, work in works.items()}
         controller = spent["all"] - spent["open loop"]
-        recording = spent["all"] - spent["unrecorded"]
         seeing = spent["open loop"] - spent["blind"]
-        rest = spent["all"] - controller - recording - seeing
-        shares = (value / spent["all"] for value in (controller, seeing, rest, recording))
+        shares = (value / spent["all"] for value in (controller, seeing, spent["blind"]))
         print(
             f"{count:>6} {spent['all'] / (number * room.steps) * 1e9:>8.0f} "
             + " ".join(f"{max(share, 0):>14.0%}" for share in shares)

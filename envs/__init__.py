@@ -2,6 +2,10 @@
 
 Importing this registers "wayword/Navigation-v0" (see `envs.navigation`) and "wayword/Plane-v0"
 (see `envs.plane`).
+
+Letters in shapes, in all of envs: N robots, T steps, L lasers, P weights of a controller, H and W
+pixels down and across (of the map or a picture); n_obs numbers in an observation (`World.sensors`).
+Small letters count whatever their line speaks of.
 """
 
 import gymnasium

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import InputError
+from envs.geometry import wrap_angle
 from envs.simulator import simulate
 from envs.world import World
 from envs.worldfile import load_world
@@ -88,7 +89,7 @@ def compare(world: World, recording: Path | str, start: str = "world") -> Compar
                 f"for these actions and what {world.name!r} observes ({', '.join(world.obs_names)})"
             )
     gap = np.abs(runs.pose.astype(np.float64) - poses)
-    turn = np.minimum(gap[..., 2], np.abs(2 * np.pi - gap[..., 2]))
+    turn = np.abs(wrap_angle(gap[..., 2]))
     lasers, bumpers = world.obs_columns("laser"), world.obs_columns("bumper")
     laser = np.abs(runs.obs[..., lasers].astype(np.float64) - obs[..., lasers])
     return Comparison(
@@ -114,17 +115,17 @@ def main() -> None:
                         help="where the runs begin")  # fmt: skip
     options = parser.parse_args()
     try:
-        found = compare(load_world(options.world), options.recording, options.start)
+        result = compare(load_world(options.world), options.recording, options.start)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     print(
-        f"{found.runs} runs, {found.steps:,} steps: {found.bumpers} mismatches of bumpers, "
-        f"{found.collisions} of collisions; largest difference: position {found.position:.3g}, "
-        f"heading {found.heading:.3g}, lasers {found.lasers:.3g}"
-        + ("; identical to the bit" if found.identical else "")
+        f"{result.runs} runs, {result.steps:,} steps: {result.bumpers} mismatches of bumpers, "
+        f"{result.collisions} of collisions; largest difference: position {result.position:.3g}, "
+        f"heading {result.heading:.3g}, lasers {result.lasers:.3g}"
+        + ("; identical to the bit" if result.identical else "")
     )
-    sys.exit(0 if found.passed else 1)
+    sys.exit(0 if result.passed else 1)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def _flip_y(xy: ArrayLike, size: float) -> np.ndarray:
 def world_to_scene(xy: ArrayLike, size: float) -> np.ndarray:
     """Turn world units [..., 2] (y down) into scene units [..., 2] (y up): (x, size - y).
 
-    Columns beyond the second (a heading) pass unchanged; see `scene_heading` for those.
+    Columns beyond the second (a heading) pass unchanged.
     """
     return _flip_y(xy, size)
 
@@ -44,11 +44,6 @@ def world_to_scene(xy: ArrayLike, size: float) -> np.ndarray:
 def scene_to_world(xy: ArrayLike, size: float) -> np.ndarray:
     """Turn scene units [..., 2] (y up) into world units [..., 2] (y down)."""
     return _flip_y(xy, size)
-
-
-def scene_heading(theta: ArrayLike) -> np.ndarray:
-    """Turn a heading of world units (radians, clockwise) into scene units (anticlockwise)."""
-    return -np.asarray(theta)
 
 
 def world_to_pixel(xy: ArrayLike, scale: float) -> np.ndarray:
@@ -80,6 +75,11 @@ def scene_box_to_pixel(
     """Turn a box (x0, y0, x1, y1) in scene units, y up, into pixels, y down."""
     x0, y0, x1, y1 = box
     return (x0 * scale, (size - y1) * scale, x1 * scale, (size - y0) * scale)
+
+
+def wrap_angle(angle: ArrayLike) -> np.ndarray:
+    """The same directions in [-pi, pi): float64 radians, arrays of any shape."""
+    return (np.asarray(angle, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
 
 
 def compass_index(dx: ArrayLike, dy: ArrayLike) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The compiled part: the robot of libfastsim and small controllers, many at once.
 
-All compiled functions are in this one file on purpose: numba's cache on disk notices a change of
-the file that holds a function, not of the files of the functions it calls.
+This is one file, longer than any other of the package, on purpose: numba's cache on disk notices a
+change of the file that holds a function, not of the files of the functions it calls. A kernel in
+two files would keep running the old half of itself after an edit.
 
 Everything the robot does is float32, as in libfastsim; where that library computes in double and
 stores a float, so does this. Integers and float32 mixed would become double in numba, hence the
@@ -83,8 +84,8 @@ def to_pixel(v, scale):
 
 
 @compiled(inline="always")
-def wrap(angle):
-    """A float32 angle in [-pi, pi], by float32 steps of a whole turn."""
+def wrap_angle(angle):
+    """A float32 angle in [-pi, pi], by float32 steps of a whole turn as in libfastsim."""
     while np.float64(angle) > math.pi:
         angle = f32(np.float64(angle) - 2 * math.pi)
     while np.float64(angle) < -math.pi:
@@ -105,11 +106,11 @@ def move(x, y, theta, left, right, axle):
         s = math.sin(angle)
         x = f32(x + f32(dx * c - dy * s))
         y = f32(y + f32(dx * s + dy * c))
-        theta = f32(wrap(alpha) + theta)
+        theta = f32(wrap_angle(alpha) + theta)
     else:
         x = f32(x + f32(np.float64(left) * math.cos(np.float64(theta))))
         y = f32(y + f32(np.float64(left) * math.sin(np.float64(theta))))
-    return x, y, wrap(theta)
+    return x, y, wrap_angle(theta)
 
 
 @compiled(inline="always")
@@ -198,8 +199,7 @@ def cast(arena, column, row, free, end_column, end_row):
     after i steps being known in closed form.
 
     Args:
-        column, row: where the line begins.
-        free: `room` there.
+        column, row: where the line begins, with `free` pixels of `room`.
         end_column, end_row: where it ends.
 
     Returns:
@@ -488,30 +488,5 @@ def rollout_batch(arena, network, gain, solutions, obs, action, pose, collision)
                     pose[n, t, i] = state[k, i]
                 for i in range(sensors):
                     values[i, k] = obs[n, t, i] * gain[i]
-            if t < steps:
-                forward(network, weights, values, spare)
-
-
-@compiled(parallel=True)
-def final_batch(arena, network, gain, solutions, steps, pose):
-    """Closed loop without recording: pose [N, 3] holds the starts, afterwards the ends."""
-    count = solutions.shape[0]
-    widest = network.layers.max()
-    sensors = gain.shape[0]
-    for block in numba.prange((count + LANES - 1) // LANES):
-        first = block * LANES
-        weights = np.empty((solutions.shape[1], LANES), dtype=f32)
-        values = np.zeros((widest, LANES), dtype=f32)
-        spare = np.empty((widest, LANES), dtype=f32)
-        obs = np.empty(sensors, dtype=f32)
-        gather(solutions, first, weights)
-        lanes = min(LANES, count - first)
-        for t in range(steps + 1):
-            for k in range(lanes):
-                left = values[0, k] if t > 0 else f32(0.0)
-                right = values[1, k] if t > 0 else f32(0.0)
-                advance(arena, pose[first + k], left, right, obs)
-                for i in range(sensors):
-                    values[i, k] = obs[i] * gain[i]
             if t < steps:
                 forward(network, weights, values, spare)

@@ -66,7 +66,7 @@ def _reward(world: World, pose: np.ndarray) -> np.ndarray:
 
 
 def _frame(world: World, path: np.ndarray) -> np.ndarray:
-    """The scene with the drive so far [t, 3]: uint8 [H, W, 3]."""
+    """The scene with the drive so far [T, 3]: uint8 [H, W, 3]."""
     png = svg_to_png(draw_scene(world, [Route(path)], labels=False), None, scale=1.0)
     pixels = matplotlib.image.imread(io.BytesIO(png), format="png")
     return np.round(pixels[..., :3] * 255).astype(np.uint8)

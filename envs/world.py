@@ -271,8 +271,8 @@ class World:
             start[max(row - reach, 0) : row + reach + 1,
                   max(column - reach, 0) : column + reach + 1] = True  # fmt: skip
             start &= free
-        found = ndimage.binary_propagation(start, structure=np.ones((3, 3)), mask=free)
-        return np.asarray(found)[rim:-rim, rim:-rim].copy()
+        joined = ndimage.binary_propagation(start, structure=np.ones((3, 3)), mask=free)
+        return np.asarray(joined)[rim:-rim, rim:-rim].copy()
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of all that the world is, pictures included, paths excluded."""

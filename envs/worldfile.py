@@ -106,9 +106,9 @@ def read_pbm(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(f"{path}: no such map file") from None
     if data[:2] != b"P4":
-        found = data[:2].decode("ascii", "replace") if data else "an empty file"
+        begin = data[:2].decode("ascii", "replace") if data else "an empty file"
         raise InputError(
-            f"{path}: not a binary PBM map (it begins with {found!r}, expected 'P4'); "
+            f"{path}: not a binary PBM map (it begins with {begin!r}, expected 'P4'); "
             "convert the image to PBM, raw"
         )
     header = re.match(rb"P4(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:#[^\n]*\n|\s)", data)
@@ -228,9 +228,9 @@ def _toml_map(table: dict[str, Any], path: Path) -> np.ndarray:
         if not isinstance(table["map"], str):
             raise InputError(f"map is {table['map']!r}; expected the name of a PBM file")
         occupied = read_pbm(path.parent / table["map"])
-        for key, found in zip(("height", "width"), occupied.shape, strict=True):
-            if table.get(key, found) != found:
-                raise InputError(f"{key} is {table[key]}, but {table['map']} has {found} pixels")
+        for key, pixels in zip(("height", "width"), occupied.shape, strict=True):
+            if table.get(key, pixels) != pixels:
+                raise InputError(f"{key} is {table[key]}, but {table['map']} has {pixels} pixels")
         return occupied
     if "width" not in table:
         raise InputError("'width' is missing: the map's pixels per side")
@@ -275,8 +275,8 @@ def _load_xml(path: Path) -> World:
     name = Path(_raw_attribute(plan, "name", "<map>").replace("\\", "/"))
     # libfastsim's own examples name the map from the folder they are run in.
     beside = path.parent / name.name
-    found = path.parent / name
-    occupied = read_pbm(beside if not found.is_file() and beside.is_file() else found)
+    named = path.parent / name
+    occupied = read_pbm(beside if not named.is_file() and beside.is_file() else named)
     height, width = occupied.shape
     goals = root.findall("goal")
     goal = None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import envs
-from archive_tools.tasks.controllers import ControllerSpec, final_poses, rollout_controllers
+from archive_tools.tasks.controllers import ControllerSpec, rollout_controllers
 
 
 def network(spec, solution, inputs):
@@ -68,17 +68,18 @@ def test_rollout_is_controller_and_simulator():
     for t in (0, 57, 399):
         np.testing.assert_array_equal(rollout.action[:, t], spec.act(solutions, scaled[:, t]))
     np.testing.assert_array_equal(np.round(rollout.action, 1), rollout.action)
-    np.testing.assert_array_equal(final_poses(world, spec, solutions), rollout.pose[:, -1])
 
 
 def test_a_drive_does_not_depend_on_its_batch():
     world, spec = envs.load_world("apartment"), ControllerSpec()
     solutions = weights(spec, 100)
-    ends = final_poses(world, spec, solutions)
-    np.testing.assert_array_equal(final_poses(world, spec, solutions[::-1])[::-1], ends)
+    poses = rollout_controllers(world, spec, solutions).pose
+    reverse = rollout_controllers(world, spec, solutions[::-1]).pose
+    np.testing.assert_array_equal(reverse[::-1], poses)
     for n in (0, 15, 16, 99):
-        np.testing.assert_array_equal(final_poses(world, spec, solutions[n : n + 1])[0], ends[n])
-    assert final_poses(world, spec, solutions[:0]).shape == (0, 3)
+        alone = rollout_controllers(world, spec, solutions[n : n + 1]).pose
+        np.testing.assert_array_equal(alone[0], poses[n])
+    assert rollout_controllers(world, spec, solutions[:0]).pose.shape == (0, 401, 3)
 
 
 def test_steps_and_start():
@@ -109,7 +110,7 @@ def nan_weights():
         (lambda: ControllerSpec().check_solutions(np.zeros((3, 301))), r"\[3, 301\].*302"),
         (lambda: ControllerSpec().check_solutions(nan_weights()), "solution 2 has NaN"),
         (
-            lambda: final_poses(
+            lambda: rollout_controllers(
                 envs.load_world("apartment"), ControllerSpec((4, 2)), np.zeros((1, 10))
             ),
             "4-2 do not fit the world 'apartment'; expected 5 inputs",

@@ -14,7 +14,7 @@ from envs.drawing import Route, draw_cells, draw_scene, draw_scenes, scene_symbo
 from envs.drawing.floorplan import drawn_walls, wall_path
 from envs.drawing.labels import place_labels
 from envs.drawing.strokes import simplify
-from envs.drawing.svg import text_width, wrap
+from envs.drawing.svg import text_width, wrap_text
 from envs.errors import InputError
 from envs.scene import PICTURES, Scene, SceneObject
 from envs.worldfile import load_world
@@ -195,7 +195,7 @@ def test_unread_pixels_of_the_map_make_no_dent(apartment):
 def test_wrapped_text_keeps_to_the_width_and_loses_nothing():
     text = "Drive past the bathtub, then antidisestablishmentarianism and 日本語 to the sofa."
     for width in (60, 120, 400):
-        lines = wrap(text, width, 12)
+        lines = wrap_text(text, width, 12)
         assert all(text_width(line, 12) <= width for line in lines)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from archive_tools.dataset.paths import Ways
+from envs.geometry import wrap_angle
 from envs.navigation import NavigationVectorEnv
 from envs.world import MAX_WHEEL, World
 
@@ -147,7 +148,7 @@ class Teacher:
         lost = self._come(robot[:, :2])
         aim = np.minimum(np.where(lost, self.at, self.at + AHEAD), self.stop)
         dx, dy = (self.points[self.rows, aim] - robot[:, :2]).T
-        bearing = wrap(np.arctan2(dy, dx) - heading)
+        bearing = wrap_angle(np.arctan2(dy, dx) - heading)
         speed = MAX_WHEEL * np.clip(np.cos(bearing), 0, 1) ** 2
         turn = 0.25 * bearing
         # Near its end a robot comes slowly, backwards if that is shorter, and then stands.
@@ -156,7 +157,7 @@ class Teacher:
         last = aim >= self.stop
         near = last & (left < 2 * self.radius)
         behind = np.abs(bearing) > np.pi / 2
-        nearer = np.where(behind, wrap(bearing + np.pi), bearing)
+        nearer = np.where(behind, wrap_angle(bearing + np.pi), bearing)
         slow = np.clip(0.3 * left, 0, MAX_WHEEL) * np.cos(nearer) ** 2 * np.where(behind, -1, 1)
         speed, turn = np.where(near, slow, speed), np.where(near, 0.25 * nearer, turn)
         stand = last & (left <= 0.4 * self.radius)
@@ -175,8 +176,3 @@ class Teacher:
         lost = gaps[self.rows, nearest] > 2.5 * self.radius
         self.at = np.where(lost, self.at, ahead[self.rows, nearest])
         return lost
-
-
-def wrap(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Radians in [-pi, pi)."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from envs import InputError, World, kernel
-from envs.simulator import arena_of, as_kernel_input, empty_recording, start_poses
+from envs.simulator import arena_of, as_kernel_input, empty_recording
 
 # Fewer than these take under a millisecond on one core (0.24 µs each): waking a second thread costs
 # tens of microseconds, and milliseconds where the cores are busy.
@@ -211,23 +211,3 @@ def rollout_controllers(
         recording.obs, action, recording.pose, recording.collision,
     )  # fmt: skip
     return Rollout(recording.obs, action, recording.pose, recording.collision)
-
-
-def final_poses(
-    world: World,
-    spec: ControllerSpec,
-    solutions: ArrayLike,
-    steps: int | None = None,
-    start: ArrayLike | None = None,
-) -> np.ndarray:
-    """Where N controllers end up: as `rollout_controllers`, but nothing is recorded.
-
-    Returns:
-        float32 [N, 3]: x, y (world units, y down), heading (radians) after the last step.
-    """
-    solutions = spec.check_solutions(solutions)
-    gain = spec._gain(world)
-    pose = start_poses(world, len(solutions), start)
-    steps = world.steps if steps is None else steps
-    kernel.final_batch(arena_of(world), spec._network(), gain, solutions, steps, pose)
-    return pose

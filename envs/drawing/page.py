@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envs.drawing.strokes import end_mark, start_mark, target_mark, time_colours
-from envs.drawing.svg import FONTS, INK, PAPER, escape, num, text_width, wrap
+from envs.drawing.svg import FONTS, INK, PAPER, escape, num, text_width, wrap_text
 from envs.errors import InputError
 
 
@@ -51,7 +51,7 @@ class Page:
     ) -> None:
         """Put wrapped text at the current place; nothing when there is none."""
         width = self.width if width is None else width
-        lines = wrap(text, width - 0.4 * size, size, bold=bold) if text else []
+        lines = wrap_text(text, width - 0.4 * size, size, bold=bold) if text else []
         if not lines:
             return
         self.y += 0.45 * size if self.y else 0.1 * size

@@ -72,7 +72,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     return size * sum(_advance(char, bold) for char in text if char.isprintable())
 
 
-def wrap(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+def wrap_text(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
     """Break text into lines no wider than `width`; line ends in the text stay line ends.
 
     A word wider than a line is broken between letters.
