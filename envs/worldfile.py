@@ -1,4 +1,4 @@
-"""Reading and writing worlds: the project's TOML, libfastsim's XML settings and PBM maps.
+"""Reading and writing worlds: the project's TOML and libfastsim's XML settings.
 
 A TOML world states lengths of the map, tiles and objects in pixels (y down, half open boxes) and
 lengths of the robot, lasers and goal in world units, and angles in degrees:
@@ -21,7 +21,6 @@ An XML world of libfastsim loads as it is; a scene may lie beside NAME.xml in NA
 
 import json
 import math
-import re
 import tomllib
 import warnings
 import xml.etree.ElementTree as ElementTree
@@ -32,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import InputError
+from envs.pbm import read_pbm, write_pbm
 from envs.scene import (
     Scene,
     check_keys,
@@ -89,52 +89,6 @@ def _in_file(path: Path, error: InputError) -> InputError:
     """The error with the file it came from in front; a map or scene beside it stays as it is."""
     message = str(error)
     return error if message.startswith(str(path.parent)) else InputError(f"{path}: {message}")
-
-
-def read_pbm(path: Path) -> np.ndarray:
-    """Read a binary PBM map as libfastsim does.
-
-    Returns:
-        bool [H, W], True where a pixel is set (a wall). The last byte is never read, its 8 pixels
-        are free.
-
-    Raises:
-        InputError: not P4, a broken header, a width that is not a multiple of 8, a short file.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such map file") from None
-    if data[:2] != b"P4":
-        begin = data[:2].decode("ascii", "replace") if data else "an empty file"
-        raise InputError(
-            f"{path}: not a binary PBM map (it begins with {begin!r}, expected 'P4'); "
-            "convert the image to PBM, raw"
-        )
-    header = re.match(rb"P4(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:#[^\n]*\n|\s)", data)
-    if header is None:
-        raise InputError(f"{path}: the PBM header gives no width and height after 'P4'")
-    width, height = int(header[1]), int(header[2])
-    if width == 0 or height == 0 or width % 8:
-        raise InputError(
-            f"{path}: the map is {width} x {height} pixels; expected a width that is a "
-            "multiple of 8 (widen it with walls)"
-        )
-    body = data[header.end() :]
-    count = width // 8 * height
-    if len(body) < count:
-        raise InputError(
-            f"{path}: truncated map: {len(body)} bytes of pixels, expected {count} "
-            f"for {width} x {height}"
-        )
-    packed = np.frombuffer(body[: count - 1] + b"\0", dtype=np.uint8)
-    return np.unpackbits(packed).reshape(height, width).astype(bool)
-
-
-def write_pbm(path: Path, occupied: np.ndarray) -> None:
-    """Write bool [H, W] as a binary PBM map."""
-    height, width = occupied.shape
-    path.write_bytes(b"P4\n%d %d\n" % (width, height) + np.packbits(occupied, axis=1).tobytes())
 
 
 def read_toml(path: Path) -> dict[str, Any]:

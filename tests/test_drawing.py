@@ -1,6 +1,8 @@
 """Pictures: well-formed, small, the same each time, and with names that can be read."""
 
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
@@ -211,3 +213,10 @@ def test_wrapped_text_keeps_to_the_width_and_loses_nothing():
 def test_wrong_routes_are_refused(apartment, route, message):
     with pytest.raises(InputError, match=message):
         draw_scene(apartment, [route])
+
+
+def test_worlds_load_without_what_draws_them():
+    slow = ("matplotlib", "rich", "envs.drawing")
+    code = f"import sys, envs; print([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -8,7 +8,8 @@ import pytest
 
 import envs
 from envs.geometry import compass, scene_to_world, world_to_pixel, world_to_scene
-from envs.worldfile import WORLDS, read_pbm, write_pbm
+from envs.pbm import read_pbm, write_pbm
+from envs.worldfile import WORLDS
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 APARTMENT = (WORLDS / "apartment.toml").read_text(encoding="utf-8")
