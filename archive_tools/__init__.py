@@ -1,6 +1,81 @@
-"""From a quality-diversity archive to a verified dataset, and from drives to a report."""
+"""From a quality-diversity archive to a verified dataset, and from drives to a report.
 
-from archive_tools.archive.elites import Archive, load_archive
-from envs.errors import InputError
+The rooms from the top. A room imports only rooms below it (and `envs`, `prompts`); seven bear the
+names of the folders of a run that they write.
 
-__all__ = ["Archive", "InputError", "load_archive"]
+    stages        one file per numbered script: its options and run()
+    rating        people's scores: the page, the session, the file
+    report        what people look at: pages, tables, figures, galleries
+    evaluation    how good a drive is, and whether a judge can be trusted
+    rollouts      what is driven, by whom, on which command
+    dataset       what is learnt from: splits, augmentation, the rules of a dataset
+    language      English about drives: written, read, checked
+    llm           asking a server, and paying once
+    annotations   what a path passes
+    trajectories  recorded drives on disk
+    archive       elites: searched, imported, replayed
+    tasks         where a controller is tried
+    run           a run directory: stages, manifests, tables, options, siblings
+
+What notebooks use is offered here, and loaded on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archive_tools.annotations.annotate import annotate
+    from archive_tools.annotations.events import load_annotations
+    from archive_tools.annotations.routes import lcs_ratio
+    from archive_tools.archive.elites import Archive, load_archive
+    from archive_tools.evaluation.judge_rules import judge_rules
+    from archive_tools.language.checks import check_text
+    from archive_tools.language.prompt_facts import drive_facts
+    from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
+    from archive_tools.run.tables import read_table
+    from envs.errors import InputError
+
+__all__ = [
+    "Archive",
+    "InputError",
+    "annotate",
+    "check_text",
+    "contrast_pairs",
+    "contrast_score",
+    "drive_facts",
+    "judge_rules",
+    "lcs_ratio",
+    "load_annotations",
+    "load_archive",
+    "read_table",
+]
+
+# Where each name comes from; the block above says the same to type checkers.
+_SOURCES = {
+    "Archive": "archive_tools.archive.elites",
+    "InputError": "envs.errors",
+    "annotate": "archive_tools.annotations.annotate",
+    "check_text": "archive_tools.language.checks",
+    "contrast_pairs": "archive_tools.rollouts.contrast",
+    "contrast_score": "archive_tools.rollouts.contrast",
+    "drive_facts": "archive_tools.language.prompt_facts",
+    "judge_rules": "archive_tools.evaluation.judge_rules",
+    "lcs_ratio": "archive_tools.annotations.routes",
+    "load_annotations": "archive_tools.annotations.events",
+    "load_archive": "archive_tools.archive.elites",
+    "read_table": "archive_tools.run.tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an offered name from its room, once."""
+    if name not in _SOURCES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_SOURCES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The offered names beside the module's own."""
+    return sorted({*globals(), *__all__})
