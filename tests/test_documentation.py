@@ -193,7 +193,7 @@ def all_commands() -> list[Command]:
     for page in PAGES:
         where = page.relative_to(ROOT).as_posix()
         text = FENCE.sub("", page.read_text(encoding="utf-8"))
-        for code in re.findall(r"`((?:python|make|pytest|scripts/)[^`]*)`", text):
+        for code in re.findall(r"`((?:python|make|pytest|scripts/\w)[^`]*)`", text):
             code = re.sub("^scripts/", "python scripts/", code.replace("\n", " "))
             commands += commands_in(code.partition("…")[0], where, inline=True)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(BIN)/", "")

@@ -1,7 +1,9 @@
 """The weight of the code: files, functions and folders that one can take in at a glance."""
 
+import re
+
 import pytest
-from source_tree import PACKAGES, ROOT, functions, source_files
+from source_tree import PACKAGES, ROOT, docstring_of, functions, source_files
 
 FILES = source_files()
 LENGTHS = functions(FILES)
@@ -84,3 +86,56 @@ def test_lengths_are_counted_to_the_last_line(tmp_path):
     path = tmp_path / "made.py"
     path.write_text("def long(\n    a,\n):\n    def inner():\n        pass\n\n    return inner\n")
     assert functions({"made": path}) == {"made:long:1": 7, "made:inner:4": 2}
+
+
+# CONTRIBUTING.md and the glossary
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MAP = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", CONTRIBUTING, re.MULTILINE))
+# Files of CONTRIBUTING.md that are still to come.
+PENDING = {
+    "archive_tools/evaluation/measures.py",
+    "archive_tools/evaluation/registry.py",
+    "archive_tools/language/plans.py",
+    "archive_tools/language/styles.py",
+    "archive_tools/rollouts/instructions.py",
+}
+
+
+def test_the_map_has_every_folder_of_code_and_no_other():
+    code = {path.parent.relative_to(ROOT).as_posix() for path in FILES.values()}
+    assert code <= set(MAP), f"not on the map: {sorted(code - set(MAP))}"
+    missing = [folder for folder in MAP if not (ROOT / folder).is_dir()]
+    assert not missing, f"on the map, but not there: {missing}"
+
+
+def test_the_map_says_of_a_room_what_its_package_says():
+    lines = docstring_of(ROOT / "archive_tools" / "__init__.py").splitlines()
+    for line in lines:
+        if line.startswith("    "):
+            room, purpose = line.split(maxsplit=1)
+            assert MAP[f"archive_tools/{room}"].startswith(purpose.partition(":")[0]), room
+
+
+def test_contributing_fits_a_page_and_names_files_that_exist():
+    assert len(CONTRIBUTING.splitlines()) <= 110
+    named = set(re.findall(r"[\w./]+\.(?:py|md|toml)", CONTRIBUTING))
+    assert len(named) > 20
+    missing = {name for name in named if not (ROOT / name).is_file()}
+    assert missing <= PENDING, f"CONTRIBUTING.md names {missing - PENDING}"
+
+
+def test_adding_a_thing_is_told_in_at_most_six_lines():
+    parts = CONTRIBUTING.partition("## To add")[2].split("\n\n")[1:]
+    assert re.findall(r"^\*\*an? (.+)\*\*", "\n".join(parts), re.MULTILINE) == [
+        "metric", "control", "sensor", "narrator style", "QD algorithm", "LLM server's quirk",
+        "export format", "environment",
+    ]  # fmt: skip
+    assert all(len(part.strip().splitlines()) <= 6 for part in parts)
+
+
+def test_the_glossary_explains_each_word_once():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [w for row in re.findall(r"^\| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+             for w in row.split(", ") if w != "word"]  # fmt: skip
+    assert len(words) == len(set(words)) and len(words) >= 25
