@@ -47,12 +47,12 @@ def source_files(root: Path = ROOT, packages: tuple[str, ...] = PACKAGES) -> dic
 def imports_of(module: str, path: Path) -> list[Import]:
     """Every import of a file, at any depth of it."""
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    found: list[Import] = []
+    imports: list[Import] = []
 
     def walk(node: ast.AST, deep: bool, typing: bool) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
-                found.extend(
+                imports.extend(
                     Import(module, child.lineno, alias.name, None, deep, typing)
                     for alias in child.names
                 )
@@ -61,7 +61,7 @@ def imports_of(module: str, path: Path) -> list[Import]:
                 if child.level:
                     base = package.split(".")[: len(package.split(".")) - child.level + 1]
                     target = ".".join([*base, *filter(None, [child.module])])
-                found.extend(
+                imports.extend(
                     Import(module, child.lineno, target, alias.name, deep, typing)
                     for alias in child.names
                 )
@@ -75,7 +75,7 @@ def imports_of(module: str, path: Path) -> list[Import]:
                 walk(child, deep or inside, typing)
 
     walk(ast.parse(path.read_text(encoding="utf-8")), False, False)
-    return found
+    return imports
 
 
 def all_imports(files: dict[str, Path]) -> Iterator[Import]:

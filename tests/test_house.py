@@ -125,7 +125,7 @@ def test_contributing_fits_a_page_and_names_files_that_exist():
     assert missing <= PENDING, f"CONTRIBUTING.md names {missing - PENDING}"
 
 
-def test_adding_a_thing_is_told_in_at_most_six_lines():
+def test_adding_a_thing_takes_at_most_six_lines():
     parts = CONTRIBUTING.partition("## To add")[2].split("\n\n")[1:]
     assert re.findall(r"^\*\*an? (.+)\*\*", "\n".join(parts), re.MULTILINE) == [
         "metric", "control", "sensor", "narrator style", "QD algorithm", "LLM server's quirk",
