@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 import tyro
 from source_tree import ROOT, docstring_of
 
@@ -94,6 +95,7 @@ PYTHON = {
 
 def call(script: str, *words: str) -> None:
     """Run a script of the project in this process, as its command line would."""
+    torch.set_num_threads(1)  # so small a model only waits for a second one
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [script, *words])
         runpy.run_path(str(ROOT / script), run_name="__main__")
@@ -120,6 +122,7 @@ def optional_modules() -> set[str]:
 
 def paste(page: str) -> dict:
     """Run a page's blocks in order, in one namespace, which is returned."""
+    torch.set_num_threads(1)
     names: dict = {"__name__": "__pasted__"}
     for block in PYTHON[page]:
         if block.not_run:
