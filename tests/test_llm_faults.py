@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from email.utils import formatdate
-from functools import partial
 
 import pytest
 from llm_server import reply_to
@@ -17,9 +16,10 @@ from werkzeug import Response
 from archive_tools.evaluation.judge_llm import Drive, judge_llm
 from archive_tools.language.checks import check_text
 from archive_tools.language.jobs import jobs_of
+from archive_tools.language.llm_writer import LlmWriter
 from archive_tools.llm.client import Stop, ask_all
 from archive_tools.llm.ledger import Ledger
-from archive_tools.stages.s04_describe import DescribeConfig, ask_for_text
+from archive_tools.stages.s04_describe import DescribeConfig
 
 DRIVES = drives(APARTMENT, 4, seed=8)
 VERDICT = {"score": 0.5, "reached": [], "missed": [], "extra": [], "in_order": True, "reasons": ""}
@@ -33,8 +33,8 @@ def good(prompt):
 def describe(config, ledger):
     """(text, reason of rejection or "") for each drive."""
     jobs = jobs_of(dict(enumerate(DRIVES)), config.seed)
-    work = partial(ask_for_text, config, APARTMENT)
-    rows = ask_all(jobs, work, config, ledger, desc="test")
+    writer = LlmWriter(config.model, APARTMENT, config.max_words, config.reasks)
+    rows = ask_all(jobs, writer.ask_for_text, config, ledger, desc="test")
     for row, drive in zip(rows, DRIVES, strict=True):
         fine = row["status"] == "accepted"
         assert fine == (row["reason"] == "")

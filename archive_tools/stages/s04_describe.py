@@ -2,27 +2,22 @@
 
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel
 
-import prompts
 from archive_tools.annotations.events import Annotation, load_annotations
-from archive_tools.language.checks import MAX_WORDS, check_text, route_told
-from archive_tools.language.jobs import SCHEMA, Job, jobs_of, narrate, row_of
-from archive_tools.language.mentions import PLACEHOLDER
-from archive_tools.language.prompt_facts import drive_facts, scene_facts
+from archive_tools.language.checks import MAX_WORDS, route_told
+from archive_tools.language.jobs import SCHEMA, Job, jobs_of, narrate
+from archive_tools.language.llm_writer import LlmWriter
 from archive_tools.llm import batch_api as batch
-from archive_tools.llm.client import Asker, ask_all
+from archive_tools.llm.client import ask_all
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
-from archive_tools.llm.replies import count_tokens, counts_exactly
 from archive_tools.run.stage import Stage, check_folder
 from archive_tools.run.tables import write_table
 from envs import load_world
@@ -75,76 +70,10 @@ class DescribeConfig(LlmConfig):
             raise InputError("--dry-run, --batch-export and --batch-import need --model")
 
 
-class Description(BaseModel):
-    """What a model is asked for."""
-
-    text: str
-
-
-def prompt_of(
-    config: DescribeConfig, job: Job, scene: Scene, mistakes: Sequence[str] = (), earlier: str = ""
-) -> str:
-    """The rendered prompt of a job; `mistakes` are the reasons why `earlier` was refused."""
-    return prompts.render(
-        job.style,
-        **scene_facts(scene),
-        **drive_facts(job.annotation, scene),
-        descriptor=job.descriptor,
-        max_words=config.max_words,
-        variant=job.sample + 1,
-        mistakes=list(mistakes),
-        earlier=earlier,
-    )
-
-
-async def ask_for_text(
-    config: DescribeConfig, scene: Scene, asker: Asker, job: Job
-) -> dict[str, Any]:
-    """A row written by a model: asked again with the reason, at most `reasks` times."""
-    text, reasons = "", list[str]()
-    for attempt in range(config.reasks + 1):
-        prompt = prompt_of(config, job, scene, reasons, text)
-        # Trajectories whose prompts are equal still get texts of their own.
-        sample = f"{job.trajectory_id}.{job.sample}.{attempt}"
-        answer = await asker.ask(prompt, Description, sample)
-        if answer.value is None:
-            text, reasons = " ".join(answer.content.split())[:500], [answer.problem]
-            if answer.refused:
-                break
-            continue
-        text = " ".join(answer.value.text.split())
-        reasons = check_text(text, job.annotation, scene, max_words=config.max_words)
-        if job.descriptor and PLACEHOLDER not in text:
-            reasons.append(f"{PLACEHOLDER} is missing")
-        elif not job.descriptor and PLACEHOLDER in text:
-            reasons.append(f"{PLACEHOLDER} was not asked for")
-        if not reasons:
-            break
-    return row_of(job, config.model, text, reasons)
-
-
-def _work(
-    config: DescribeConfig, scene: Scene
-) -> Callable[[Asker, Job], Awaitable[dict[str, Any]]]:
-    return partial(ask_for_text, config, scene)
-
-
-def estimate(config: DescribeConfig, jobs: Sequence[Job], scene: Scene) -> str:
-    """One line on tokens and cost to expect, from a sample of the prompts and no re-asks."""
-    step = max(1, len(jobs) // 200)
-    counted = [count_tokens(prompt_of(config, job, scene)) for job in jobs[::step]]
-    tokens_in = float(np.mean(counted)) * len(jobs) if counted else 0.0
-    tokens_out = 60.0 * len(jobs)
-    usd = config.price.of(tokens_in, tokens_out)
-    how = "counted with tiktoken" if counts_exactly() else "at 4 characters per token"
-    price = f", about ${usd:.2f}" if usd else "; no prices given, so no cost"
-    return (
-        f"{len(jobs):,} texts: about {tokens_in:,.0f} prompt tokens ({how}) and "
-        f"{tokens_out:,.0f} reply tokens{price}"
-    )
-
-
-def _inputs(config: DescribeConfig, archive: Path, annotations: Path) -> tuple[Scene, list[Job]]:
+def _inputs(
+    config: DescribeConfig, archive: Path, annotations: Path
+) -> tuple[LlmWriter, list[Job]]:
+    """The writer (of the run's scene, for the narrator too) and the texts to write."""
     scene = load_world(archive / "world").scene
     if scene is None:
         raise InputError(
@@ -157,7 +86,7 @@ def _inputs(config: DescribeConfig, archive: Path, annotations: Path) -> tuple[S
         shares=shares,
         per_trajectory=config.per_trajectory,
     )
-    return scene, jobs
+    return LlmWriter(config.model, scene, config.max_words, config.reasks), jobs
 
 
 def _prepare_only(config: DescribeConfig) -> Path:
@@ -165,28 +94,29 @@ def _prepare_only(config: DescribeConfig) -> Path:
     folders = [Path(config.run) / name for name in ("archive", "annotations")]
     for folder in folders:
         check_folder(folder)
-    scene, jobs = _inputs(config, *folders)
+    writer, jobs = _inputs(config, *folders)
     if config.dry_run:
         for job in jobs[:: max(1, -(-len(jobs) // 3))]:
             title = f"trajectory {job.trajectory_id}, sample {job.sample}, {job.style}"
-            print(f"--- {title} ---\n{prompt_of(config, job, scene)}")
-        print(estimate(config, jobs, scene))
+            print(f"--- {title} ---\n{writer.prompt_of(job)}")
+        print(writer.estimate(jobs, config.price))
         return Path(config.run) / "descriptions"
     assert config.batch_export is not None
     with Ledger(config.ledger_path()) as ledger:
         batch.take_in(config.batch_import, config, ledger)
-        requests = batch.missing(jobs, _work(config, scene), config, ledger)
+        requests = batch.missing(jobs, writer.ask_for_text, config, ledger)
     files = batch.export(config.batch_export, requests)
     print(f"{len(requests):,} requests in {len(files)} files in {config.batch_export}")
     return config.batch_export
 
 
-def _ask_model(config: DescribeConfig, jobs: Sequence[Job], scene: Scene, stage: Stage
-               ) -> list[dict[str, Any]]:  # fmt: skip
+def _ask_model(
+    config: DescribeConfig, writer: LlmWriter, jobs: Sequence[Job], stage: Stage
+) -> list[dict[str, Any]]:
     with Ledger(config.ledger_path()) as ledger:
         batch.take_in(config.batch_import, config, ledger)
-        print(estimate(config, jobs, scene), file=sys.stderr)
-        rows = ask_all(jobs, _work(config, scene), config, ledger, desc="describe")
+        print(writer.estimate(jobs, config.price), file=sys.stderr)
+        rows = ask_all(jobs, writer.ask_for_text, config, ledger, desc="describe")
         stage.facts["usd_in_ledger"] = round(ledger.spent, 6)
     return rows
 
@@ -203,9 +133,10 @@ def run(config: DescribeConfig) -> Path:
     with Stage(config, "descriptions", inputs=("archive", "annotations")) as stage:
         if stage.done:
             return stage.folder
-        scene, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
+        writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
+        scene = writer.scene
         if config.model:
-            rows = _ask_model(config, jobs, scene, stage)
+            rows = _ask_model(config, writer, jobs, stage)
         else:
             rows = narrate(
                 jobs,
