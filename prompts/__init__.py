@@ -9,9 +9,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-DESCRIPTIONS = ("request", "instruction", "narrative")
-"""Templates that ask for a description, one per style."""
-
 
 @cache
 def _environment() -> Environment:

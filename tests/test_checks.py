@@ -7,7 +7,8 @@ from text_factory import APARTMENT, ODD, drives
 from archive_tools.annotations.events import Annotation, Event, Near
 from archive_tools.language.checks import check_text, fill_descriptor, route_told
 from archive_tools.language.mentions import parse
-from archive_tools.language.narrator import STYLES, describe
+from archive_tools.language.narrator import describe
+from archive_tools.language.styles import STYLES
 
 
 def is_part(names, visited):

@@ -12,9 +12,11 @@ from text_factory import APARTMENT, BARE, ODD, drives
 
 from archive_tools.annotations.visits import visits_of
 from archive_tools.language.checks import check_text
+from archive_tools.language.jobs import draw_style
 from archive_tools.language.mentions import PLACEHOLDER, parse
-from archive_tools.language.narrator import STYLES, describe
+from archive_tools.language.narrator import describe
 from archive_tools.language.phrases import HELD_OUT, TRAIN, conjugate
+from archive_tools.language.styles import STYLES
 from archive_tools.language.words import SYNONYMS, Synonyms, is_plural, plural
 
 SCENES = {"apartment": APARTMENT, "odd": ODD, "bare": BARE}
@@ -26,11 +28,10 @@ DRIVES = {
 
 
 def texts(scene, vocabulary="train", seed=0):
-    shares = (0.8, 0.1, 0.1)
     written = []
     for k, drive in enumerate(DRIVES[scene]):
         rng = np.random.default_rng([seed, k])
-        style = STYLES[int(rng.choice(3, p=shares))]
+        style = draw_style(rng)
         written.append(describe(drive, SCENES[scene], style=style, rng=rng, vocabulary=vocabulary))
     return written
 

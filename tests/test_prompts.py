@@ -6,11 +6,12 @@ from text_factory import APARTMENT, BARE, drives
 
 import prompts
 from archive_tools.language.prompt_facts import drive_facts, scene_facts
+from archive_tools.language.styles import STYLES
 
 RULES = {"descriptor": False, "max_words": 99, "variant": 1, "mistakes": [], "earlier": ""}
 
 
-@pytest.mark.parametrize("style", prompts.DESCRIPTIONS)
+@pytest.mark.parametrize("style", STYLES)
 def test_a_description_prompt_holds_scene_drive_and_rules(style):
     drive = max(drives(APARTMENT, 30), key=lambda a: len(a.visited))
     facts = {**scene_facts(APARTMENT), **drive_facts(drive, APARTMENT), **RULES}

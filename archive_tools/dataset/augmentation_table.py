@@ -23,14 +23,14 @@ from archive_tools.dataset.milestones import milestone_column, milestone_names
 from archive_tools.dataset.paths import ways_of
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.language.checks import check_text
-from archive_tools.language.narrator import STYLES, describe
+from archive_tools.language.jobs import draw_style
+from archive_tools.language.narrator import describe
 from archive_tools.tasks.navigation import Navigation
 from envs.scene import Scene
 from envs.world import World
 
 Floats = NDArray[np.float32]
 Tiles = Sequence[tuple[str, ...]]
-STYLE_SHARES = (0.8, 0.1, 0.1)
 FIELDS = (
     *("trajectory_id", "split", "weight", "length", "bd", "obs", "action", "target"),
     *("milestone", "texts"),
@@ -176,8 +176,8 @@ def _describe(
     scene: Scene, annotation: Annotation, texts: int, rng: np.random.Generator
 ) -> list[str]:
     """Descriptions of one drive that pass the checks of all descriptions."""
-    styles = rng.choice(len(STYLES), size=texts, p=STYLE_SHARES)
-    told = [describe(annotation, scene, style=STYLES[s], rng=rng) for s in styles]
+    styles = [draw_style(rng) for _ in range(texts)]
+    told = [describe(annotation, scene, style=style, rng=rng) for style in styles]
     return [text for text in told if not check_text(text, annotation, scene)]
 
 

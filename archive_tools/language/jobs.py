@@ -10,12 +10,11 @@ from tqdm import tqdm
 
 from archive_tools.annotations.events import Annotation
 from archive_tools.language.checks import MAX_WORDS, check_text
-from archive_tools.language.narrator import DESCRIPTOR_SHARE, STYLES, Style, describe
+from archive_tools.language.narrator import DESCRIPTOR_SHARE, describe
+from archive_tools.language.styles import STYLE_SHARES, STYLES, Style
 from envs.scene import Scene
 
 REDRAWS = 20  # tries at a text that passes and that the trajectory does not have yet
-SHARES = (0.8, 0.1, 0.1)
-"""Of STYLES: requests, instructions, narratives."""
 
 SCHEMA = pa.schema(
     [
@@ -42,11 +41,16 @@ class Job:
     annotation: Annotation
 
 
+def draw_style(rng: np.random.Generator, shares: Mapping[Style, float] = STYLE_SHARES) -> Style:
+    """One style, by its share."""
+    return STYLES[int(rng.choice(len(STYLES), p=[shares[style] for style in STYLES]))]
+
+
 def jobs_of(
     annotations: Mapping[int, Annotation],
     seed: int,
     *,
-    shares: Sequence[float] = SHARES,
+    shares: Mapping[Style, float] = STYLE_SHARES,
     per_trajectory: int = 1,
 ) -> list[Job]:
     """All texts to write, by trajectory and sample; what is drawn depends on seed and ids alone.
@@ -54,14 +58,14 @@ def jobs_of(
     Args:
         annotations: by trajectory_id.
         seed: of every draw.
-        shares: of STYLES.
+        shares: of the styles; they add up to 1.
         per_trajectory: texts for each trajectory.
     """
     jobs = []
     for identity in sorted(annotations):
         for sample in range(per_trajectory):
             rng = np.random.default_rng([seed, 4, identity, sample])
-            style = STYLES[int(rng.choice(len(STYLES), p=list(shares)))]
+            style = draw_style(rng, shares)
             descriptor = bool(rng.random() < DESCRIPTOR_SHARE)
             jobs.append(Job(identity, sample, style, descriptor, annotations[identity]))
     return jobs

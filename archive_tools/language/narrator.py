@@ -19,11 +19,10 @@ from archive_tools.annotations.events import Annotation
 from archive_tools.annotations.visits import Visit, visits_of
 from archive_tools.language.clauses import Clauses, goal
 from archive_tools.language.phrases import conjugate
+from archive_tools.language.styles import Style
 from envs.geometry import compass
 from envs.scene import Scene
 
-STYLES = ("request", "instruction", "narrative")
-Style = Literal["request", "instruction", "narrative"]
 MAX_MENTIONS = {"train": 14, "held_out": 9}
 """Bounds the length of a text: its tokens share the context with the trajectory, and words that a
 tokenizer never met take several each."""

@@ -14,6 +14,7 @@ from archive_tools.annotations.events import Annotation, load_annotations
 from archive_tools.language.checks import MAX_WORDS, route_told
 from archive_tools.language.jobs import SCHEMA, Job, jobs_of, narrate
 from archive_tools.language.llm_writer import LlmWriter
+from archive_tools.language.styles import STYLE_SHARES, Style
 from archive_tools.llm import batch_api as batch
 from archive_tools.llm.client import ask_all
 from archive_tools.llm.config import LlmConfig
@@ -31,9 +32,9 @@ class DescribeConfig(LlmConfig):
 
     per_trajectory: int = 1
     """Descriptions per trajectory."""
-    instruction: float = 0.1
+    instruction: float = STYLE_SHARES["instruction"]
     """Share of step-by-step instructions."""
-    narrative: float = 0.1
+    narrative: float = STYLE_SHARES["narrative"]
     """Share of narratives; the rest are requests."""
     vocabulary: Literal["train", "held_out"] = "train"
     """The narrator's wording; held_out has words and sentences that training texts never have."""
@@ -79,7 +80,11 @@ def _inputs(
         raise InputError(
             f"{archive / 'world'}: the world has no scene, so nothing can be described"
         )
-    shares = (1 - config.instruction - config.narrative, config.instruction, config.narrative)
+    shares: dict[Style, float] = {
+        "request": 1 - config.instruction - config.narrative,
+        "instruction": config.instruction,
+        "narrative": config.narrative,
+    }
     jobs = jobs_of(
         load_annotations(annotations),
         config.seed,
