@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from nanodt.collection import Collection, join, load_npz
-from nanodt.data import TABLE, load_dataset
+from nanodt.data import TABLE, load_dataset, located
 from nanodt.errors import InputError
 
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
@@ -159,6 +159,9 @@ def load_folder(folder: Path) -> Collection:
     dataset = load_dataset(folder, practice=0.5)  # which of them to learn from, a recipe says
     recorded = pq.read_table(folder / TABLE, columns=["trajectory_id"])
     elites = set(recorded.column("trajectory_id").to_pylist())
+    info = dict(dataset.info)
+    if "environment" in info:
+        info["environment"] = located(info["environment"], folder)
     parts = []
     for name, split in dataset.splits.items():
         n = len(split.ids)
@@ -176,7 +179,7 @@ def load_folder(folder: Path) -> Collection:
             "elite": elite,
         }
         texts = [own[0] if own else "" for own in split.texts]
-        parts.append(Collection(split.length, steps, each, texts, dataset.info, str(folder)))
+        parts.append(Collection(split.length, steps, each, texts, info, str(folder)))
     return join(parts)
 
 

@@ -160,6 +160,20 @@ def load_dataset(folder: Path | str, practice: float = 0.0) -> Dataset:
     return Dataset(folder, info, splits)
 
 
+def located(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The environment with its relative paths, texts that begin with ./ or ../, seen from `folder`.
+
+    A dataset names files of its environment by where they lie beside it, so that both can be moved.
+    """
+    kwargs = {
+        name: str(folder / value)
+        if isinstance(value, str) and value.startswith(("./", "../"))
+        else value
+        for name, value in (environment.get("kwargs") or {}).items()
+    }
+    return {**environment, "kwargs": kwargs}
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path} does not exist: --data must name a dataset folder")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from nanodt.data import Trajectories, Windows
+from nanodt.data import Trajectories, Windows, located
 from nanodt.errors import InputError
 from nanodt.heads import Sampling
 from nanodt.model import Model
@@ -43,7 +44,9 @@ def make_vector_env(environment: dict[str, Any], n: int) -> Any:
 class ClosedLoop:
     """Drives a fixed handful of trajectories' commands and measures where they end."""
 
-    def __init__(self, data: Trajectories, info: dict[str, Any], items: int) -> None:
+    def __init__(
+        self, data: Trajectories, info: dict[str, Any], items: int, folder: Path = Path()
+    ) -> None:
         if "bd_low" not in info or "bd_high" not in info:
             raise InputError("dataset.json has no bd_low and bd_high, which the score divides by")
         # Evenly spread over the split, so that the same few are driven every time.
@@ -51,7 +54,7 @@ class ClosedLoop:
         self.texts = [data.texts[i][0] if data.texts[i] else None for i in chosen]
         self.bd = data.bd[torch.from_numpy(chosen)].numpy()
         self.diagonal = float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"])))
-        self.env = make_vector_env(info["environment"], len(chosen))
+        self.env = make_vector_env(located(info["environment"], folder), len(chosen))
 
     def __call__(self, model: Model) -> dict[str, float]:
         """Distance from the reached to the asked-for bd, in % of the bd's range (diagonal)."""

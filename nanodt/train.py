@@ -110,7 +110,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         held_out = Windows(data, model.text, model.config, device)
         validation = ValidationLoss(held_out, config.seed, 256, config.micro_batch)
         if config.score_items and dataset.info.get("environment"):
-            closed_loop = ClosedLoop(data, dataset.info, config.score_items)
+            closed_loop = ClosedLoop(data, dataset.info, config.score_items, dataset.folder)
     if lead and isinstance(model.text, VectorEncoder) and isinstance(model.text.embed, VectorCache):
         model.text.embed.save()
 

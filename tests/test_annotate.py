@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archive_tools.annotations.annotate import annotate, settle
+from archive_tools.annotations.annotate import NearRule, annotate, settle
 from archive_tools.annotations.events import Annotation, Event, Near
 from envs.scene import Scene, SceneObject, Tiles
 
@@ -33,7 +33,7 @@ def path(*corners, step=4.0):
 
 
 def annotate_one(points, **options):
-    return annotate(SCENE, [points], size=None, **options)[0]
+    return annotate(SCENE, [points], size=None, rule=NearRule(**options))[0]
 
 
 def test_events_only_where_something_changes():

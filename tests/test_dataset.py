@@ -1,7 +1,7 @@
 """The dataset stage on a small real run: joins, rules, splits, and every planted contradiction."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ from archive_tools.stages import s05_dataset as dataset
 from archive_tools.stages.s05_dataset import DatasetConfig
 from envs import load_world
 from envs.errors import InputError
+from envs.worldfile import save_world
+from nanodt.data import load_dataset
+from nanodt.score import ClosedLoop
 
 SMALL = {"evaluations": 1500, "cells": (16, 16), "batch": 250}
 
@@ -197,3 +200,22 @@ def test_train_fraction_keeps_the_test_split(run):
 def test_bad_shares_are_refused(run):
     with pytest.raises(InputError, match="leave something for training"):
         dataset.run(DatasetConfig(run=run, test=0.9, validation=0.2))
+
+
+def test_a_moved_run_is_scored_in_its_own_world(tmp_path):
+    """The closed-loop score of training drives in the world that the run brought along."""
+    apartment = load_world("apartment")
+    robot = replace(apartment.robot, x=apartment.robot.x + 20)
+    world = save_world(replace(apartment, robot=robot), tmp_path / "other")
+    first = tmp_path / "first"
+    search.run(search.SearchConfig(run=first, world=str(world), **SMALL))
+    record.run(record.RecordConfig(run=first))
+    s03_annotate.run(s03_annotate.AnnotateConfig(run=first))
+    describe.run(describe.DescribeConfig(run=first))
+    dataset.run(DatasetConfig(run=first))
+    moved = first.rename(tmp_path / "moved")
+    shutil.rmtree(world)
+    data = load_dataset(moved / "dataset")
+    loop = ClosedLoop(data.split("validation"), data.info, 2, data.folder)
+    _, info = loop.env.reset()
+    np.testing.assert_allclose(info["pose"][:, 0], robot.x, atol=1e-3)

@@ -1,11 +1,15 @@
 """One sentence, one drive: events in the terminal, a picture in the run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from run_factory import Planted, make_run
 
 import envs
+from archive_tools.annotations.annotate import NearRule, annotate
+from archive_tools.run.tables import read_json, write_json
 from archive_tools.stages.say import hints, say
 from envs import InputError
 from envs.drawing.terminal import draw_text
@@ -124,3 +128,45 @@ def test_wrong_place_and_missing_model_are_refused(made, tmp_path):
         say(made, "Go.", (1, 2, 3), lambda model: Planted(made))
     with pytest.raises(ValueError, match="00_search_archive"):
         say(tmp_path, "Go.", None, lambda model: Planted(made))
+
+
+def moved_start(folder):
+    """A world of the apartment's floor in which the robot starts elsewhere, as a file."""
+    world = envs.load_world("apartment")
+    other = replace(world, robot=replace(world.robot, x=world.robot.x + 20, theta=0.0))
+    envs.worldfile.save_world(other, folder)
+    return other
+
+
+def test_drives_in_the_runs_own_world(tmp_path):
+    """Whatever the bundled world of that name is by now."""
+    other = moved_start(tmp_path / "world")
+    run = make_run(tmp_path / "run", n=12, world=str(tmp_path / "world"))
+    poses = []
+
+    def spy(vector_env, text, bd, seed):
+        poses.append(vector_env.reset(seed=seed)[1]["pose"][0])
+        return Planted(run)(vector_env, text, bd, seed)
+
+    say(run, "Go.", None, lambda model: spy)
+    np.testing.assert_allclose(poses[0], [other.robot.x, other.robot.y, 0.0], atol=1e-3)
+
+
+def test_drives_are_annotated_by_the_runs_own_rule(tmp_path, capsys):
+    run = make_run(tmp_path / "run", n=12)
+    path = run / "annotations" / "manifest.json"
+    manifest = read_json(path)
+    manifest["config"]["near"] = 150.0
+    write_json(path, manifest)
+    row = pd.read_parquet(run / "trajectories" / "trajectories.parquet").iloc[0]
+    text = pd.read_parquet(run / "dataset" / "trajectories.parquet").iloc[0]["texts"][0]
+    say(run, text, None, lambda model: Planted(run))
+    table = "".join(line for line in capsys.readouterr().out.splitlines() if "│" in line)
+    world = envs.load_world("apartment")
+    pose = row["pose"].reshape(1, -1, 3)
+    by_default, by_run = (
+        set(annotate(world.scene, pose, size=world.size, rule=rule)[0].objects)
+        for rule in (NearRule(), NearRule(near=150.0))
+    )
+    assert by_run - by_default
+    assert all(name in table for name in by_run)

@@ -1,6 +1,8 @@
 """Where the surroundings of a drive change: all steps of all trajectories at once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +10,40 @@ import shapely
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation, Event, Near
+from archive_tools.run.stage import read_manifest
 from envs.geometry import COMPASS, compass_index, world_to_scene
 from envs.scene import Scene
 
 ON = len(COMPASS)  # relation code of "inside the object's box", after the 8 compass codes
 RELATIONS = (*COMPASS, "on")
 FAR = -1
+
+
+@dataclass(frozen=True)
+class NearRule:
+    """When an object counts as near, and how long a change must last to become an event."""
+
+    near: float = 24.0
+    """Within this distance of its box, in units of the scene, an object is near."""
+    persist: int = 3
+    """A change must last this many steps."""
+
+
+NEAR_RULE = NearRule()
+"""Unless options say otherwise."""
+
+
+def near_rule(folder: Path) -> NearRule:
+    """The rule by which the trajectories of a run were annotated; drives are judged by the same.
+
+    Args:
+        folder: the run's `annotations/`.
+
+    Raises:
+        InputError: the stage has not been run.
+    """
+    options = read_manifest(folder)["config"]
+    return NearRule(options["near"], options["persist"])
 
 
 def settle(codes: NDArray[np.integer], persist: int) -> NDArray[np.integer]:
@@ -45,8 +75,7 @@ def annotate(
     pose: NDArray[np.float32] | Sequence[NDArray[np.float32]],
     *,
     size: float | None,
-    near: float = 24.0,
-    persist: int = 3,
+    rule: NearRule = NEAR_RULE,
 ) -> list[Annotation]:
     """Annotate trajectories with what they pass.
 
@@ -55,8 +84,7 @@ def annotate(
         pose: [N, T+1, >=2] float32, or N arrays [T_i+1, >=2]: x, y in world units, y down.
         size: the world's side in world units, for turning y up; None when `pose` is already in
             scene units.
-        near: within this distance of its box, in units, an object is near.
-        persist: a change counts when it lasts this many steps.
+        rule: when an object is near, and how long a change must last.
 
     Returns:
         N annotations, in the order of `pose`.
@@ -69,21 +97,19 @@ def annotate(
         tracks = np.stack([np.asarray(pose[i])[:, :2] for i in positions])
         points = tracks if size is None else world_to_scene(tracks, size)
         for position, annotation in zip(
-            positions, _annotate_equal(scene, points, near, persist), strict=True
+            positions, _annotate_equal(scene, points, rule), strict=True
         ):
             annotations[position] = annotation
     return [annotation for annotation in annotations if annotation is not None]
 
 
-def _annotate_equal(
-    scene: Scene, points: NDArray[np.floating], near: float, persist: int
-) -> list[Annotation]:
+def _annotate_equal(scene: Scene, points: NDArray[np.floating], rule: NearRule) -> list[Annotation]:
     """Annotate [N, T, 2] scene points of trajectories of one length."""
     number, steps, _ = points.shape
     low_x, low_y, high_x, high_y = scene.boxes.T
     boxes = np.asarray(shapely.box(low_x, low_y, high_x, high_y))
-    relations = settle(_relations(scene, boxes, points, near), persist)
-    tiles = settle(np.asarray(scene.tile_at(points), dtype=np.int16), persist)
+    relations = settle(_relations(scene, boxes, points, rule.near), rule.persist)
+    tiles = settle(np.asarray(scene.tile_at(points), dtype=np.int16), rule.persist)
 
     begins = np.zeros((number, steps), dtype=bool)
     begins[:, 0] = begins[:, -1] = True

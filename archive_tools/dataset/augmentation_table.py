@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.annotate import NEAR_RULE, NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.dataset.augmentation import Drives, practise
 from archive_tools.dataset.milestones import milestone_column, milestone_names
@@ -84,8 +84,7 @@ def practice_rows(
     *,
     first_id: int,
     texts: int = 2,
-    near: float = 24.0,
-    persist: int = 3,
+    rule: NearRule = NEAR_RULE,
     action_decimals: int | None = 1,
 ) -> pa.Table:
     """Drive `rounds` times along every training trajectory; a table with the columns FIELDS.
@@ -98,7 +97,7 @@ def practice_rows(
         rng: source of disturbances and words.
         first_id: number of the first practice drive.
         texts: descriptions of each drive.
-        near, persist: rules of the annotation, as the trajectories had them.
+        rule: of the annotation, as the trajectories had it.
         action_decimals: as the trajectories had them.
     """
     scene = world.scene or Scene()
@@ -114,7 +113,7 @@ def practice_rows(
             progress=True,
         )
         ended = [pose[: n + 1] for pose, n in zip(drives.pose, drives.lengths, strict=True)]
-        found = annotate(scene, ended, size=world.size, near=near, persist=persist)
+        found = annotate(scene, ended, size=world.size, rule=rule)
         bd = np.stack([pose[-1, :2] for pose in ended])
         drop = keep_out(bd, [tuple(a.tiles) for a in found])
         rows = np.flatnonzero(~drop)
@@ -138,7 +137,7 @@ def practise_along(
     rounds: int,
     recipe: str,
     rng: np.random.Generator,
-    rules: Mapping[str, Any],
+    rule: NearRule,
 ) -> pa.Table | None:
     """Practice drives for a dataset; None, said in one line, where the robot has no wheels.
 
@@ -149,7 +148,7 @@ def practise_along(
         rounds: drives along each training trajectory.
         recipe: of the split: random, regions or routes.
         rng: source of disturbances and words.
-        rules: near and persist of the annotation.
+        rule: of the annotation.
     """
     if info["environment"]["id"] != Navigation.id:
         print(
@@ -166,8 +165,7 @@ def practise_along(
         withheld(recipe, recorded, low, high),
         rng,
         first_id=int(recorded.ids.max()) + 1,
-        near=rules["near"],
-        persist=rules["persist"],
+        rule=rule,
         action_decimals=info["action_decimals"],
     )
 

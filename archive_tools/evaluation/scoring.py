@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.annotate import NEAR_RULE, NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.annotations.routes import Route, lcs_length, lcs_ratio, order_tau, set_f1
 from archive_tools.evaluation import metrics
@@ -82,8 +82,7 @@ def score(
     diagonal: float,
     *,
     told: pd.DataFrame | None = None,
-    near: float = 24.0,
-    persist: int = 3,
+    rule: NearRule = NEAR_RULE,
 ) -> Scored:
     """Annotate the drives and compute the metrics of each.
 
@@ -92,7 +91,7 @@ def score(
         references: annotations of the trajectories that the items refer to.
         world: with its scene.
         diagonal: of the BD space, in its units.
-        near, persist: of the annotation, as the references had them.
+        rule: of the annotation, as the references had it.
 
     Raises:
         InputError: a drive refers to an item or a reference that is not there.
@@ -123,7 +122,7 @@ def score(
     driven: list[Annotation | None] = [None] * len(frame)
     where = [i for i, pose in enumerate(poses) if pose is not None]
     if world.scene is not None and where:
-        found = _annotate_all(world, [p for p in poses if p is not None], near, persist)
+        found = _annotate_all(world, [p for p in poses if p is not None], rule)
         for index, annotation in zip(where, found, strict=True):
             driven[index] = annotation
         own = [references[i] for i in frame["trajectory_id"].iloc[where]]
@@ -186,14 +185,14 @@ def told_order(
 
 
 def _annotate_all(
-    world: World, poses: Sequence[NDArray[np.float32]], near: float, persist: int
+    world: World, poses: Sequence[NDArray[np.float32]], rule: NearRule
 ) -> list[Annotation]:
     assert world.scene is not None
     found: list[Annotation] = []
     with tqdm(total=len(poses), desc="annotate", unit="drive") as bar:
         for start in range(0, len(poses), 500):
             block = poses[start : start + 500]
-            found += annotate(world.scene, block, size=world.size, near=near, persist=persist)
+            found += annotate(world.scene, block, size=world.size, rule=rule)
             bar.update(len(block))
     return found
 

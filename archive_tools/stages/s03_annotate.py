@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation, events_table, routes_table
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import write_table
@@ -20,9 +20,9 @@ from envs.errors import InputError
 class AnnotateConfig(StageConfig):
     """Annotate recorded trajectories with the objects and tiles of the scene."""
 
-    near: float = 24.0
+    near: float = NearRule.near
     """Within this distance of its box, in units of the scene, an object is near."""
-    persist: int = 3
+    persist: int = NearRule.persist
     """A change must last this many steps to become an event."""
     chunk: int = 500
     """Trajectories worked on at once; bounds the memory."""
@@ -58,12 +58,11 @@ def run(config: AnnotateConfig) -> Path:
             )
         ids = trajectories.ids.tolist()
         annotations: list[Annotation] = []
+        rule = NearRule(config.near, config.persist)
         with tqdm(total=len(ids), desc="annotate", unit=" trajectories") as bar:
             for begin in range(0, len(ids), config.chunk):
                 block = pose[begin : begin + config.chunk]
-                annotations += annotate(
-                    world.scene, block, size=world.size, near=config.near, persist=config.persist
-                )
+                annotations += annotate(world.scene, block, size=world.size, rule=rule)
                 bar.update(len(block))
         events = events_table(ids, annotations)
         write_table(stage.path("events.parquet"), events)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
+from archive_tools.annotations.annotate import near_rule
 from archive_tools.annotations.events import Annotation, load_annotations
 from archive_tools.dataset.augmentation_table import Recorded, practise_along
 from archive_tools.dataset.milestones import milestone_column, milestone_names
@@ -35,7 +36,8 @@ from archive_tools.dataset.splits import (
 from archive_tools.dataset.table import dataset_table
 from archive_tools.language.jobs import SCHEMA, held_out_wording
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import atomic_write, read_json, read_table, write_json, write_table
+from archive_tools.run.tables import atomic_write, read_table, write_json, write_table
+from archive_tools.tasks.registry import portable_environment
 from archive_tools.trajectories.table import Trajectories, load_trajectories
 from envs import load_world
 from envs.errors import InputError
@@ -170,7 +172,7 @@ def run(config: DatasetConfig) -> Path:
                 rounds=config.practice,
                 recipe=config.split,
                 rng=np.random.default_rng([config.seed, 6]),
-                rules=read_json(stage.input("annotations") / "manifest.json")["config"],
+                rule=near_rule(stage.input("annotations")),
             )
             if drives is not None:
                 write_table(stage.path("practice.parquet"), drives)
@@ -196,7 +198,8 @@ def run(config: DatasetConfig) -> Path:
             "practice_drives": practice,
         }
         info = {
-            **read_json(stage.input("trajectories") / "trajectories.json"),
+            **trajectories.info,
+            "environment": portable_environment(trajectories.info),
             **facts,
             "milestones": places,
             "split": {

@@ -27,6 +27,7 @@ from archive_tools.rollouts.items import (
 from archive_tools.rollouts.systems import CONTROLS, ONE_SET, SYSTEMS
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_arrow, read_json, read_table, write_table
+from archive_tools.tasks.registry import run_environment
 from envs import load_world
 from envs.errors import InputError
 
@@ -85,11 +86,6 @@ def run(
         if stage.done:
             return stage.folder
         info = read_json(stage.input("dataset") / "dataset.json")
-        environment = dict(info["environment"])
-        if "world" in environment["kwargs"]:
-            # The run's own copy: a run may be moved, and a bundled world may change.
-            world = str(stage.input("archive") / "world")
-            environment["kwargs"] = {**environment["kwargs"], "world": world}
         source = stage.input("dataset") / "trajectories.parquet"
         columns = ("trajectory_id", "split", "bd", "length", "action", "texts")
         dataset = read_table(source, columns)
@@ -124,7 +120,7 @@ def run(
         write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
         write_table(stage.path("told.parquet"), pa.Table.from_pandas(told, TOLD_SCHEMA, False))
         driver = Driver(
-            environment,
+            run_environment(Path(config.run), info),
             dataset,
             stage.input("trajectories") / "trajectories.parquet",
             lambda: load_drive(stage.input("model")),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archive_tools.annotations.annotate import annotate
+from archive_tools.annotations.annotate import NEAR_RULE, annotate, near_rule
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.mentions import PLACEHOLDER, parse
@@ -22,6 +22,7 @@ from archive_tools.rollouts.driving import make_envs
 from archive_tools.rollouts.items import Reword
 from archive_tools.run.stage import check_folder
 from archive_tools.run.tables import atomic_write, read_json, read_table
+from archive_tools.tasks.registry import run_environment
 from envs import World, load_world
 from envs.drawing import TEXT_LEGEND, Route, draw_scene, draw_text, svg_to_png
 from envs.errors import InputError
@@ -63,6 +64,7 @@ def say(
     if bd is not None:
         check_place(bd, info)
     world = load_world(run / "archive" / "world")
+    rule = near_rule(run / "annotations") if world.scene is not None else NEAR_RULE
     console = Console(file=sys.stdout)
     positions = are_positions(info, world)
     told = text
@@ -73,7 +75,7 @@ def say(
         console.print(f"read as: {told}", highlight=False, markup=False)
     for line in hints(told, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
-    envs = make_envs(info["environment"], 1)
+    envs = make_envs(run_environment(run, info), 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)
         drives = load_drive(run / "model")(envs, [told], place, seed)
@@ -92,7 +94,7 @@ def say(
     console.print(draw_text(world, pose, target=target, columns=wide), end="", highlight=False)
     console.print(TEXT_LEGEND, style="dim", highlight=False)
     if world.scene is not None:
-        driven = annotate(world.scene, [pose], size=world.size)[0]
+        driven = annotate(world.scene, [pose], size=world.size, rule=rule)[0]
         table = Table(title=Text(caption), title_justify="left")
         table.add_column("step", justify="right")
         table.add_column("tile")

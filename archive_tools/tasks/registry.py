@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from archive_tools.tasks.gymnasium import gymnasium_task
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
@@ -54,8 +55,6 @@ def make_environment(
     Raises:
         InputError: no such environment, options that it does not take, or its own errors.
     """
-    from archive_tools.tasks.gymnasium import gymnasium_task
-
     function: Callable[..., Environment]
     if name == "navigation":
         function = Navigation
@@ -96,3 +95,27 @@ def environment_of(folder: Path, info: Mapping[str, Any]) -> Environment:
     if "plane" in options:
         options["plane"] = info["environment"]["kwargs"]["plane"]
     return make_environment(info["task"]["name"], info["controller"], **options)
+
+
+def run_environment(run: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    """The Gymnasium environment {"id", "kwargs"} that the policy of a run drives in.
+
+    Its world is the run's own copy: a run may be moved, and a bundled world may change.
+
+    Args:
+        run: the run directory.
+        info: the run's trajectories.json or dataset.json.
+    """
+    environment = dict(info["environment"])
+    if "world" in environment["kwargs"]:
+        world = (run / "archive" / "world").as_posix()
+        environment["kwargs"] = {**environment["kwargs"], "world": world}
+    return environment
+
+
+def portable_environment(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment of a run as dataset.json names it, wherever the run is moved.
+
+    Its world is the run's own copy, by its path relative to dataset.json (docs/formats.md).
+    """
+    return run_environment(Path(".."), info)
