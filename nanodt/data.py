@@ -12,13 +12,13 @@ The folder holds `trajectories.parquet`, one row per trajectory, and `dataset.js
 | `obs`           | list<float32> | row-major [T + 1, n_obs]                       |
 | `action`        | list<float32> | row-major [T, n_act]                           |
 | `texts`         | list<string>  | descriptions of this trajectory                |
-| `target`        | list<float32> | optional [T, n_act]: the action to learn       |
-| `milestone`     | list<int16>   | optional [T]: which place comes next           |
+| `expert_action` | list<float32> | optional [T, n_act]: the action to learn       |
+| `next_subgoal`  | list<int16>   | optional [T]: which place comes next           |
 
-`target` differs from `action`, the one taken, where a drive was disturbed on purpose. A second file
-of the same columns, `practice.parquet`, may hold more drives for the split train; they are read
-where they are asked for. A milestone is a number in the list `milestones` of dataset.json, or the
-length of that list where none comes.
+`expert_action` differs from `action`, the one applied, where a drive was disturbed on purpose. A
+second file of the same columns, `augmentation.parquet`, may hold more drives for the split train;
+they are read where they are asked for. A next subgoal is a number in the list `subgoals` of
+dataset.json, or the length of that list where none comes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from nanodt.stream import Batch, pack, ragged
 from nanodt.text import TextEncoder, TextTable
 from nanodt.trail import Visits
 
-TABLE, PRACTICE, INFO = "trajectories.parquet", "practice.parquet", "dataset.json"
+TABLE, PRACTICE, INFO = "trajectories.parquet", "augmentation.parquet", "dataset.json"
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
 
 
@@ -120,8 +120,8 @@ def load_dataset(folder: Path | str, practice: float = 0.0) -> Dataset:
         "action": (length, "n_act"),
         "bd": (one, "n_bd"),
     }
-    if "target" in table.column_names:
-        sizes["target"] = (length, "n_act")
+    if "expert_action" in table.column_names:
+        sizes["expert_action"] = (length, "n_act")
     flat: dict[str, np.ndarray] = {}
     for name, (rows, key) in sizes.items():
         flat[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
@@ -154,7 +154,9 @@ def load_dataset(folder: Path | str, practice: float = 0.0) -> Dataset:
             action=torch.from_numpy(flat["action"][steps]),
             bd=torch.from_numpy(flat["bd"][keep]),
             texts=[texts[i] for i in keep],
-            target=torch.from_numpy(flat["target"][steps]) if "target" in flat else None,
+            target=torch.from_numpy(flat["expert_action"][steps])
+            if "expert_action" in flat
+            else None,
             milestone=None if milestone is None else torch.from_numpy(milestone[steps]),
         )
     return Dataset(folder, info, splits)
@@ -200,7 +202,7 @@ def _read_table(path: Path) -> pa.Table:
         missing = [c for c in COLUMNS if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
-        wanted = [*COLUMNS, *(c for c in ("weight", "target", "milestone") if c in names)]
+        wanted = [*COLUMNS, *(c for c in ("weight", "expert_action", "next_subgoal") if c in names)]
         return pq.read_table(path, columns=wanted).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -213,12 +215,12 @@ def _join(table: pa.Table, practice: pa.Table) -> pa.Table:
     for part in (table, practice):
         if "weight" not in part.column_names:
             part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
-        if "target" not in part.column_names:
-            part = part.append_column("target", part.column("action"))
+        if "expert_action" not in part.column_names:
+            part = part.append_column("expert_action", part.column("action"))
         both.append(part)
-    known = [*COLUMNS, "weight", "target"]
-    if all("milestone" in part.column_names for part in both):
-        known.append("milestone")
+    known = [*COLUMNS, "weight", "expert_action"]
+    if all("next_subgoal" in part.column_names for part in both):
+        known.append("next_subgoal")
     both = [part.select(known) for part in both]
     return pa.concat_tables(both, promote_options="permissive").combine_chunks()
 
@@ -237,23 +239,23 @@ def _shared(
 def _milestones(
     path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
 ) -> np.ndarray | None:
-    """The column milestone [steps] int16, if there is one, checked."""
-    if "milestone" not in table.column_names:
+    """The column next_subgoal [steps] int16, if there is one, checked."""
+    if "next_subgoal" not in table.column_names:
         return None
-    column = _column(table, "milestone")
+    column = _column(table, "next_subgoal")
     found = np.asarray(column.value_lengths())
     if (found != length).any():
         i = int(np.argmax(found != length))
         raise InputError(
-            f"{path}: milestone of trajectory {ids[i]} holds {found[i]} numbers, expected "
+            f"{path}: next_subgoal of trajectory {ids[i]} holds {found[i]} numbers, expected "
             f"{length[i]}"
         )
     values = column.flatten().to_numpy(zero_copy_only=False).astype(np.int16, copy=False)
-    most = len(info.get("milestones", ()))
+    most = len(info.get("subgoals", ()))
     if len(values) and not 0 <= values.min() <= values.max() <= most:
         raise InputError(
-            f"{path}: milestones run from {values.min()} to {values.max()}, expected 0 to {most} "
-            f"(the length of milestones in {INFO})"
+            f"{path}: subgoals run from {values.min()} to {values.max()}, expected 0 to {most} "
+            f"(the length of subgoals in {INFO})"
         )
     return values
 

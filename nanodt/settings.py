@@ -126,7 +126,7 @@ class TrainOptions:
     """Weight of an auxiliary loss: foretell where the robot will be in 8, 24 and 60 steps. Needs
     --odometry."""
     milestone: float = 0.0
-    """Weight of an auxiliary loss: name the next place on the way (the dataset's milestones)."""
+    """Weight of an auxiliary loss: name the next place on the way (the dataset's subgoals)."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
@@ -259,10 +259,10 @@ def build_model(config: TrainConfig, dataset: Dataset) -> Model:
             "--text-noise garbles tokens, and --text-encoder "
             f"{config.text_encoder} has none: give --text-noise 0"
         )
-    names = info.get("milestones") or []
+    names = info.get("subgoals") or []
     if config.milestone and (not names or train.milestone is None):
         raise InputError(
-            f"{dataset.folder}: no milestones in the dataset, which --milestone needs: make it "
+            f"{dataset.folder}: no subgoals in the dataset, which --milestone needs: make it "
             "anew, or train without"
         )
     for name in ("foresight", "trail"):

@@ -76,7 +76,8 @@ def make_records(run: Path, *, n: int, seed: int = 0, world: str = "apartment") 
     }
     info = {
         "n_obs": apartment.n_obs, "n_act": 2, "n_bd": 2, "steps": STEPS, "action_low": [-4, -4],
-        "action_high": [4, 4], "action_decimals": 1, "bd_low": [0, 0],
+        "action_high": [4, 4], "action_decimals": 1, "bd_names": ["x", "y"],
+        "bd_low": [0, 0],
         "bd_high": [apartment.size] * 2, "environment": ENVIRONMENT,
     }  # fmt: skip
     with Stage(config, "archive") as stage:

@@ -60,10 +60,12 @@ def test_rollout_is_controller_and_simulator():
     assert spec.n_params == 302
     solutions = weights(spec, 21)
     rollout = rollout_controllers(world, spec, solutions)
-    assert rollout.action.shape == (21, 400, 2) and rollout.pose.shape == (21, 401, 3)
+    pose, collision = rollout.info["pose"], rollout.info["collision"]
+    assert rollout.action.shape == (21, 400, 2) and pose.shape == (21, 401, 3)
     simulation = envs.simulate(world, rollout.action)
-    for field in ("obs", "pose", "collision"):
-        np.testing.assert_array_equal(getattr(rollout, field), getattr(simulation, field))
+    np.testing.assert_array_equal(rollout.obs, simulation.obs)
+    np.testing.assert_array_equal(pose, simulation.pose)
+    np.testing.assert_array_equal(collision, simulation.collision)
     scaled = rollout.obs * np.float32([0.01, 0.01, 0.01, 1, 1])
     for t in (0, 57, 399):
         np.testing.assert_array_equal(rollout.action[:, t], spec.act(solutions, scaled[:, t]))
@@ -73,20 +75,22 @@ def test_rollout_is_controller_and_simulator():
 def test_a_drive_does_not_depend_on_its_batch():
     world, spec = envs.load_world("apartment"), ControllerSpec()
     solutions = weights(spec, 100)
-    poses = rollout_controllers(world, spec, solutions).pose
-    reverse = rollout_controllers(world, spec, solutions[::-1]).pose
-    np.testing.assert_array_equal(reverse[::-1], poses)
+
+    def poses(some):
+        return rollout_controllers(world, spec, some).info["pose"]
+
+    whole = poses(solutions)
+    np.testing.assert_array_equal(poses(solutions[::-1])[::-1], whole)
     for n in (0, 15, 16, 99):
-        alone = rollout_controllers(world, spec, solutions[n : n + 1]).pose
-        np.testing.assert_array_equal(alone[0], poses[n])
-    assert rollout_controllers(world, spec, solutions[:0]).pose.shape == (0, 401, 3)
+        np.testing.assert_array_equal(poses(solutions[n : n + 1])[0], whole[n])
+    assert poses(solutions[:0]).shape == (0, 401, 3)
 
 
 def test_steps_and_start():
     world, spec = envs.load_world("apartment"), ControllerSpec()
     rollout = rollout_controllers(world, spec, weights(spec, 3), steps=5, start=[300, 240, 1])
     assert rollout.obs.shape == (3, 6, 5)
-    np.testing.assert_array_equal(rollout.pose[:, 0], np.float32([[300, 240, 1]] * 3))
+    np.testing.assert_array_equal(rollout.info["pose"][:, 0], np.float32([[300, 240, 1]] * 3))
 
 
 def test_json():
@@ -127,4 +131,4 @@ def test_exploded_weights_stay_in_the_world():
     solutions = np.full((2, spec.n_params), 3e38, dtype=np.float32)
     solutions[:, ::2] *= -1
     rollout = rollout_controllers(world, spec, solutions)
-    assert np.isfinite(rollout.pose).all() and np.isfinite(rollout.action).all()
+    assert np.isfinite(rollout.info["pose"]).all() and np.isfinite(rollout.action).all()

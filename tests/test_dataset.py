@@ -184,7 +184,7 @@ def test_train_fraction_keeps_the_test_split(run):
 
     def made(fraction: float) -> pd.DataFrame:
         # A tolerance that puts many trajectories in groups, of which a fraction keeps a part.
-        config = DatasetConfig(run=run, redo=True, practice=0, duplicate_tolerance=0.05)
+        config = DatasetConfig(run=run, redo=True, augmentation=0, duplicate_tolerance=0.05)
         config.train_fraction = fraction
         return read_table(dataset.run(config) / "trajectories.parquet")
 

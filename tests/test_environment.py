@@ -148,11 +148,11 @@ def test_car_that_arrives_early_has_a_shorter_trajectory(car):
     rng = np.random.default_rng(1)
     solutions = rng.normal(size=(200, task.controller.n_params)).astype(np.float32) * 2
     recording = task.record(solutions, 0)
-    arrived = recording.lengths < 120
+    arrived = recording.length < 120
     assert arrived.any() and not arrived.all()
-    assert (recording.measures[arrived, 0] >= 0.45).all()
+    assert (recording.info["bd"][arrived, 0] >= 0.45).all()
     n = int(np.flatnonzero(arrived)[0])
-    np.testing.assert_array_equal(recording.obs[n, recording.lengths[n]], recording.measures[n])
+    np.testing.assert_array_equal(recording.obs[n, recording.length[n]], recording.info["bd"][n])
 
 
 def test_replays_with_other_seeds_show_what_is_luck(car, tmp_path):
@@ -209,7 +209,7 @@ def test_navigation_through_gymnasium_is_navigation():
     there = slow.record(solutions, 0)
     raw = Navigation(controller={"obs_scale": "none"}).record(solutions)
     np.testing.assert_array_equal(there.action, raw.action)
-    np.testing.assert_array_equal(there.pose, raw.pose)
+    np.testing.assert_array_equal(there.info["pose"], raw.info["pose"])
     np.testing.assert_array_equal(there.obs, raw.obs)
 
 
@@ -218,7 +218,7 @@ def test_calm_driving_is_worth_more():
     still, spin, wall = np.zeros((3, 12), dtype=np.float32)
     spin[-2:] = 9, -9  # the wheels' biases
     wall[-2:] = 9, 9
-    objective = navigation.record(np.stack([still, spin, wall])).objective
+    objective = navigation.record(np.stack([still, spin, wall])).info["objective"]
     assert objective[0] == 1 and objective[1] == pytest.approx(0.5)
     assert 0.5 < objective[2] < 0.9
 

@@ -30,7 +30,7 @@ def driven():
     """60 controllers with what they really do."""
     solutions = np.random.default_rng(0).normal(size=(60, SPEC.n_params)).astype(np.float32)
     recording = Navigation().record(solutions)
-    return solutions, recording.objective, recording.measures
+    return solutions, recording.info["objective"], recording.info["bd"]
 
 
 def ribs_archive(kind: str, driven):

@@ -46,8 +46,8 @@ def test_elites_are_good_drives_that_cover_the_floor(searched):
     assert info["reachable_cells"] == cells.reachable.sum() < 400
     assert archive.objective.mean() > 0.75
     recording = Navigation().record(archive.solutions)
-    np.testing.assert_array_equal(recording.measures, archive.measures)
-    np.testing.assert_array_equal(recording.objective, archive.objective)
+    np.testing.assert_array_equal(recording.info["bd"], archive.measures)
+    np.testing.assert_array_equal(recording.info["objective"], archive.objective)
     assert ((archive.objective >= 0) & (archive.objective <= 1)).all()
 
 

@@ -61,8 +61,8 @@ class Annotation:
         """Tiles and objects merged into one sequence: the route that the metrics compare."""
         return _collapse(tile or name for _, tile, name in self._arrivals())
 
-    def milestones(self, steps: int) -> list[str]:
-        """For each of the steps 0 .. steps-1, what comes next on the way; "" when nothing does."""
+    def next_subgoals(self, steps: int) -> list[str]:
+        """For each of the steps 0 .. steps-1, what comes next on the path; "" when nothing does."""
         ahead = [""] * steps
         begin, last = 0, ""
         for timestep, tile, name in self._arrivals():

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
 from archive_tools.run.tables import read_table, write_table
-from archive_tools.tasks.measures import Measures
+from archive_tools.tasks.measures import Measures, cell_index
 from envs.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -45,9 +45,7 @@ class Cells:
         unit = self.measures.unit(measures)
         if self.centroids is not None:
             return np.asarray(self._tree.query(unit)[1], dtype=np.int64)
-        shape = np.asarray(self.shape)
-        place = np.clip((unit * shape).astype(np.int64), 0, shape - 1)
-        return np.asarray(np.ravel_multi_index(tuple(place.T), self.shape), dtype=np.int64)
+        return cell_index(unit, self.shape)
 
     @cached_property
     def reachable(self) -> NDArray[np.bool_]:

@@ -17,7 +17,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.run.tables import read_arrow, read_json, write_json, write_table
+from archive_tools.run.tables import (
+    read_arrow,
+    read_json,
+    vector_column,
+    write_json,
+    write_table,
+)
 from envs.errors import InputError
 
 if TYPE_CHECKING:  # ribs takes a second to import, and most readers of archives do without it
@@ -115,8 +121,8 @@ class Archive:
             {
                 "policy_id": pa.array(self.policy_ids, pa.int64()),
                 "objective": pa.array(self.objective, pa.float32()),
-                "measures": _vectors(self.measures),
-                "solution": _vectors(self.solutions),
+                "measures": vector_column(self.measures),
+                "solution": vector_column(self.solutions),
                 "checksum": pa.array(checksums(self.solutions), pa.uint32()),
             }
         )
@@ -190,11 +196,6 @@ def altered_policies(folder: Path | str) -> NDArray[np.int64]:
     solutions = stack_lists(table["solution"], "solution", Path(folder) / "elites.parquet")
     changed = table["checksum"].to_numpy() != checksums(solutions)
     return np.sort(table["policy_id"].to_numpy()[changed])
-
-
-def _vectors(rows: Floats) -> pa.Array:
-    """Rows [N, D] as an Arrow column of fixed-size lists."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
 def stack_lists(column: pa.ChunkedArray, name: str, path: Path) -> Floats:

@@ -66,7 +66,7 @@ def plot_archive(archive: Archive, cells: Cells, world: World | None, path: Path
     if len(cells.measures.names) != 2:
         return
     low, high = cells.measures.low, cells.measures.high
-    if world is not None and tuple(cells.measures.names) == ("x", "y"):
+    if world is not None and cells.measures.are_positions(world.size):
         best = np.full(cells.count, -np.inf)
         np.maximum.at(best, cells.index(archive.measures), archive.objective)
         best[~np.isfinite(best)] = np.nan

@@ -78,9 +78,9 @@ def replay(
         for begin in range(0, len(rows), chunk):
             block = rows[begin : begin + chunk]
             for k, word in enumerate(seeds):
-                recording = environment.record(archive.solutions[block], word)
-                reached[k, block] = recording.measures
-                objective[k, block] = recording.objective
+                rollouts = environment.record(archive.solutions[block], word)
+                reached[k, block] = rollouts.info["bd"]
+                objective[k, block] = rollouts.info["objective"]
                 bar.update(len(block))
     mean = reached.mean(axis=0, dtype=np.float64)
     offset = mean - archive.measures

@@ -4,7 +4,9 @@ Near-duplicates always land on one side: an archive holds many elites that drive
 path, and a test item whose twin was trained on measures memory only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from archive_tools.tasks.measures import cell_index
+
 SPLITS = ("train", "validation", "test")
+Recipe = Literal["random", "regions", "routes"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,54 @@ class Shares:
 
     validation: float
     test: float
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How trajectories are split; its fields stand in dataset.json."""
+
+    recipe: Recipe
+    """random: near-duplicate groups at random; regions: whole blocks of the BD space are withheld;
+    routes: for some destinations one of the paths there is withheld."""
+    seed: int
+    validation: float
+    """Share of the trajectories."""
+    test: float
+    """Share of the trajectories."""
+    duplicate_tolerance: float
+    """Of near-duplicates, in shares of the world's side."""
+    train_fraction: float
+    """Share of the training trajectories that keep their side; the others get ""."""
+
+    def split(
+        self,
+        groups: NDArray[np.int64],
+        bd: NDArray[np.float32],
+        low: NDArray[np.floating],
+        high: NDArray[np.floating],
+        tiles: Sequence[tuple[str, ...]],
+    ) -> NDArray[np.str_]:
+        """The side of each of N trajectories: one of SPLITS, or "" where it is left out.
+
+        Args:
+            groups: [N], of near-duplicates.
+            bd: [N, n_bd] reached BD.
+            low, high: [n_bd] bounds of the BD space.
+            tiles: of each trajectory, in the order in which they were entered.
+        """
+        rng = np.random.default_rng([self.seed, 5])
+        shares = Shares(self.validation, self.test)
+        if self.recipe == "regions":
+            split = region_split(bd, low, high, shares, rng)
+        elif self.recipe == "routes":
+            split = route_split(tiles, shares, rng)
+        else:
+            split = random_split(groups, shares, rng)
+        if self.train_fraction < 1:
+            train = np.flatnonzero(split == "train")
+            count = max(1, round(self.train_fraction * len(train)))
+            split[np.setdiff1d(train, rng.permutation(train)[:count])] = ""
+        return split
 
 
 def near_duplicates(
@@ -50,6 +103,11 @@ def near_duplicates(
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
+def _places(shares: Shares, number: int) -> dict[str, int]:
+    """How many of `number` trajectories test and validation still take."""
+    return {"test": round(shares.test * number), "validation": round(shares.validation * number)}
+
+
 def random_split(
     groups: NDArray[np.int64], shares: Shares, rng: np.random.Generator
 ) -> NDArray[np.str_]:
@@ -66,12 +124,15 @@ def random_split(
     number = len(groups)
     members = np.bincount(groups) if number else np.zeros(0, dtype=int)
     side = np.full(len(members), "train", dtype="<U10")
-    room = {"test": round(shares.test * number), "validation": round(shares.validation * number)}
+    remaining = {
+        "test": round(shares.test * number),
+        "validation": round(shares.validation * number),
+    }
     for group in rng.permutation(len(members)).tolist():
-        for name in room:
-            if members[group] <= room[name]:
+        for name in remaining:
+            if members[group] <= remaining[name]:
                 side[group] = name
-                room[name] -= int(members[group])
+                remaining[name] -= int(members[group])
                 break
     return side[groups] if number else np.zeros(0, dtype="<U10")
 
@@ -83,8 +144,8 @@ def region_blocks(
     blocks: int = 8,
 ) -> NDArray[np.int64]:
     """Block [N] of the BD space, `blocks` along each dimension, that each BD [N, n_bd] lies in."""
-    cell = np.clip((bd - low) / (high - low) * blocks, 0, blocks - 1).astype(int)
-    return np.asarray(np.ravel_multi_index(tuple(cell.T), (blocks,) * bd.shape[1]), np.int64)
+    unit = (bd - low) / (high - low)
+    return cell_index(unit, (blocks,) * bd.shape[1])
 
 
 def region_split(
@@ -113,13 +174,13 @@ def region_split(
 
 
 def route_split(
-    routes: list[tuple[str, ...]], shares: Shares, rng: np.random.Generator, least: int = 8
+    routes: Sequence[tuple[str, ...]], shares: Shares, rng: np.random.Generator, least: int = 8
 ) -> NDArray[np.str_]:
-    """Withhold, for some destinations, one of the ways there.
+    """Withhold, for some destinations, one of the paths there.
 
-    A destination is the last tile of a route, a way is the sequence of tiles before it. A (way,
-    destination) pair may be withheld only while other ways to that destination and that way's last
-    leg to other destinations stay in training, so that each half of what is asked was seen.
+    A destination is the last tile of a route, a path is the sequence of tiles before it. A (path,
+    destination) pair may be withheld only while other paths to that destination and that path's
+    last leg to other destinations stay in training, so that each half of what is asked was seen.
 
     Args:
         routes: tiles of each trajectory in the order in which they were entered.
@@ -136,26 +197,23 @@ def route_split(
         if len(route) >= 2:
             pairs.setdefault((route[:-1], route[-1]), []).append(index)
     to_place: dict[str, int] = {}
-    by_way: dict[tuple[str, ...], int] = {}
-    for (way, place), members in pairs.items():
+    by_path: dict[tuple[str, ...], int] = {}
+    for (path, place), members in pairs.items():
         to_place[place] = to_place.get(place, 0) + len(members)
-        by_way[way] = by_way.get(way, 0) + len(members)
-    room = {
-        "test": round(shares.test * len(routes)),
-        "validation": round(shares.validation * len(routes)),
-    }
+        by_path[path] = by_path.get(path, 0) + len(members)
+    remaining = _places(shares, len(routes))
     keys = sorted(pairs)
     for position in rng.permutation(len(keys)):
-        way, place = keys[position]
+        path, place = keys[position]
         members = pairs[keys[position]]
         size = len(members)
-        if size < least or to_place[place] - size < least or by_way[way] - size < least:
+        if size < least or to_place[place] - size < least or by_path[path] - size < least:
             continue
-        for name in room:
-            if size <= room[name]:
+        for name in remaining:
+            if size <= remaining[name]:
                 side[members] = name
-                room[name] -= size
+                remaining[name] -= size
                 to_place[place] -= size
-                by_way[way] -= size
+                by_path[path] -= size
                 break
     return side

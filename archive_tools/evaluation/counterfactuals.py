@@ -19,7 +19,7 @@ from archive_tools.evaluation import metrics
 from archive_tools.evaluation.scoring import Scored, told_order
 from archive_tools.rollouts.counterfactuals import KINDS
 from archive_tools.rollouts.items import SWAPS
-from envs.geometry import compass
+from envs.geometry import compass, wrap_angle
 from envs.scene import Scene
 
 TURN_STEPS = 20  # before and after meeting a place, within which a turn by it counts
@@ -62,7 +62,7 @@ def fits(
         return False
     heading = pose[max(0, met[0] - TURN_STEPS) : met[0] + TURN_STEPS + 1, 2].astype(np.float64)
     change = np.diff(heading)
-    turned = ((change + np.pi) % (2 * np.pi) - np.pi).sum()  # positive is to the right
+    turned = wrap_angle(change).sum()  # positive is to the right
     return bool(turned >= TURN_ANGLE if word == "right" else turned <= -TURN_ANGLE)
 
 

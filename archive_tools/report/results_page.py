@@ -193,7 +193,7 @@ def write_results(
         command=command,
         title=title,
         note=note,
-        dataset={"practice_drives": 0, **read_json(run / "dataset" / "dataset.json")},
+        dataset={"augmentation_rollouts": 0, **read_json(run / "dataset" / "dataset.json")},
         trained=trained,
         targets=targets(found, beside),
         systems=table(named, "name"),

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from envs.errors import InputError
 
@@ -61,6 +63,19 @@ def write_table(
     temporary = path.with_name(f".{path.name}.tmp")
     pq.write_table(table, temporary, compression="zstd")
     os.replace(temporary, path)
+
+
+def list_column(rows: Sequence[NDArray[np.floating]]) -> pa.ListArray:
+    """N arrays, each flattened to a list, as a column list<float32>."""
+    flat = [np.asarray(row, np.float32).reshape(-1) for row in rows]
+    ends = np.cumsum([0, *(len(row) for row in flat)]).astype(np.int32)
+    return pa.ListArray.from_arrays(ends, np.concatenate([np.zeros(0, np.float32), *flat]))
+
+
+def vector_column(rows: NDArray[np.floating]) -> pa.FixedSizeListArray:
+    """Rows [N, D] as a column of lists of D float32."""
+    flat = pa.array(np.ascontiguousarray(rows, np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
 
 
 def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:

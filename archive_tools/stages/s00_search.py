@@ -209,8 +209,8 @@ def search(
             solutions = np.ascontiguousarray(scheduler.ask(), dtype=np.float32)
             answer = journal.recall(solutions)
             if answer is None:
-                recording = environment.record(solutions, config.seed)
-                answer = recording.objective, recording.measures
+                info = environment.record(solutions, config.seed).info
+                answer = info["objective"], info["bd"]
                 _check_finite(environment, number * config.batch, *answer)
                 journal.append(solutions, *answer)
             told.append(answer)

@@ -8,40 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
 
 from archive_tools.annotations.annotate import near_rule
-from archive_tools.annotations.events import Annotation, load_annotations
-from archive_tools.dataset.augmentation_table import Recorded, practise_along
-from archive_tools.dataset.milestones import milestone_column, milestone_names
-from archive_tools.dataset.rules import (
-    check_descriptions,
-    check_split,
-    check_trajectories,
-    check_wording,
-    recorded,
-    report_rules,
-)
-from archive_tools.dataset.splits import (
-    SPLITS,
-    Shares,
-    near_duplicates,
-    random_split,
-    region_split,
-    route_split,
-)
-from archive_tools.dataset.table import dataset_table
-from archive_tools.language.jobs import SCHEMA, held_out_wording
+from archive_tools.annotations.events import load_annotations
+from archive_tools.dataset.card import dataset_info, render_card
+from archive_tools.dataset.join import Joined
+from archive_tools.dataset.rules import report_rules
+from archive_tools.dataset.splits import SplitRule
+from archive_tools.language.jobs import SCHEMA
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import atomic_write, read_table, write_json, write_table
-from archive_tools.tasks.registry import portable_environment
-from archive_tools.trajectories.table import Trajectories, load_trajectories
+from archive_tools.trajectories.table import load_trajectories
 from envs import load_world
 from envs.errors import InputError
-from envs.scene import Scene
 
 
 @dataclass
@@ -50,7 +30,7 @@ class DatasetConfig(StageConfig):
 
     split: Literal["random", "regions", "routes"] = "random"
     """random: near-duplicate groups at random; regions: whole blocks of the BD space are withheld;
-    routes: for some destinations one of the ways there is withheld."""
+    routes: for some destinations one of the paths there is withheld."""
     test: float = 0.1
     """Share of the trajectories kept for testing."""
     validation: float = 0.05
@@ -61,36 +41,19 @@ class DatasetConfig(StageConfig):
     train_fraction: float = 1.0
     """Share of the training trajectories to keep, for learning curves (test stays as it is)."""
 
-    practice: int = 2
-    """Practice drives along each training trajectory: brisk, disturbed, some only part of the way,
-    and described by what they reached. They show a policy how to come back and where else to
+    augmentation: int = 2
+    """Rollouts of an expert along each training trajectory: brisk, disturbed, some only part of the
+    way, and described by what they reached. They show a policy how to come back and where else to
     stop."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"practice": 4}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"augmentation": 4}}
 
-
-def _split(
-    config: DatasetConfig,
-    trajectories: Trajectories,
-    annotations: dict[int, Annotation],
-    groups: NDArray[np.int64],
-) -> NDArray[np.str_]:
-    rng = np.random.default_rng([config.seed, 5])
-    shares = Shares(config.validation, config.test)
-    if config.split == "regions":
-        low, high = (np.asarray(trajectories.info[k]) for k in ("bd_low", "bd_high"))
-        split = region_split(np.asarray(trajectories.bd), low, high, shares, rng)
-    elif config.split == "routes":
-        tiles = [tuple(annotations[i].tiles) for i in np.asarray(trajectories.ids).tolist()]
-        split = route_split(tiles, shares, rng)
-    else:
-        split = random_split(groups, shares, rng)
-    if config.train_fraction < 1:
-        train = np.flatnonzero(split == "train")
-        keep = rng.permutation(train)[: max(1, round(config.train_fraction * len(train)))]
-        dropped = np.setdiff1d(train, keep)
-        split[dropped] = ""
-    return split
+    def rule(self) -> SplitRule:
+        """How trajectories are split."""
+        return SplitRule(
+            self.split, self.seed, self.validation, self.test, self.duplicate_tolerance,
+            self.train_fraction,
+        )  # fmt: skip
 
 
 def run(config: DatasetConfig) -> Path:
@@ -108,122 +71,29 @@ def run(config: DatasetConfig) -> Path:
     with Stage(config, "dataset", inputs=inputs) as stage:
         if stage.done:
             return stage.folder
-        world = load_world(stage.input("archive") / "world")
-        scene = world.scene or Scene()
-        trajectories = load_trajectories(stage.input("trajectories"))
-        annotations = load_annotations(stage.input("annotations"))
         descriptions = read_table(
             stage.input("descriptions") / "descriptions.parquet",
             ("trajectory_id", "sample", "style", "text", "status"),
         ).sort_values(["trajectory_id", "sample"])
-        ids = np.asarray(trajectories.ids).tolist()
-
-        groups = near_duplicates(recorded(trajectories)[2], config.duplicate_tolerance * world.size)
-        split = _split(config, trajectories, annotations, groups)
-        tested = {i: annotations[i] for i, s in zip(ids, split, strict=True)
-                  if s == "test" and i in annotations}  # fmt: skip
-        wording = held_out_wording(tested, scene, config.seed)
-        rules = [
-            *check_trajectories(trajectories),
-            *check_descriptions(descriptions, annotations, ids, scene),
-            *check_wording(wording, annotations, scene),
-            *check_split(split, groups, ids, config.split == "random"),
-        ]
-        report_rules(rules, Path(config.run) / "problems.csv")
-
-        accepted = descriptions[descriptions["status"] == "accepted"]
-        texts = accepted.groupby("trajectory_id")["text"].apply(list).to_dict()
-        kept = np.array([i in texts and bool(side) for i, side in zip(ids, split, strict=True)])
-        kept_ids = [i for i, keep in zip(ids, kept, strict=True) if keep]
-        # One near-duplicate group weighs as much as one lone trajectory, or the crowd would win.
-        weight = (1.0 / np.bincount(groups)[groups])[kept].astype(np.float32)
-        table = dataset_table(
-            stage.input("trajectories") / "trajectories.parquet",
-            kept_ids,
-            split[kept],
-            weight,
-            texts,
+        joined = Joined(
+            load_world(stage.input("archive") / "world"),
+            load_trajectories(stage.input("trajectories")),
+            load_annotations(stage.input("annotations")),
+            descriptions,
+            config.rule(),
         )
-        places = milestone_names(scene)
-        ahead = [annotations[i] for i in kept_ids]
-        lengths = table["length"].to_numpy()
-        table = table.append_column("milestone", milestone_column(ahead, lengths, places))
+        report_rules(joined.rules, Path(config.run) / "problems.csv")
+        table = joined.table(stage.input("trajectories") / "trajectories.parquet")
         write_table(stage.path("trajectories.parquet"), table)
-        write_table(
-            stage.path("test_wording.parquet"), pa.Table.from_pylist(wording, schema=SCHEMA)
-        )
-        practice = 0
-        if config.practice:
-            _, _, pose, bd = recorded(trajectories)
-            known = Recorded(
-                ids=np.asarray(trajectories.ids),
-                pose=np.asarray(pose),
-                bd=bd,
-                tiles=[tuple(annotations[i].tiles) for i in ids],
-                visited=[annotations[i].visited for i in ids],
-                texts=[texts.get(i, ()) for i in ids],
-                split=split,
-                weight=(1.0 / np.bincount(groups)[groups]).astype(np.float32),
-            )
-            drives = practise_along(
-                world,
-                known,
-                trajectories.info,
-                rounds=config.practice,
-                recipe=config.split,
-                rng=np.random.default_rng([config.seed, 6]),
-                rule=near_rule(stage.input("annotations")),
-            )
-            if drives is not None:
-                write_table(stage.path("practice.parquet"), drives)
-                practice = len(drives)
-
-        counts = {name: int((split[kept] == name).sum()) for name in SPLITS}
-        test_texts = {
-            t for i, s in zip(ids, split, strict=True) if s == "test" for t in texts.get(i, ())
-        }
-        train_texts = {
-            t for i, s in zip(ids, split, strict=True) if s == "train" for t in texts.get(i, ())
-        }
-        facts = {
-            "trajectories": counts,
-            "texts": int(sum(len(texts[i]) for i in kept_ids)),
-            "distinct_texts": len({t for i in kept_ids for t in texts[i]}),
-            "test_texts_seen_in_training": len(test_texts & train_texts),
-            "unseen_wording": sum(row["status"] == "accepted" for row in wording),
-            "unseen_wording_seen_in_training": sum(row["text"] in train_texts for row in wording),
-            "near_duplicate_groups": len(np.unique(groups)),
-            "largest_group": int(np.bincount(groups).max()),
-            "without_accepted_text": sum(i not in texts for i in ids),
-            "practice_drives": practice,
-        }
-        info = {
-            **trajectories.info,
-            "environment": portable_environment(trajectories.info),
-            **facts,
-            "milestones": places,
-            "split": {
-                "recipe": config.split,
-                "seed": config.seed,
-                "validation": config.validation,
-                "test": config.test,
-                "duplicate_tolerance": config.duplicate_tolerance,
-                "train_fraction": config.train_fraction,
-            },
-            "verification": [
-                {"rule": r.name, "checked": r.checked, "broken": len(r.offenders)} for r in rules
-            ],
-        }
+        wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
+        write_table(stage.path("test_wording.parquet"), wording)
+        more = joined.augmentation(config.augmentation, near_rule(stage.input("annotations")))
+        if more is not None:
+            write_table(stage.path("augmentation.parquet"), more)
+        info = dataset_info(joined, 0 if more is None else len(more))
         write_json(stage.path("dataset.json"), info)
-        sample = accepted.groupby("trajectory_id")["text"].first().head(5).tolist()
-        card = Environment(
-            loader=PackageLoader("archive_tools"),
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-        ).get_template("dataset_card.md.jinja")
-        atomic_write(
-            stage.path("README.md"), card.render(info=info, world=world.name, sample=sample)
-        )
-        stage.rows.update(counts)
-        stage.facts.update({k: v for k, v in facts.items() if k != "trajectories"})
+        atomic_write(stage.path("README.md"), render_card(joined, info))
+        facts = {**joined.facts(), "augmentation_rollouts": info["augmentation_rollouts"]}
+        stage.rows.update(facts.pop("trajectories"))
+        stage.facts.update(facts)
     return stage.folder

@@ -15,13 +15,13 @@ from archive_tools.annotations.annotate import NEAR_RULE, annotate, near_rule
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.mentions import PLACEHOLDER, parse
-from archive_tools.report.explorer import are_positions
 from archive_tools.report.gallery import events
 from archive_tools.rollouts.driving import Drive as DrivePolicy
 from archive_tools.rollouts.driving import make_envs
 from archive_tools.rollouts.items import Reword
 from archive_tools.run.stage import check_folder
 from archive_tools.run.tables import atomic_write, read_json, read_table
+from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.registry import run_environment
 from envs import World, load_world
 from envs.drawing import TEXT_LEGEND, Route, draw_scene, draw_text, svg_to_png
@@ -66,7 +66,7 @@ def say(
     world = load_world(run / "archive" / "world")
     rule = near_rule(run / "annotations") if world.scene is not None else NEAR_RULE
     console = Console(file=sys.stdout)
-    positions = are_positions(info, world)
+    positions = Measures.of_dataset(info).are_positions(world.size)
     told = text
     if load_reader is not None:
         [told] = load_reader(run / "model")([text])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from archive_tools.tasks.recording import Rollouts
 from envs import InputError, World, kernel
 from envs.simulator import arena_of, as_kernel_input, empty_recording
 
@@ -168,27 +169,13 @@ class ControllerSpec:
         return np.float32(1) / np.array([sensor.high for sensor in world.sensors], dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """Recorded closed-loop drives of N controllers over T steps; as `envs.Simulation`."""
-
-    obs: np.ndarray
-    """float32 [N, T + 1, n_obs]"""
-    action: np.ndarray
-    """float32 [N, T, 2]"""
-    pose: np.ndarray
-    """float32 [N, T + 1, 3]: x, y (world units, y down), heading (radians)."""
-    collision: np.ndarray
-    """bool [N, T + 1]"""
-
-
 def rollout_controllers(
     world: World,
     spec: ControllerSpec,
     solutions: ArrayLike,
     steps: int | None = None,
     start: ArrayLike | None = None,
-) -> Rollout:
+) -> Rollouts:
     """Drive N controllers from the start, recording everything, all cores at once.
 
     Args:
@@ -197,6 +184,9 @@ def rollout_controllers(
         solutions: [N, P].
         steps: the world's own number where None.
         start: [3] or [N, 3] (x, y, heading) instead of the world's start.
+
+    Returns:
+        rollouts with the info "pose" and "collision".
 
     Raises:
         InputError: the controllers do not fit the world; wrong length or NaN in the weights.
@@ -210,4 +200,6 @@ def rollout_controllers(
         arena_of(world), spec._network(), gain, solutions,
         recording.obs, action, recording.pose, recording.collision,
     )  # fmt: skip
-    return Rollout(recording.obs, action, recording.pose, recording.collision)
+    length = np.full(len(solutions), steps, dtype=np.int32)
+    info = {"pose": recording.pose, "collision": recording.collision}
+    return Rollouts(recording.obs, action, length, info)

@@ -16,7 +16,7 @@ from gymnasium.spaces import Box
 from archive_tools.tasks.controllers import ControllerSpec
 from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import HIDDEN
-from archive_tools.tasks.task import Floats, Recording
+from archive_tools.tasks.recording import Floats, Rollouts
 from envs.errors import InputError
 from envs.plane import load_plane
 from envs.world import World
@@ -111,14 +111,14 @@ class GymnasiumTask:
             self._envs.append(env)
         return self._envs[number]
 
-    def record(self, solutions: Floats, seed: int = 0) -> Recording:
+    def record(self, solutions: Floats, seed: int = 0) -> Rollouts:
         """Drive N policies side by side, each in its own copy, all reset with the same seed."""
         count, steps = len(solutions), self.steps
         n_obs, n_act = self.controller.layers[0], self.controller.layers[-1]
         obs = np.zeros((count, steps + 1, n_obs), dtype=np.float32)
         action = np.zeros((count, steps, n_act), dtype=np.float32)
         pose = np.zeros((count, steps + 1, 3), dtype=np.float32)
-        lengths = np.full(count, steps, dtype=np.int32)
+        length = np.full(count, steps, dtype=np.int32)
         reward = np.zeros(count)
         infos: list[Mapping[str, Any]] = []
         for n in range(count):
@@ -135,33 +135,44 @@ class GymnasiumTask:
             action[active, t] = np.clip(chosen, self.action_low, self.action_high)
             done = np.zeros(len(active), dtype=bool)
             for place, n in enumerate(active.tolist()):
-                word = action[n, t].reshape(self._action_shape).astype(self._action_dtype)
-                seen, gain, terminated, truncated, infos[n] = self._env(n).step(word)
-                obs[n, t + 1] = np.asarray(seen).reshape(-1)
-                reward[n] += float(gain)
+                seen, gain, done[place], infos[n] = self._step(n, action[n, t])
+                obs[n, t + 1] = seen
+                reward[n] += gain
                 if has_pose:
                     pose[n, t + 1] = infos[n]["pose"]
-                if terminated or truncated or t + 1 == steps:
-                    done[place] = True
-                    lengths[n] = t + 1
+                if done[place] or t + 1 == steps:
+                    length[n] = t + 1
                     # Padding: the state holds.
                     obs[n, t + 2 :], pose[n, t + 2 :] = obs[n, t + 1], pose[n, t + 1]
             active = active[~done]
             if len(active) == 0:
                 break
+        rollouts = Rollouts(obs, action, length, {"objective": reward.astype(np.float32)})
+        rollouts.info["bd"] = self._measured(rollouts, infos)
+        if has_pose:
+            rollouts.info["pose"] = pose
+        return rollouts
+
+    def _step(self, n: int, action: Floats) -> tuple[Floats, float, bool, Mapping[str, Any]]:
+        """Observation [n_obs], reward, whether it ended, and info of one environment."""
+        shaped = action.reshape(self._action_shape).astype(self._action_dtype)
+        obs, reward, terminated, truncated, info = self._env(n).step(shaped)
+        return np.asarray(obs).reshape(-1), float(reward), terminated or truncated, info
+
+    def _measured(self, rollouts: Rollouts, infos: Sequence[Mapping[str, Any]]) -> Floats:
+        """The BDs reached, [N, n_bd]."""
+        length = rollouts.length.tolist()
         reached = [
-            self._bd(obs[n, : lengths[n] + 1], action[n, : lengths[n]], infos[n])
-            for n in range(count)
+            self._bd(rollouts.obs[n, : steps + 1], rollouts.action[n, :steps], infos[n])
+            for n, steps in enumerate(length)
         ]
-        measures = np.asarray(reached, dtype=np.float32).reshape(count, -1)
+        measures = np.asarray(reached, dtype=np.float32).reshape(len(length), -1)
         if measures.shape[1] != len(self.measures.names):
             raise InputError(
                 f"{self.id}: the BD has {measures.shape[1]} dimensions; expected "
                 f"{len(self.measures.names)} ({', '.join(self.measures.names)})"
             )
-        return Recording(
-            obs, action, lengths, measures, reward.astype(np.float32), pose if has_pose else None
-        )
+        return measures
 
     def reachable(self) -> None:
         """Unknown: coverage counts all cells."""

@@ -1,5 +1,6 @@
 """The dimensions of the behaviour descriptor: names and bounds."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+
+def cell_index(unit: Floats, shape: Sequence[int]) -> NDArray[np.int64]:
+    """Cell [N] of a grid of `shape`, in C order, for points [N, n_bd] in units of the bounds.
+
+    A point beyond the bounds is in the nearest cell.
+    """
+    sizes = np.asarray(shape)
+    place = np.clip((unit * sizes).astype(np.int64), 0, sizes - 1)
+    return np.asarray(np.ravel_multi_index(tuple(place.T), tuple(shape)), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -30,3 +41,12 @@ class Measures:
     def from_json(cls, value: dict[str, Any]) -> "Measures":
         """The inverse of `to_json`."""
         return cls(tuple(value["names"]), tuple(value["low"]), tuple(value["high"]))
+
+    @classmethod
+    def of_dataset(cls, info: Mapping[str, Any]) -> "Measures":
+        """Those that trajectories.json and dataset.json describe."""
+        return cls(*(tuple(info[key]) for key in ("bd_names", "bd_low", "bd_high")))
+
+    def are_positions(self, size: float) -> bool:
+        """Whether they are a position (x, y) in a world with a side of `size` units."""
+        return (self.names, self.low, self.high) == (("x", "y"), (0, 0), (size, size))

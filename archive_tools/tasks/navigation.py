@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from archive_tools.tasks.controllers import ControllerSpec, rollout_controllers
 from archive_tools.tasks.measures import Measures
-from archive_tools.tasks.task import Recording
+from archive_tools.tasks.recording import Rollouts
 from envs import load_world
 from envs.errors import InputError
 from envs.world import MAX_WHEEL, World
@@ -72,19 +72,15 @@ class Navigation:
             "contact": self._world.obs_columns("bumper"),
         }
 
-    def record(self, solutions: Floats, seed: int = 0) -> Recording:
+    def record(self, solutions: Floats, seed: int = 0) -> Rollouts:
         """Drive N policies; nothing is random, so the seed changes nothing."""
-        drive = rollout_controllers(self._world, self.controller, solutions)
-        turning = np.abs(drive.action[:, :, 0] - drive.action[:, :, 1]).mean(axis=1)
-        bumping = drive.collision[:, 1:].mean(axis=1)
-        return Recording(
-            obs=drive.obs,
-            action=drive.action,
-            lengths=np.full(len(solutions), self.steps, dtype=np.int32),
-            measures=drive.pose[:, -1, :2].copy(),
-            objective=(1 - bumping / 2 - turning / (4 * MAX_WHEEL)).astype(np.float32),
-            pose=drive.pose,
-        )
+        rollouts = rollout_controllers(self._world, self.controller, solutions)
+        action, pose = rollouts.action, rollouts.info["pose"]
+        turning = np.abs(action[:, :, 0] - action[:, :, 1]).mean(axis=1)
+        bumping = rollouts.info["collision"][:, 1:].mean(axis=1)
+        objective = (1 - bumping / 2 - turning / (4 * MAX_WHEEL)).astype(np.float32)
+        rollouts.info.update(bd=pose[:, -1, :2].copy(), objective=objective)
+        return rollouts
 
     def reachable(self) -> Floats:
         """Points of the floor that the robot's centre can reach, 5 × 5 for each pixel."""

@@ -12,7 +12,6 @@ stages call it again with the same arguments, so it must be a pure function of t
 time it ends in `return GymnasiumTask(..., bd=my_function)`.
 """
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,27 +19,10 @@ from numpy.typing import NDArray
 
 from archive_tools.tasks.controllers import ControllerSpec
 from archive_tools.tasks.measures import Measures
+from archive_tools.tasks.recording import Rollouts
 from envs.world import World
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Closed-loop drives of N policies; shorter ones are padded with their last values."""
-
-    obs: Floats
-    """[N, T + 1, n_obs]; index 0 is what reset returned."""
-    action: Floats
-    """[N, T, n_act], as applied."""
-    lengths: NDArray[np.int32]
-    """[N], steps of each drive, at most T."""
-    measures: Floats
-    """[N, n_bd], the BDs reached."""
-    objective: Floats
-    """[N], higher is better."""
-    pose: Floats | None = None
-    """[N, T + 1, 3]: x, y (world units, y down), heading (radians)."""
 
 
 class Environment(Protocol):
@@ -61,8 +43,8 @@ class Environment(Protocol):
     world: World | None
     """The world with its scene, where there is one: copied into the archive, for annotation."""
 
-    def record(self, solutions: Floats, seed: int) -> Recording:
-        """Drive N policies, [N, n_params], all with the same seed."""
+    def record(self, solutions: Floats, seed: int) -> Rollouts:
+        """Drive N policies, [N, n_params], all with the same seed; info has bd and objective."""
         ...
 
     def reachable(self) -> Floats | None:

@@ -15,16 +15,15 @@ def record_chunk(environment: Environment, archive: Archive, rows: slice, seed: 
     Raises:
         InputError: the environment recorded numbers that are not finite.
     """
-    recording = environment.record(archive.solutions[rows], seed)
+    rollouts = environment.record(archive.solutions[rows], seed)
+    pose, bd = rollouts.info.get("pose"), rollouts.info["bd"]
     ids = archive.policy_ids[rows]
-    for name in ("obs", "action", "pose", "measures"):
-        array = getattr(recording, name)
+    arrays = {"obs": rollouts.obs, "action": rollouts.action, "pose": pose, "measures": bd}
+    for name, array in arrays.items():
         if array is not None and not np.isfinite(array).all():
             bad = ~np.isfinite(array).reshape(len(ids), -1).all(axis=1)
             raise InputError(
                 f"{environment.id}: policy {ids[bad][0]} recorded NaN or infinite {name}; "
                 "leave it out with scripts/01_verify_archive.py --prune, or mend the environment"
             )
-    return make_table(
-        ids, recording.lengths, recording.measures, recording.obs, recording.action, recording.pose
-    )
+    return make_table(ids, rollouts.length, bd, rollouts.obs, rollouts.action, pose)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.run.tables import read_arrow, read_json
+from archive_tools.run.tables import list_column, read_arrow, read_json
 from envs.errors import InputError
 
 Floats = NDArray[np.float32]
@@ -79,24 +79,17 @@ def make_table(
     ids = pa.array(np.asarray(ids, dtype=np.int64))
     count = len(lengths)
 
-    def flat(arrays: Sequences, more: int) -> pa.Array:
-        rows = [np.asarray(arrays[n][: lengths[n] + more], np.float32) for n in range(count)]
-        sizes = np.array([row.size for row in rows], dtype=np.int32)
-        values = np.concatenate([row.reshape(-1) for row in rows])
-        return pa.ListArray.from_arrays(np.concatenate([[0], sizes.cumsum()]).astype("i4"), values)
+    def steps(arrays: Sequences, more: int) -> pa.Array:
+        return list_column([arrays[n][: lengths[n] + more] for n in range(count)])
 
-    poses = pa.nulls(count, SCHEMA.field("pose").type) if pose is None else flat(pose, 1)
     columns = [
         ids,
         ids,
         pa.array(np.asarray(lengths, dtype=np.int32)),
-        pa.ListArray.from_arrays(
-            np.arange(count + 1, dtype=np.int32) * bd.shape[1],
-            np.asarray(bd, np.float32).reshape(-1),
-        ),
-        flat(obs, 1),
-        flat(action, 0),
-        poses,
+        list_column(list(bd)),
+        steps(obs, 1),
+        steps(action, 0),
+        pa.nulls(count, SCHEMA.field("pose").type) if pose is None else steps(pose, 1),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 

@@ -1,4 +1,4 @@
-"""What comes next on the way, step by step: the targets of next-subgoal prediction."""
+"""What comes next on the path, step by step: the classes of next-subgoal prediction."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ from archive_tools.annotations.events import Annotation
 from envs.scene import Scene
 
 
-def milestone_names(scene: Scene) -> list[str]:
-    """The places that can come next on a way: tiles and objects, each once."""
+def subgoal_names(scene: Scene) -> list[str]:
+    """The places that can come next on a path: tiles and objects, each once."""
     return list(dict.fromkeys([*scene.tile_names, *scene.object_names]))
 
 
-def milestone_column(
+def subgoal_column(
     annotations: Sequence[Annotation], lengths: NDArray[np.integer], names: Sequence[str]
 ) -> pa.Array:
     """Which of `names` comes next at each step of N trajectories; their number where none does."""
     number = {name: i for i, name in enumerate(names)} | {"": len(names)}
     rows = [
-        [number[name] for name in annotation.milestones(int(length))]
+        [number[name] for name in annotation.next_subgoals(int(length))]
         for annotation, length in zip(annotations, lengths, strict=True)
     ]
     return pa.array(rows, pa.list_(pa.int16()))

@@ -1,4 +1,4 @@
-"""Practice drives: along the ways, coming back when disturbed, honest about the split."""
+"""Augmentation: along the paths, coming back when disturbed, honest about the split."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from run_factory import wander
 import envs
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.routes import lcs_ratio
-from archive_tools.dataset.augmentation import HOLD, Disturbance, practise
-from archive_tools.dataset.augmentation_table import FIELDS, Recorded, practice_rows, withheld
-from archive_tools.dataset.milestones import milestone_names
-from archive_tools.dataset.paths import line, ways_of
+from archive_tools.dataset.augmentation import HOLD, Disturbance, follow
+from archive_tools.dataset.augmentation_table import FIELDS, Recorded, augmentation_rows, withheld
+from archive_tools.dataset.paths import line, paths_of
 from archive_tools.dataset.splits import region_blocks
+from archive_tools.dataset.subgoals import subgoal_names
 from archive_tools.language.checks import check_text
 from envs.world import MAX_WHEEL
 
@@ -51,17 +51,17 @@ def recorded(world) -> Recorded:
 
 
 @pytest.fixture(scope="module")
-def ways(world, recorded):
-    return ways_of(world, recorded.pose)
+def paths(world, recorded):
+    return paths_of(world, recorded.pose)
 
 
-def test_ways_are_even_and_end_where_the_trajectories_do(world, recorded, ways):
-    for row, last in enumerate(ways.last):
-        way = ways.points[row]
-        np.testing.assert_allclose(way[0], recorded.pose[row, 0, :2])
-        np.testing.assert_allclose(way[last], recorded.pose[row, -1, :2])
-        assert (way[last:] == way[last]).all()
-        assert np.linalg.norm(np.diff(way, axis=0), axis=1).max() < 5 * MAX_WHEEL
+def test_paths_are_even_and_end_where_the_trajectories_do(world, recorded, paths):
+    for row, last in enumerate(paths.last):
+        path = paths.points[row]
+        np.testing.assert_allclose(path[0], recorded.pose[row, 0, :2])
+        np.testing.assert_allclose(path[last], recorded.pose[row, -1, :2])
+        assert (path[last:] == path[last]).all()
+        assert np.linalg.norm(np.diff(path, axis=0), axis=1).max() < 5 * MAX_WHEEL
 
 
 def test_small_circles_and_standing_are_left_out():
@@ -72,49 +72,55 @@ def test_small_circles_and_standing_are_left_out():
     xy = np.concatenate(
         [there, np.repeat(there[-1:], 30, axis=0), circles + np.array([100, 0]), on]
     )
-    way = line(xy, radius=10)
-    length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
-    assert length < 230 and (way[0] == [0, 0]).all() and (way[-1] == [200, 0]).all()
+    path = line(xy, radius=10)
+    length = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
+    assert length < 230 and (path[0] == [0, 0]).all() and (path[-1] == [200, 0]).all()
     straight = line(there, radius=40)
     assert len(straight) == len(line(there, radius=1))
     wide = np.concatenate([there, 5 * circles + np.array([100, 0]), on])
-    assert len(line(wide, radius=10)) > 3 * len(way)
+    assert len(line(wide, radius=10)) > 3 * len(path)
 
 
-def test_undisturbed_practice_goes_the_whole_way(world, patient, recorded, ways):
+def test_undisturbed_rollouts_go_the_whole_way(world, patient, recorded, paths):
     calm = Disturbance(full=1, calm=1)
-    drives = practise(patient, ways, np.random.default_rng(0), disturbance=calm)
-    ends = drives.pose[np.arange(N), drives.lengths, :2]
+    drives = follow(patient, paths, np.random.default_rng(0), disturbance=calm)
+    ends = drives.info["pose"][np.arange(N), drives.length, :2]
     assert np.linalg.norm(ends - recorded.bd, axis=1).max() < world.robot.radius
-    np.testing.assert_allclose(drives.action, drives.target, atol=0.051)
-    found = [annotate(world.scene, p, size=world.size) for p in (drives.pose, recorded.pose)]
+    np.testing.assert_allclose(drives.action, drives.info["expert_action"], atol=0.051)
+    found = [
+        annotate(world.scene, p, size=world.size) for p in (drives.info["pose"], recorded.pose)
+    ]
     driven, meant = ([a.visited for a in annotations] for annotations in found)
     assert lcs_ratio(driven, meant).mean() > 0.9
 
 
-def test_the_teacher_leads_back(world, patient, recorded, ways):
-    """Shaken and pushed drives end near where their trajectory does; without a teacher not."""
+def test_the_expert_leads_back(world, patient, recorded, paths):
+    """Shaken and pushed rollouts end near where their trajectory does; without an expert not."""
     shaken = Disturbance(full=1, calm=0)
     rng = np.random.default_rng(1)
-    drives = practise(patient, ways, rng, disturbance=shaken)
-    assert np.abs(drives.action - drives.target).mean() > 0.2
-    led = np.linalg.norm(drives.pose[:, -1, :2] - recorded.bd, axis=1)
-    calm = practise(patient, ways, rng, disturbance=Disturbance(full=1, calm=1))
-    blind = np.clip(calm.action + drives.action - drives.target, -MAX_WHEEL, MAX_WHEEL)
+    drives = follow(patient, paths, rng, disturbance=shaken)
+    assert np.abs(drives.action - drives.info["expert_action"]).mean() > 0.2
+    led = np.linalg.norm(drives.info["pose"][:, -1, :2] - recorded.bd, axis=1)
+    calm = follow(patient, paths, rng, disturbance=Disturbance(full=1, calm=1))
+    blind = np.clip(
+        calm.action + drives.action - drives.info["expert_action"], -MAX_WHEEL, MAX_WHEEL
+    )
     alone = envs.simulate(patient, blind).pose[:, -1, :2]
     left = np.linalg.norm(alone - recorded.bd, axis=1)
     assert np.median(led) < 0.02 * world.diagonal < 0.1 * world.diagonal < np.median(left)
 
 
-def test_drives_that_stop_early_hold(world, ways):
+def test_drives_that_stop_early_hold(world, paths):
     rng = np.random.default_rng(2)
     early = Disturbance(full=0, calm=0.5)
-    drives = practise(world, ways, rng, disturbance=early)
-    cut = np.flatnonzero(drives.lengths < world.steps)
+    drives = follow(world, paths, rng, disturbance=early)
+    cut = np.flatnonzero(drives.length < world.steps)
     assert len(cut) > N / 2
     for i in cut:
-        end = drives.lengths[i]
-        moved = np.linalg.norm(drives.pose[i, end, :2] - drives.pose[i, end - HOLD // 2, :2])
+        end = drives.length[i]
+        moved = np.linalg.norm(
+            drives.info["pose"][i, end, :2] - drives.info["pose"][i, end - HOLD // 2, :2]
+        )
         assert moved < 2 * world.robot.radius
 
 
@@ -122,7 +128,7 @@ def rows_of(world, recorded, recipe="random", seed=3):
     low, high = np.zeros(2, np.float32), np.full(2, world.size, np.float32)
     keep_out = withheld(recipe, recorded, low, high)
     rng = np.random.default_rng(seed)
-    return practice_rows(world, recorded, 2, keep_out, rng, first_id=N).to_pandas()
+    return augmentation_rows(world, recorded, 2, keep_out, rng, first_id=N).to_pandas()
 
 
 def test_rows_are_described_by_what_they_reached(world, recorded):
@@ -131,7 +137,7 @@ def test_rows_are_described_by_what_they_reached(world, recorded):
     train = (recorded.split == "train").sum()
     assert len(table) == 2 * train and table["trajectory_id"].is_unique
     assert table["trajectory_id"].min() == N and set(table["split"]) == {"train"}
-    places = milestone_names(world.scene)
+    places = subgoal_names(world.scene)
     for row in table.iloc[:20].itertuples():
         action = np.asarray(row.action, np.float32).reshape(1, -1, 2)
         drive = envs.simulate(world, action)
@@ -140,16 +146,16 @@ def test_rows_are_described_by_what_they_reached(world, recorded):
         annotation = annotate(world.scene, drive.pose, size=world.size)[0]
         for text in row.texts:
             assert not check_text(text, annotation, world.scene)
-        ahead = [places[m] for m in row.milestone if m < len(places)]
+        ahead = [places[m] for m in row.next_subgoal if m < len(places)]
         met = [b for a, b in zip([None, *ahead], ahead, strict=False) if a != b]
         assert met == annotation.visited[len(annotation.visited) - len(met) :]
-        assert len(row.milestone) == row.length and len(met) >= len(annotation.visited) - 2
+        assert len(row.next_subgoal) == row.length and len(met) >= len(annotation.visited) - 2
     again = rows_of(world, recorded)
     assert again["texts"].tolist()[0].tolist() == table["texts"].tolist()[0].tolist()
     np.testing.assert_array_equal(np.stack(again["bd"]), np.stack(table["bd"]))
 
 
-def test_practice_stays_out_of_what_the_split_withholds(world, recorded):
+def test_augmentation_stays_out_of_what_the_split_withholds(world, recorded):
     low, high = np.zeros(2, np.float32), np.full(2, world.size, np.float32)
     kept = recorded.split != "train"
     blocks = region_blocks(recorded.bd[kept], low, high)
@@ -157,18 +163,17 @@ def test_practice_stays_out_of_what_the_split_withholds(world, recorded):
     assert 0 < len(table) < 2 * (~kept).sum()
     assert not np.isin(region_blocks(np.stack(table["bd"]), low, high), blocks).any()
 
-    # A way on which many go on: practice that stops there is dropped, and only that.
-    way = min((t for t in recorded.tiles if len(t) > 1), key=len)
-    held = np.array([t == way for t in recorded.tiles])
+    # A path on which many go on: what stops there is dropped, and only that.
+    route = min((t for t in recorded.tiles if len(t) > 1), key=len)
+    held = np.array([t == route for t in recorded.tiles])
     split = np.where(held, "test", "train")
     free = rows_of(world, replace(recorded, split=split))
     table = rows_of(world, replace(recorded, split=split), "routes")
     assert 0 < len(table) < len(free) == 2 * (~held).sum()
-    # Where all ways are withheld, a run without practice is what is left.
+    # Where all paths are withheld, nothing remains.
     every = replace(recorded, tiles=list(dict.fromkeys(recorded.tiles)) * N)
     assert len(rows_of(world, every, "routes")) < len(table)
-    ways = {way}
     for row in table.itertuples():
         drive = envs.simulate(world, np.asarray(row.action, np.float32).reshape(1, -1, 2))
         annotation = annotate(world.scene, drive.pose, size=world.size)[0]
-        assert tuple(annotation.tiles) not in ways
+        assert tuple(annotation.tiles) != route

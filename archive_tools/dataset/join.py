@@ -1,0 +1,185 @@
+"""Trajectories, annotations and descriptions, joined, split and checked: what a policy learns from.
+
+Rows join on `trajectory_id`. Nothing is written here.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from archive_tools.annotations.annotate import NearRule
+from archive_tools.annotations.events import Annotation
+from archive_tools.dataset.augmentation_table import Recorded, augment
+from archive_tools.dataset.rules import (
+    Rule,
+    check_descriptions,
+    check_split,
+    check_trajectories,
+    check_wording,
+    recorded,
+)
+from archive_tools.dataset.splits import SPLITS, SplitRule, near_duplicates
+from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
+from archive_tools.language.jobs import held_out_wording
+from archive_tools.run.tables import read_arrow
+from archive_tools.trajectories.table import Trajectories
+from envs.scene import Scene
+from envs.world import World
+
+COLUMNS = ("trajectory_id", "length", "bd", "obs", "action")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """All that a run knows of its N trajectories, and the side that each is on.
+
+    Raises:
+        InputError: there are no poses, or the trajectories differ in length.
+    """
+
+    world: World
+    trajectories: Trajectories
+    annotations: dict[int, Annotation]
+    """By trajectory_id."""
+    descriptions: pd.DataFrame
+    """trajectory_id, sample, style, text, status; sorted by the first two."""
+    rule: SplitRule
+
+    @property
+    def scene(self) -> Scene:
+        """Of the world; an empty one where it has none."""
+        return self.world.scene or Scene()
+
+    @property
+    def ids(self) -> list[int]:
+        """[N] trajectory ids; what follows is in their order."""
+        return np.asarray(self.trajectories.ids).tolist()
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """[N] group of near-duplicates."""
+        tolerance = self.rule.duplicate_tolerance * self.world.size
+        return near_duplicates(np.asarray(recorded(self.trajectories)[2]), tolerance)
+
+    @cached_property
+    def split(self) -> NDArray[np.str_]:
+        """[N] one of SPLITS, or "" for a trajectory that is left out."""
+        low, high = (np.asarray(self.trajectories.info[k]) for k in ("bd_low", "bd_high"))
+        bd = np.asarray(self.trajectories.bd)
+        return self.rule.split(self.groups, bd, low, high, self.tiles)
+
+    @cached_property
+    def tiles(self) -> list[tuple[str, ...]]:
+        """[N] tiles in the order in which they were entered."""
+        unknown = Annotation(())  # a broken rule will name it
+        return [tuple(self.annotations.get(i, unknown).tiles) for i in self.ids]
+
+    @cached_property
+    def texts(self) -> dict[int, list[str]]:
+        """trajectory_id → its accepted descriptions."""
+        accepted = self.descriptions[self.descriptions["status"] == "accepted"]
+        return accepted.groupby("trajectory_id")["text"].apply(list).to_dict()
+
+    @cached_property
+    def wording(self) -> list[dict[str, Any]]:
+        """One text of unseen wording for each test trajectory: rows of descriptions."""
+        tested = {
+            i: self.annotations[i]
+            for i, side in zip(self.ids, self.split, strict=True)
+            if side == "test" and i in self.annotations
+        }
+        return held_out_wording(tested, self.scene, self.rule.seed)
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """All that must hold, checked."""
+        return [
+            *check_trajectories(self.trajectories),
+            *check_descriptions(self.descriptions, self.annotations, self.ids, self.scene),
+            *check_wording(self.wording, self.annotations, self.scene),
+            *check_split(self.split, self.groups, self.ids, self.rule.recipe == "random"),
+        ]
+
+    @cached_property
+    def weight(self) -> NDArray[np.float32]:
+        """[N] One near-duplicate group weighs as much as one lone trajectory, or the crowd would
+        win."""
+        return (1.0 / np.bincount(self.groups)[self.groups]).astype(np.float32)
+
+    @cached_property
+    def learnt(self) -> NDArray[np.bool_]:
+        """[N] whether it has a text and a side: a row of the dataset."""
+        pairs = zip(self.ids, self.split, strict=True)
+        return np.array([i in self.texts and bool(side) for i, side in pairs])
+
+    def table(self, trajectories_file: Path) -> pa.Table:
+        """The table that nanodt reads, one row per trajectory of the dataset."""
+        ids = [i for i, learnt in zip(self.ids, self.learnt, strict=True) if learnt]
+        source = read_arrow(trajectories_file, COLUMNS)
+        position = {identity: row for row, identity in enumerate(source[COLUMNS[0]].to_pylist())}
+        table = source.take(pa.array([position[i] for i in ids], type=pa.int64()))
+        annotations, length = [self.annotations[i] for i in ids], table["length"].to_numpy()
+        texts = pa.array([self.texts[i] for i in ids], type=pa.list_(pa.string()))
+        for name, column in (
+            ("split", pa.array(self.split[self.learnt].tolist())),
+            ("weight", pa.array(self.weight[self.learnt], type=pa.float32())),
+            ("texts", texts),
+            ("next_subgoal", subgoal_column(annotations, length, subgoal_names(self.scene))),
+        ):
+            table = table.append_column(name, column)
+        return table
+
+    def augmentation(self, rounds: int, rule: NearRule) -> pa.Table | None:
+        """Further rollouts along the training trajectories, `rounds` along each; None without."""
+        if not rounds:
+            return None
+        _, _, pose, bd = recorded(self.trajectories)
+        known = Recorded(
+            ids=np.asarray(self.trajectories.ids),
+            pose=np.asarray(pose),
+            bd=bd,
+            tiles=self.tiles,
+            visited=[self.annotations[i].visited for i in self.ids],
+            texts=[self.texts.get(i, ()) for i in self.ids],
+            split=self.split,
+            weight=self.weight,
+        )
+        return augment(
+            self.world,
+            known,
+            self.trajectories.info,
+            rounds=rounds,
+            recipe=self.rule.recipe,
+            rng=np.random.default_rng([self.rule.seed, 6]),
+            rule=rule,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Counts of the dataset, for dataset.json and the card."""
+        sides = self.split[self.learnt]
+        ids = [i for i, learnt in zip(self.ids, self.learnt, strict=True) if learnt]
+        test, train = (
+            {t for i in np.array(self.ids)[self.split == name].tolist() for t in self.texts_of(i)}
+            for name in ("test", "train")
+        )
+        return {
+            "trajectories": {name: int((sides == name).sum()) for name in SPLITS},
+            "texts": int(sum(len(self.texts[i]) for i in ids)),
+            "distinct_texts": len({t for i in ids for t in self.texts[i]}),
+            "test_texts_seen_in_training": len(test & train),
+            "unseen_wording": sum(row["status"] == "accepted" for row in self.wording),
+            "unseen_wording_seen_in_training": sum(row["text"] in train for row in self.wording),
+            "near_duplicate_groups": len(np.unique(self.groups)),
+            "largest_group": int(np.bincount(self.groups).max()),
+            "without_accepted_text": sum(i not in self.texts for i in self.ids),
+        }
+
+    def texts_of(self, identity: int) -> list[str]:
+        """The accepted descriptions of one trajectory."""
+        return self.texts.get(identity, [])
