@@ -29,10 +29,11 @@ Emitter = Literal["gaussian", "iso-line", "evolution-strategy"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchOptions:
     """What an algorithm needs to know; the options of stage 00 explain each."""
 
     algorithm: Algorithm
+    evaluations: int
     emitter: Emitter
     emitters: int
     batch: int
@@ -86,7 +87,7 @@ def make_centroids(
 
 
 def make_scheduler(
-    settings: Settings,
+    options: SearchOptions,
     n_params: int,
     shape: Sequence[int],
     n_bd: int,
@@ -99,7 +100,7 @@ def make_scheduler(
     from ribs.archives import CVTArchive, GridArchive, ProximityArchive
     from ribs.schedulers import Scheduler
 
-    words = np.random.SeedSequence(settings.seed).generate_state(settings.emitters + 2)
+    words = np.random.SeedSequence(options.seed).generate_state(options.emitters + 2)
     seeds = [int(word) for word in words]
     common: dict[str, Any] = {
         "solution_dim": n_params,
@@ -111,52 +112,56 @@ def make_scheduler(
     }
     unit = [(0.0, 1.0)] * n_bd
     archive: ArchiveBase
-    if settings.algorithm == "novelty":
+    if options.algorithm == "novelty":
         archive = ProximityArchive(
             measure_dim=n_bd,
-            k_neighbors=settings.neighbours,
-            novelty_threshold=settings.novelty_threshold,
+            k_neighbors=options.neighbours,
+            novelty_threshold=options.novelty_threshold,
             initial_capacity=1024,
             **common,
         )
-    elif settings.algorithm == "cvt-map-elites":
+    elif options.algorithm == "cvt-map-elites":
         assert centroids is not None
         archive = CVTArchive(centroids=centroids, ranges=unit, **common)
     else:
         archive = GridArchive(dims=list(shape), ranges=unit, **common)
     rng = np.random.default_rng(seeds[1])
-    emitters = [_emitter(settings, archive, n_params, rng, seed) for seed in seeds[2:]]
+    emitters = [_emitter(options, archive, n_params, rng, seed) for seed in seeds[2:]]
     return Scheduler(archive, emitters)
 
 
 def _emitter(
-    settings: Settings, archive: "ArchiveBase", n_params: int, rng: np.random.Generator, seed: int
+    options: SearchOptions,
+    archive: "ArchiveBase",
+    n_params: int,
+    rng: np.random.Generator,
+    seed: int,
 ) -> "EmitterBase":
     from ribs.emitters import EvolutionStrategyEmitter, GaussianEmitter, IsoLineEmitter
 
-    batch = settings.batch // settings.emitters
-    first = rng.normal(scale=settings.init_sigma, size=(batch, n_params)).astype(np.float32)
-    if settings.emitter == "evolution-strategy":
+    batch = options.batch // options.emitters
+    first = rng.normal(scale=options.init_sigma, size=(batch, n_params)).astype(np.float32)
+    if options.emitter == "evolution-strategy":
         # CMA-ES with a diagonal covariance: full ones of hundreds of weights cost more than
         # the robots.
         return EvolutionStrategyEmitter(
             archive,
             x0=first[0],
-            sigma0=settings.sigma,
-            ranker="nov" if settings.algorithm == "novelty" else "2imp",
+            sigma0=options.sigma,
+            ranker="nov" if options.algorithm == "novelty" else "2imp",
             es="sep_cma_es",
             batch_size=batch,
             seed=seed,
         )
-    if settings.emitter == "iso-line":
+    if options.emitter == "iso-line":
         return IsoLineEmitter(
             archive,
-            iso_sigma=settings.sigma,
-            line_sigma=settings.line_sigma,
+            iso_sigma=options.sigma,
+            line_sigma=options.line_sigma,
             initial_solutions=first,
             batch_size=batch,
             seed=seed,
         )
     return GaussianEmitter(
-        archive, sigma=settings.sigma, initial_solutions=first, batch_size=batch, seed=seed
+        archive, sigma=options.sigma, initial_solutions=first, batch_size=batch, seed=seed
     )

@@ -1,7 +1,7 @@
 """Take a foreign archive into a run: replay it, and say how much of it holds."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,35 @@ import numpy as np
 
 from archive_tools.archive.elites import Archive
 from archive_tools.archive.plots import plot_errors
-from archive_tools.archive.readers import Foreign
+from archive_tools.archive.readers import Foreign, infer_layers, read_foreign
 from archive_tools.archive.replay import replay, scaling_hint, tolerances
 from archive_tools.run.stage import file_digest
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
 
 
-def check_fit(source: Path, foreign: Foreign, environment: Environment) -> None:
-    """Whether an archive can be one of this environment.
+def prepare_import(
+    source: Path, make: Callable[[tuple[int, ...] | None], Environment], *, infer: bool
+) -> tuple[Environment, Foreign]:
+    """Read a foreign archive, and make the environment in which its controllers can drive.
+
+    Args:
+        source: the file or folder.
+        make: makes the environment for controllers with these layers; its own choice for None.
+        infer: take the layers from the number of weights.
 
     Raises:
-        InputError: BD or weights have another number of dimensions than the environment wants.
+        InputError: the source cannot be read, or is no archive of this environment: BD or weights
+            have another number of dimensions.
     """
+    foreign, environment = read_foreign(source), make(None)
+    if infer:
+        sizes = environment.controller.layers
+        try:
+            layers = infer_layers(foreign.solutions.shape[1], sizes[0], sizes[-1])
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+        environment = make(layers)
     names = environment.measures.names
     if foreign.measures.shape[1] != len(names):
         raise InputError(
@@ -32,10 +48,10 @@ def check_fit(source: Path, foreign: Foreign, environment: Environment) -> None:
         foreign.arranged(environment.controller.layers)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+    return environment, foreign
 
 
 def import_archive(
-    source: Path,
     foreign: Foreign,
     environment: Environment,
     tolerance: Sequence[float],
@@ -45,8 +61,7 @@ def import_archive(
     """Replay a foreign archive and say how much of it does what it claims.
 
     Args:
-        source: where it came from, for the messages.
-        foreign: what was read there; it fits, see `check_fit`.
+        foreign: what was read; it fits, see `prepare_import`.
         environment: where it is said to have been made.
         tolerance: as for `tolerances`.
         seed: of the replays.
@@ -62,7 +77,7 @@ def import_archive(
     good = int(replays.ok.sum())
     hint = scaling_hint(archive, replays)
     verdict = {
-        "source": source.name,
+        "source": foreign.source.name,
         "format": foreign.kind,
         "empty_cells_left_out": foreign.empty,
         "policies": len(archive),
@@ -73,7 +88,7 @@ def import_archive(
     }
     layers = "-".join(map(str, environment.controller.layers))
     print(
-        f"{source}: {len(archive):,} controllers {layers} ({foreign.kind}); "
+        f"{foreign.source}: {len(archive):,} controllers {layers} ({foreign.kind}); "
         f"{good:,} of {len(archive):,} replay to their BD (within "
         f"{', '.join(f'{t:g}' for t in limits)}; median error {verdict['median_error']:.3g})",
         file=sys.stderr,

@@ -17,7 +17,7 @@ import itertools
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ ARRAYS = {
 class Foreign:
     """An archive as it came, checked for shape and finite numbers."""
 
+    source: Path
+    """The file or folder that it was read from."""
     kind: str
     """pyribs, qdax or npz."""
     policy_ids: NDArray[np.int64]
@@ -128,6 +130,10 @@ def read_foreign(path: Path | str) -> Foreign:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    return replace(_read(path), source=path)
+
+
+def _read(path: Path) -> Foreign:
     if path.is_dir():
         return _read_qdax(path)
     _refuse_pickles(path)
@@ -254,6 +260,7 @@ def _from_frame(frame: pd.DataFrame, path: Path) -> Foreign:
             ids = given.to_numpy(dtype=np.int64)
             break
     return Foreign(
+        path,
         "pyribs",
         ids,
         _numbers(frame, ["objective"], path)[:, 0],
@@ -338,6 +345,7 @@ def _from_arrays(kind: str, arrays: dict[str, NDArray[np.float64]], path: Path) 
     if not filled.any():
         raise InputError(f"{path}: the archive is empty")
     return Foreign(
+        path,
         kind,
         np.flatnonzero(filled).astype(np.int64),
         _single(arrays["objective"][filled], "objective", path),
