@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Literal
 
 import nanodt
+from archive_tools.run import bounds
 from archive_tools.run.options import main
 from archive_tools.stages import s08_rollout as rollouts
-from envs import InputError
 
 
 @dataclass
@@ -31,19 +31,10 @@ class Config(rollouts.RolloutConfig):
 
     sampling: Literal["argmax", "temperature", "nucleus"] = "argmax"
     """How heads with classes choose; all but argmax draw, so use more than one of --seeds."""
-    temperature: float = 1.0
+    temperature: bounds.Positive = 1.0
     """With temperature and nucleus: above 0; below 1 sharpens the choice."""
-    top_p: float = 0.9
+    top_p: bounds.PositiveShare = 0.9
     """With nucleus: the likeliest classes that together reach this probability are kept."""
-
-    def check(self) -> None:
-        """Raise InputError where an option is out of range."""
-        super().check()
-        if self.temperature <= 0 or not 0 < self.top_p <= 1:
-            raise InputError(
-                f"--temperature {self.temperature}, --top-p {self.top_p}: must be above 0, and "
-                "--top-p at most 1"
-            )
 
 
 def run(config: Config) -> Path:

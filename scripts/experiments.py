@@ -30,7 +30,7 @@ from rich.console import Console
 
 import nanodt
 from archive_tools.run.siblings import Sibling, inherited, link_stages, siblings, training_seconds
-from archive_tools.run.stage import SCRIPTS, read_manifest
+from archive_tools.run.stage import SCRIPTS, Preset, read_manifest
 from archive_tools.run.tables import read_json, write_json
 from envs.errors import InputError
 from nanodt.data import Windows, load_dataset
@@ -44,7 +44,7 @@ class Config:
 
     run: Path = Path("runs/demo")
     """A run that has all stages up to model/."""
-    preset: Literal["demo", "paper"] = "demo"
+    preset: Preset = "demo"
     """Defaults of stages that the run itself does not have yet."""
     splits: tuple[str, ...] = ("regions", "routes")
     """Splits to train and test on, beside the run's own."""

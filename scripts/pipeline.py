@@ -18,14 +18,14 @@ import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from archive_tools.run.stage import SCRIPTS
+from archive_tools.run.stage import SCRIPTS, Preset
 from archive_tools.run.tables import read_json
 from envs.errors import InputError
 
@@ -42,7 +42,7 @@ class Config:
 
     run: Path = Path("runs/demo")
     """The run directory."""
-    preset: Literal["demo", "paper"] = "demo"
+    preset: Preset = "demo"
     """Size of the run: demo takes minutes on a laptop, paper is the full size."""
     seed: int = 0
     """Seed of every stage."""

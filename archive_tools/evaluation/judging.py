@@ -15,6 +15,7 @@ from archive_tools.evaluation.scoring import Scored
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import count_tokens
+from archive_tools.run import bounds
 from envs import World
 from envs.errors import InputError
 
@@ -25,23 +26,18 @@ REPLY_TOKENS = 150  # of a verdict, for the estimate of the cost
 class JudgeConfig(LlmConfig):
     """Options of the judges; without --model there are only the rules."""
 
-    judge_items: int = 32
+    judge_items: bounds.Whole = 32
     """Test items whose drives the model judges; 0 means all."""
     judge_systems: tuple[str, ...] = ("nanodt", "nanodt/text_off", "random_elite", "replay")
     """Systems whose drives the model judges."""
-    judge_samples: int = 3
+    judge_samples: bounds.Count = 3
     """Verdicts per drive; their mean counts."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def check_judge(self) -> None:
-        """Raise InputError where an option is out of range."""
-        self.check_llm()
-        if self.judge_items < 0 or self.judge_samples < 1:
-            raise InputError(
-                f"--judge-items {self.judge_items}, --judge-samples {self.judge_samples}: "
-                "must be at least 0 and 1"
-            )
+    def check(self) -> None:
+        """Raise InputError where an option is out of its bounds, or options do not go together."""
+        super().check()
         if self.dry_run and not self.model:
             raise InputError("--dry-run needs --model")
 

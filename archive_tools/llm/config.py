@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from archive_tools.llm.ledger import reply_key
 from archive_tools.llm.replies import Price, count_tokens, response_format
+from archive_tools.run import bounds
 from archive_tools.run.stage import StageConfig
 from envs.errors import InputError
 
@@ -24,21 +25,21 @@ class LlmConfig(StageConfig):
     """Model to ask; none: no language model is used. See docs/llm.md for servers."""
     base_url: str = OPENAI
     """Address of an OpenAI-compatible server; it mostly ends in /v1."""
-    temperature: float = 1.0
+    temperature: bounds.NonNegative = 1.0
     """Sampling temperature."""
-    max_tokens: int = 600
+    max_tokens: bounds.Count = 600
     """Longest reply, in tokens."""
-    concurrency: int = 16
+    concurrency: bounds.Count = 16
     """Requests on their way at once."""
-    timeout: float = 120.0
+    timeout: bounds.Positive = 120.0
     """Seconds until a request counts as lost."""
-    attempts: int = 6
+    attempts: bounds.Count = 6
     """How often one request is sent before giving up."""
-    usd_per_million_in: float = 0.0
+    usd_per_million_in: bounds.NonNegative = 0.0
     """Price of a million prompt tokens, for the estimate, the live cost and --max-usd."""
-    usd_per_million_out: float = 0.0
+    usd_per_million_out: bounds.NonNegative = 0.0
     """Price of a million reply tokens."""
-    max_usd: float = 0.0
+    max_usd: bounds.NonNegative = 0.0
     """Stop before the ledger's replies have cost more than this; 0: no cap."""
     ledger: Path | None = None
     """SQLite file in which every reply is kept; none: RUN/ledger.sqlite."""
@@ -59,18 +60,13 @@ class LlmConfig(StageConfig):
         """Where replies are kept: beside the stages, so that no --redo pays twice."""
         return self.ledger if self.ledger is not None else Path(self.run) / "ledger.sqlite"
 
-    def check_llm(self) -> None:
-        """Raise InputError where an option is out of range."""
-        if self.concurrency < 1 or self.attempts < 1 or self.max_tokens < 1 or self.timeout <= 0:
-            raise InputError(
-                "--concurrency, --attempts, --max-tokens and --timeout must be above 0"
-            )
+    def check(self) -> None:
+        """Raise InputError where an option is out of its bounds, or options do not go together."""
+        super().check()
         if self.max_usd and not (self.usd_per_million_in or self.usd_per_million_out):
             raise InputError(
                 "--max-usd needs prices: give --usd-per-million-in and --usd-per-million-out"
             )
-        if min(self.max_usd, self.usd_per_million_in, self.usd_per_million_out) < 0:
-            raise InputError("--max-usd and prices must not be negative")
         address = urlsplit(self.base_url)
         if address.scheme not in ("http", "https") or not address.netloc:
             raise InputError(f"--base-url {self.base_url}: expected http://… or https://…")

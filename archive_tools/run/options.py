@@ -1,31 +1,58 @@
 """From a dataclass to a command line: one dataclass is the options, the help and the defaults."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import tyro
 
-from archive_tools.run.stage import StageConfig
+from archive_tools.run.stage import Preset, StageConfig
 from envs.errors import InputError
 
 C = TypeVar("C", bound=StageConfig)
+RENAMED = {
+    "05_verify_dataset": {"practice": "augmentation"},
+    "08_rollout": {"reword": "rephrase"},
+    "09_evaluate": {"reword": "rephrase"},
+}
+"""Script → old name of an option → its name now."""
+
+
+def refuse_renamed(argv: Sequence[str], script: str) -> None:
+    """Refuse old names of options.
+
+    Args:
+        argv: the words of a command line.
+        script: the name of the script, without its ending.
+
+    Raises:
+        InputError: one line that names the new option.
+    """
+    names = RENAMED.get(script, {})
+    for word in argv:
+        old = word.removeprefix("--").partition("=")[0].replace("_", "-")
+        if word.startswith("--") and old in names:
+            raise InputError(f"--{old} is now called --{names[old]}; give --{names[old]} instead")
 
 
 def parse(config_type: type[C], doc: str, argv: list[str] | None = None) -> C:
     """Parse `argv` (default: the process's) into `config_type`.
 
     `--preset` is read first and sets the defaults that --help shows and other options override.
+
+    Raises:
+        InputError: an option that has another name now.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    refuse_renamed(argv, Path(sys.argv[0]).stem)
     preset = "demo"
     for position, word in enumerate(argv):
         if word == "--preset" and position + 1 < len(argv):
             preset = argv[position + 1]
         elif word.startswith("--preset="):
             preset = word.partition("=")[2]
-    default = with_preset(config_type, preset if preset in ("demo", "paper") else "demo")
+    default = with_preset(config_type, preset if preset in get_args(Preset) else "demo")
     return tyro.cli(config_type, default=default, description=doc, args=argv)
 
 
@@ -45,9 +72,8 @@ def main(
         doc: the script's docstring, shown by --help.
         errors: further error types whose message is for the user.
     """
-    config = parse(config_type, doc or "")
     try:
-        run(config)
+        run(parse(config_type, doc or ""))
     except (InputError, *errors) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

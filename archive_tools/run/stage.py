@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from archive_tools.run import bounds
 from archive_tools.run.tables import read_json, write_json
 from envs.errors import InputError
 
@@ -40,15 +41,18 @@ SCRIPTS = {
 PACKAGES = ("wayword", "torch", "numpy", "numba", "ribs", "gymnasium", "tokenizers", "pyarrow")
 
 
+Preset = Literal["demo", "paper"]
+
+
 @dataclass
 class StageConfig:
     """Options that every stage has."""
 
     run: Path = Path("runs/demo")
     """The run directory: all stages of one run share it."""
-    preset: Literal["demo", "paper"] = "demo"
+    preset: Preset = "demo"
     """Which defaults the options have: demo (minutes on a laptop) or paper (the full size)."""
-    seed: int = 0
+    seed: bounds.Whole = 0
     """Seed of every random choice. Same seed, same result."""
     redo: bool = False
     """Replace a finished result that was made from other inputs or with other options."""
@@ -57,6 +61,14 @@ class StageConfig:
     """Defaults that differ from the fields' own, by preset."""
     not_fingerprint: ClassVar[set[str]] = set()
     """Options that cannot change the result (concurrency, say), so they do not force a redo."""
+
+    def check(self) -> None:
+        """Hold the options against their bounds; stages add what must hold between options.
+
+        Raises:
+            InputError: an option is out of its bounds.
+        """
+        bounds.check_options(self)
 
 
 def file_digest(path: Path) -> str:
@@ -169,8 +181,9 @@ class Stage:
         facts: headline figures for the manifest and the summary.
 
     Raises:
-        InputError: an input is missing, damaged or stale; the finished folder was made from other
-            inputs or options and `config.redo` is off; another process is writing the folder.
+        InputError: an option is out of its bounds; an input is missing, damaged or stale; the
+            finished folder was made from other inputs or options and `config.redo` is off; another
+            process is writing the folder.
     """
 
     def __init__(
@@ -180,6 +193,7 @@ class Stage:
         inputs: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
     ) -> None:
+        config.check()
         self.config, self.name = config, name
         self.folder = Path(config.run) / name
         self.partial = self.folder.with_name(f".{name}.partial")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 import tyro
 
@@ -17,6 +16,7 @@ from archive_tools.archive.cells import Cells
 from archive_tools.archive.elites import Archive
 from archive_tools.archive.journal import Journal
 from archive_tools.archive.search import archive_info, make_cells, one_step, search, with_centroids
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import write_table
 from archive_tools.tasks.registry import factory_digest, make_environment
@@ -34,28 +34,28 @@ class SearchConfig(StageConfig):
     """Where the robot drives: the name of a bundled world, a .toml, or an .xml of libfastsim."""
     algorithm: Algorithm = "map-elites"
     """map-elites (a grid), cvt-map-elites (Voronoi cells of the reachable floor), or novelty."""
-    evaluations: int = 100_000
+    evaluations: bounds.Count = 100_000
     """Controllers to try."""
-    cells: tuple[int, ...] = (96, 96)
+    cells: bounds.Counts = (96, 96)
     """Cells per BD dimension; for cvt-map-elites their product is the number of centroids; for
     novelty they only serve to count coverage."""
-    batch: int = 500
+    batch: bounds.Count = 500
     """Controllers tried between two updates of the archive (a generation)."""
     emitter: Emitter = "gaussian"
     """How new controllers come about: gaussian (an elite, mutated), iso-line (mutated towards
     another elite as well), evolution-strategy (CMA-ES with a diagonal covariance, towards
     improvement or, for novelty, towards novelty)."""
-    emitters: int = 1
+    emitters: bounds.Count = 1
     """Emitters that share the batch; several matter for evolution-strategy."""
-    sigma: float = 0.05
+    sigma: bounds.Positive = 0.05
     """Standard deviation of a mutation of a weight; the first step size of evolution-strategy."""
-    line_sigma: float = 0.05
+    line_sigma: bounds.NonNegative = 0.05
     """Standard deviation along the line to another elite (iso-line)."""
-    init_sigma: float = 1.0
+    init_sigma: bounds.Positive = 1.0
     """Standard deviation of the first controllers' weights."""
-    neighbours: int = 15
+    neighbours: bounds.Count = 15
     """k of novelty search."""
-    novelty_threshold: float = 0.02
+    novelty_threshold: bounds.Positive = 0.02
     """Mean distance to the k nearest that a newcomer needs, in shares of the BD's range."""
 
     environment: str = "navigation"
@@ -63,7 +63,7 @@ class SearchConfig(StageConfig):
     an environment (see archive_tools/tasks/task.py)."""
     environment_options: str = "{}"
     """Its arguments as JSON, e.g. '{"bd_obs": [0, 1], "bd_names": ["position", "speed"]}'."""
-    layers: tuple[int, ...] = ()
+    layers: bounds.Counts = ()
     """Layer sizes of the controllers, inputs first; by default three hidden layers of 10."""
     activation: Literal["tanh", "relu", "linear"] = "tanh"
     """Of the hidden layers."""
@@ -80,7 +80,7 @@ class SearchConfig(StageConfig):
     import_file: Annotated[Path | None, tyro.conf.arg(name="import")] = None
     """Import this archive instead of searching: .csv or .parquet of pyribs, .npz, or a folder of
     QDax. Give --layers where they cannot be inferred."""
-    tolerance: tuple[float, ...] = ()
+    tolerance: bounds.NonNegatives = ()
     """How far from its BD an imported policy may end, in BD units, one number or one for each
     dimension; by default a 10⁻⁵ of the range."""
 
@@ -89,16 +89,8 @@ class SearchConfig(StageConfig):
     }
 
     def check(self) -> None:
-        """Raise InputError where an option is out of range."""
-        for name in ("evaluations", "batch", "emitters", "neighbours"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("sigma", "init_sigma", "novelty_threshold"):
-            if not 0 < getattr(self, name) < np.inf:
-                flag = name.replace("_", "-")
-                raise InputError(f"--{flag} {getattr(self, name)}: must be above 0")
-        if not 0 <= self.line_sigma < np.inf:
-            raise InputError(f"--line-sigma {self.line_sigma}: must be 0 or more")
+        """Raise InputError where an option is out of its bounds, or options do not go together."""
+        super().check()
         if self.batch % self.emitters:
             raise InputError(
                 f"--batch {self.batch}: must be a multiple of --emitters {self.emitters}"
@@ -108,8 +100,6 @@ class SearchConfig(StageConfig):
                 f"--batch {self.batch} --emitters {self.emitters}: evolution-strategy needs at "
                 "least 2 controllers for each emitter"
             )
-        if not self.cells or min(self.cells) < 1:
-            raise InputError(f"--cells {' '.join(map(str, self.cells))}: must be at least 1 each")
 
     def search_options(self) -> SearchOptions:
         """What the algorithm needs to know."""

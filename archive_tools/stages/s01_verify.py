@@ -6,6 +6,7 @@ from pathlib import Path
 
 from archive_tools.archive import plots
 from archive_tools.archive.verification import SHOWN, Verification, replays_table, verify
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig, read_manifest
 from archive_tools.run.tables import read_json, write_json, write_table
 from envs.errors import InputError
@@ -15,10 +16,10 @@ from envs.errors import InputError
 class VerifyConfig(StageConfig):
     """Replay every policy of the archive and compare where it ends."""
 
-    tolerance: tuple[float, ...] = ()
+    tolerance: bounds.NonNegatives = ()
     """How far from its BD a policy may end, in BD units, one number or one for each dimension; by
     default a 10⁻⁵ of the range."""
-    replays: int = 1
+    replays: bounds.Count = 1
     """Replays of each policy. One repeats the search's own seed; more use other seeds and compare
     their mean, for stochastic environments."""
     prune: bool = False
@@ -58,8 +59,7 @@ def run(config: VerifyConfig) -> Path:
     Raises:
         InputError: the archive is missing or was changed, or pruning would leave nothing.
     """
-    if config.replays < 1:
-        raise InputError(f"--replays {config.replays}: must be at least 1")
+    config.check()
     with open_stage(config) as stage:
         if stage.done:
             return stage.folder

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,23 +12,21 @@ from tqdm import tqdm
 
 from archive_tools.archive.elites import load_archive
 from archive_tools.archive.replay import tolerances
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_json, read_table, write_json, write_table
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.registry import environment_of
 from archive_tools.trajectories.recording import record_chunk
 from archive_tools.trajectories.table import make_info, write_trajectories
-from envs.errors import InputError
 
 
 @dataclass
 class RecordConfig(StageConfig):
     """Record one trajectory of every elite."""
 
-    chunk: int = 256
+    chunk: bounds.Count = 256
     """Trajectories recorded at once; what is done survives a kill chunk by chunk."""
-
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
 
 def pruned_ids(run: Path) -> set[int] | None:
@@ -49,8 +46,6 @@ def run(config: RecordConfig) -> Path:
     Raises:
         InputError: an earlier stage is missing or stale, or a policy has NaN weights.
     """
-    if config.chunk < 1:
-        raise InputError(f"--chunk {config.chunk}: must be at least 1")
     keep = pruned_ids(Path(config.run))
     inputs = ("archive",) if keep is None else ("archive", "verification")
     with Stage(config, "trajectories", inputs=inputs) as stage:

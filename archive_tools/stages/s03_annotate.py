@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation, events_table, routes_table
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import write_table
 from archive_tools.trajectories.table import load_trajectories
@@ -20,11 +21,11 @@ from envs.errors import InputError
 class AnnotateConfig(StageConfig):
     """Annotate recorded trajectories with the objects and tiles of the scene."""
 
-    near: float = NearRule.near
+    near: bounds.Positive = NearRule.near
     """Within this distance of its box, in units of the scene, an object is near."""
-    persist: int = NearRule.persist
+    persist: bounds.Count = NearRule.persist
     """A change must last this many steps to become an event."""
-    chunk: int = 500
+    chunk: bounds.Count = 500
     """Trajectories worked on at once; bounds the memory."""
 
     not_fingerprint: ClassVar[set[str]] = {"chunk"}
@@ -32,11 +33,6 @@ class AnnotateConfig(StageConfig):
 
 def run(config: AnnotateConfig) -> Path:
     """Stage 03: trajectories and scene → `annotations/events.parquet` and `routes.parquet`."""
-    if config.near <= 0 or config.persist < 1 or config.chunk < 1:
-        raise InputError(
-            f"--near {config.near}, --persist {config.persist}, --chunk {config.chunk}: "
-            "near must be above 0, persist and chunk at least 1"
-        )
     with Stage(config, "annotations", inputs=("archive", "trajectories")) as stage:
         if stage.done:
             return stage.folder

@@ -19,6 +19,7 @@ from archive_tools.llm import batch_api as batch
 from archive_tools.llm.client import ask_all
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, check_folder
 from archive_tools.run.tables import write_table
 from envs import load_world
@@ -30,17 +31,17 @@ from envs.scene import Scene
 class DescribeConfig(LlmConfig):
     """Describe every trajectory: by the built-in narrator, or with --model by a language model."""
 
-    per_trajectory: int = 1
+    per_trajectory: bounds.Count = 1
     """Descriptions per trajectory."""
-    instruction: float = STYLE_SHARES["instruction"]
+    instruction: bounds.Share = STYLE_SHARES["instruction"]
     """Share of step-by-step instructions."""
-    narrative: float = STYLE_SHARES["narrative"]
+    narrative: bounds.Share = STYLE_SHARES["narrative"]
     """Share of narratives; the rest are requests."""
     vocabulary: Literal["train", "held_out"] = "train"
     """The narrator's wording; held_out has words and sentences that training texts never have."""
-    max_words: int = MAX_WORDS
+    max_words: bounds.Count = MAX_WORDS
     """Longest text."""
-    reasks: int = 2
+    reasks: bounds.Whole = 2
     """How often a model is asked again, with the reason, when a text fails its checks."""
     batch_export: Path | None = None
     """Write the requests that are still to be paid as files for OpenAI's Batch API into this
@@ -48,23 +49,18 @@ class DescribeConfig(LlmConfig):
     batch_import: tuple[Path, ...] = ()
     """Result files of the Batch API to take into the ledger first."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}
     not_fingerprint: ClassVar[set[str]] = LlmConfig.not_fingerprint | {
         "batch_export",
         "batch_import",
     }
 
     def check(self) -> None:
-        """Raise InputError where an option is out of range."""
-        self.check_llm()
-        if self.per_trajectory < 1 or self.max_words < 1 or self.reasks < 0:
+        """Raise InputError where an option is out of its bounds, or options do not go together."""
+        super().check()
+        if self.instruction + self.narrative > 1:
             raise InputError(
-                "--per-trajectory and --max-words must be at least 1, --reasks at least 0"
-            )
-        if min(self.instruction, self.narrative) < 0 or self.instruction + self.narrative > 1:
-            raise InputError(
-                f"--instruction {self.instruction} --narrative {self.narrative}: shares must not "
-                "be negative and leave at least 0 for requests"
+                f"--instruction {self.instruction} --narrative {self.narrative}: expected shares "
+                "that add up to at most 1; the rest are requests"
             )
         wants_model = self.dry_run or self.batch_export is not None or bool(self.batch_import)
         if wants_model and not self.model:

@@ -17,6 +17,7 @@ from archive_tools.dataset.join import Joined
 from archive_tools.dataset.rules import report_rules
 from archive_tools.dataset.splits import SplitRule
 from archive_tools.language.jobs import SCHEMA
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import atomic_write, read_table, write_json, write_table
 from archive_tools.trajectories.table import load_trajectories
@@ -31,22 +32,31 @@ class DatasetConfig(StageConfig):
     split: Literal["random", "regions", "routes"] = "random"
     """random: near-duplicate groups at random; regions: whole blocks of the BD space are withheld;
     routes: for some destinations one of the paths there is withheld."""
-    test: float = 0.1
+    test: bounds.Share = 0.1
     """Share of the trajectories kept for testing."""
-    validation: float = 0.05
+    validation: bounds.Share = 0.05
     """Share kept for watching the training."""
-    duplicate_tolerance: float = 0.004
+    duplicate_tolerance: bounds.NonNegative = 0.004
     """Two trajectories that keep within this share of the world's side all along are
     near-duplicates."""
-    train_fraction: float = 1.0
+    train_fraction: bounds.PositiveShare = 1.0
     """Share of the training trajectories to keep, for learning curves (test stays as it is)."""
 
-    augmentation: int = 2
+    augmentation: bounds.Whole = 2
     """Rollouts of an expert along each training trajectory: brisk, disturbed, some only part of the
     way, and described by what they reached. They show a policy how to come back and where else to
     stop."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"augmentation": 4}}
+
+    def check(self) -> None:
+        """Raise InputError where an option is out of its bounds, or options do not go together."""
+        super().check()
+        if not 0 < self.test + self.validation < 1:
+            raise InputError(
+                f"--test {self.test} --validation {self.validation}: expected shares above 0 that "
+                "leave something for training"
+            )
 
     def rule(self) -> SplitRule:
         """How trajectories are split."""
@@ -62,11 +72,6 @@ def run(config: DatasetConfig) -> Path:
     Raises:
         InputError: a rule is broken (see `RUN/problems.csv`), or an option is out of range.
     """
-    if not 0 < config.test + config.validation < 1 or not 0 < config.train_fraction <= 1:
-        raise InputError(
-            f"--test {config.test} --validation {config.validation} --train-fraction "
-            f"{config.train_fraction}: shares must be above 0 and leave something for training"
-        )
     inputs = ("archive", "trajectories", "annotations", "descriptions")
     with Stage(config, "dataset", inputs=inputs) as stage:
         if stage.done:

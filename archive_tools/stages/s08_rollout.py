@@ -25,6 +25,7 @@ from archive_tools.rollouts.items import (
     unseen_texts,
 )
 from archive_tools.rollouts.systems import CONTROLS, ONE_SET, SYSTEMS
+from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_arrow, read_json, read_table, write_table
 from archive_tools.tasks.registry import run_environment
@@ -38,13 +39,13 @@ __all__ = ["BASELINES", "CONTROLS", "SYSTEMS", "Drive", "RolloutConfig", "make_e
 class RolloutConfig(StageConfig):
     """Drive the test commands with the policy, its controls and the baselines."""
 
-    items: int = 256
+    items: bounds.Whole = 256
     """How many items of the test split to drive, drawn by seed; 0 means all."""
-    pairs: int = 32
+    pairs: bounds.Whole = 32
     """At most this many contrast pairs; each is two drives for every system that plays them."""
-    seeds: int = 1
+    seeds: bounds.Count = 1
     """Drive every item this many times, with as many seeds. Matters for policies that draw."""
-    batch: int = 256
+    batch: bounds.Count = 256
     """Robots driven at once."""
     systems: tuple[str, ...] = SYSTEMS
     """What to drive: the policy (nanodt), its controls (nanodt/…), retrieval baselines, replay."""
@@ -55,10 +56,8 @@ class RolloutConfig(StageConfig):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"items": 0, "pairs": 500}}
 
     def check(self) -> None:
-        """Raise InputError where an option is out of range."""
-        for name, least in (("items", 0), ("pairs", 0), ("seeds", 1), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"--{name} {getattr(self, name)}: must be at least {least}")
+        """Raise InputError where an option is out of its bounds, or names no system."""
+        super().check()
         for system in self.systems:
             if system not in SYSTEMS:
                 raise InputError(f"--systems {system}: unknown; known are {', '.join(SYSTEMS)}")

@@ -30,34 +30,25 @@ from archive_tools.llm.ledger import Ledger
 from archive_tools.rating.ratings import ratings_digest, read_ratings
 from archive_tools.report.page import write_report
 from archive_tools.rollouts.items import TOLD_SCHEMA
+from archive_tools.run import bounds
 from archive_tools.run.siblings import collect, finished
 from archive_tools.run.stage import Stage, check_folder, read_manifest
 from archive_tools.run.tables import atomic_write, read_json, read_table, write_json, write_table
 from envs import World, load_world
-from envs.errors import InputError
 
 
 @dataclass
 class EvaluateConfig(JudgeConfig):
     """Score the drives, and write the metrics and the report."""
 
-    resamples: int = 2000
+    resamples: bounds.Count = 2000
     """Bootstrap resamples behind each 95 % interval."""
-    gallery: int = 6
+    gallery: bounds.Count = 6
     """Drives in each gallery of the report."""
-    probes: int = 16
+    probes: bounds.Whole = 16
     """Judged drives that the model judges again, told longer or rearranged; 0 means none."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"resamples": 10_000, "gallery": 12}}
-
-    def check(self) -> None:
-        """Raise InputError where an option is out of range."""
-        if self.resamples < 1 or self.gallery < 1 or self.probes < 0:
-            raise InputError(
-                f"--resamples {self.resamples}, --gallery {self.gallery}, --probes {self.probes}: "
-                "must be at least 1, 1 and 0"
-            )
-        self.check_judge()
 
 
 def latex_table(records: Sequence[dict[str, Any]]) -> str:

@@ -1,0 +1,58 @@
+"""Bounds of options, stated beside the option: --help shows them, and one function checks them.
+
+`batch: bounds.Count = 500` is a whole number from 1 up. Numbers are finite whatever their bounds.
+"""
+
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+from annotated_types import Ge, Gt, Le
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from envs.errors import InputError
+
+
+def _shown(bound: str) -> Any:
+    """Makes --help show a bound before the default."""
+    return tyro.conf.arg(help_behavior_hint=lambda default: f"({bound}; default: {default})")
+
+
+Count = Annotated[int, Ge(1), _shown("at least 1")]
+Whole = Annotated[int, Ge(0), _shown("at least 0")]
+Positive = Annotated[float, Gt(0), _shown("above 0")]
+NonNegative = Annotated[float, Ge(0), _shown("at least 0")]
+Share = Annotated[float, Ge(0), Le(1), _shown("0 to 1")]
+PositiveShare = Annotated[float, Gt(0), Le(1), _shown("above 0, at most 1")]
+Counts = Annotated[tuple[Annotated[int, Ge(1)], ...], _shown("each at least 1")]
+NonNegatives = Annotated[tuple[Annotated[float, Ge(0)], ...], _shown("each at least 0")]
+SAID = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def check_options(config: Any) -> None:
+    """Hold the fields of a dataclass against their types and bounds.
+
+    Raises:
+        InputError: one line: the option, what was found, what was expected.
+    """
+    hints = get_type_hints(type(config), include_extras=True)
+    for option in fields(config):
+        value = getattr(config, option.name)
+        adapter = TypeAdapter(hints[option.name], config=ConfigDict(allow_inf_nan=False))
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            bound = next((key for key in SAID if key in first.get("ctx", {})), None)
+            expected = (
+                f"a number {SAID[bound]} {first['ctx'][bound]:g}"
+                if bound
+                else first["msg"].removeprefix("Input should be ")
+            )
+            flag = option.name.replace("_", "-")
+            raise InputError(f"--{flag} {_plain(value)}: expected {expected}") from None
+
+
+def _plain(value: Any) -> str:
+    """A value as it stands on a command line."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
