@@ -18,9 +18,8 @@ from archive_tools.stages import s03_annotate
 from archive_tools.stages import s04_describe as describe
 from archive_tools.stages import s05_dataset as dataset
 from archive_tools.stages.s05_dataset import DatasetConfig
-from envs import load_world
+from envs import load_world, save_world
 from envs.errors import InputError
-from envs.worldfile import save_world
 from nanodt.data import load_dataset
 from nanodt.score import ClosedLoop
 

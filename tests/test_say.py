@@ -134,7 +134,7 @@ def moved_start(folder):
     """A world of the apartment's floor in which the robot starts elsewhere, as a file."""
     world = envs.load_world("apartment")
     other = replace(world, robot=replace(world.robot, x=world.robot.x + 20, theta=0.0))
-    envs.worldfile.save_world(other, folder)
+    envs.save_world(other, folder)
     return other
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
 from archive_tools.annotations.events import load_annotations
 from archive_tools.rollouts.baselines import BASELINES
@@ -18,20 +18,21 @@ from archive_tools.rollouts.items import (
     TOLD_SCHEMA,
     UNSEEN,
     Reword,
-    commands_of,
     make_items,
     make_told,
     reworded,
     unseen_texts,
 )
 from archive_tools.rollouts.systems import CONTROLS, ONE_SET, SYSTEMS
+from archive_tools.rollouts.work import batches, drive_all
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_arrow, read_json, read_table, write_table
+from archive_tools.run.tables import read_json, read_table, write_table
 from archive_tools.tasks.registry import run_environment
 from envs import load_world
 from envs.errors import InputError
 
+COLUMNS = ("trajectory_id", "split", "bd", "length", "action", "texts")
 __all__ = ["BASELINES", "CONTROLS", "SYSTEMS", "Drive", "RolloutConfig", "make_envs", "run"]
 
 
@@ -85,16 +86,12 @@ def run(
         if stage.done:
             return stage.folder
         info = read_json(stage.input("dataset") / "dataset.json")
-        source = stage.input("dataset") / "trajectories.parquet"
-        columns = ("trajectory_id", "split", "bd", "length", "action", "texts")
-        dataset = read_table(source, columns)
-        test = dataset.query("split == 'test'")
+        dataset = read_table(stage.input("dataset") / "trajectories.parquet", COLUMNS)
         annotations = load_annotations(stage.input("annotations"))
-        diagonal = float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"])))
         items = make_items(
-            test,
+            dataset.query("split == 'test'"),
             {i: annotation.visited for i, annotation in annotations.items()},
-            diagonal,
+            float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))),
             items=config.items,
             pairs=config.pairs,
             seed=config.seed,
@@ -108,13 +105,7 @@ def run(
             seed=config.seed,
         )
         if config.reword is not None:
-            if REWORDED not in config.systems:
-                print(f"--reword: {REWORDED} is not among --systems: nothing is reworded")
-            elif UNSEEN not in set(told["system"]):
-                print("--reword: the dataset has no text of unseen wording: nothing is reworded")
-            else:
-                assert load_reader is not None
-                told = reworded(told, load_reader(stage.input("model"), config.reword))
+            told = _reworded(config, told, stage.input("model"), load_reader)
         told = told.loc[told["system"].isin(config.systems), :]
         write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
         write_table(stage.path("told.parquet"), pa.Table.from_pandas(told, TOLD_SCHEMA, False))
@@ -124,31 +115,15 @@ def run(
             stage.input("trajectories") / "trajectories.parquet",
             lambda: load_drive(stage.input("model")),
         )
-        work = []  # (system, commands, rows, seed): one chunk file each
-        for system in config.systems:
-            for part in ("test",) if system in ONE_SET else ("test", "contrast"):
-                commands = commands_of(items, told, system, part)
-                for seed in range(config.seed, config.seed + config.seeds):
-                    work += [
-                        (system, commands, rows, seed) for rows in commands.blocks(config.batch)
-                    ]
+        sets = {s: ("test",) if s in ONE_SET else ("test", "contrast") for s in config.systems}
+        seeds = range(config.seed, config.seed + config.seeds)
+        work = list(batches(items, told, sets, seeds, config.batch))
         if not work:
             raise InputError(
                 f"--systems {' '.join(config.systems)}: none has a command to drive; with --items "
                 "and --pairs above 0, add nanodt"
             )
-        chunks = stage.scratch("chunks")
-        total = sum(rows.stop - rows.start for _, _, rows, _ in work)
-        with tqdm(total=total, desc="rollouts", unit="drive") as bar:
-            for number, (system, commands, rows, seed) in enumerate(work):
-                path = chunks / f"{number:05d}.parquet"
-                bar.set_postfix_str(system)
-                if not path.exists():
-                    write_table(path, driver(system, commands, rows, seed))
-                bar.update(rows.stop - rows.start)
-        table = pa.concat_tables(
-            read_arrow(chunks / f"{number:05d}.parquet") for number in range(len(work))
-        )
+        table = drive_all(driver, work, stage.scratch("chunks"))
         write_table(stage.path("rollouts.parquet"), table)
         stage.rows.update(items=len(items), rollouts=len(table))
         stage.facts.update(
@@ -156,3 +131,20 @@ def run(
             contrast_pairs=items["set"].tolist().count("contrast") // 2,
         )
     return stage.folder
+
+
+def _reworded(
+    config: RolloutConfig,
+    told: pd.DataFrame,
+    model: Path,
+    load_reader: Callable[[Path, str], Reword] | None,
+) -> pd.DataFrame:
+    """With --reword, texts of unseen wording in known words; a line where there are none."""
+    if REWORDED not in config.systems:
+        print(f"--reword: {REWORDED} is not among --systems: nothing is reworded")
+    elif UNSEEN not in set(told["system"]):
+        print("--reword: the dataset has no text of unseen wording: nothing is reworded")
+    else:
+        assert load_reader is not None and config.reword is not None
+        return reworded(told, load_reader(model, config.reword))
+    return told

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from archive_tools.annotations.annotate import NEAR_RULE, annotate, near_rule
+from archive_tools.annotations.events import Annotation
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.mentions import PLACEHOLDER, parse
@@ -42,7 +44,7 @@ def say(
     """Drive one command, print its events, and write `said.svg` and `said.png` into the run.
 
     Args:
-        run: a run with model/, dataset/ and archive/.
+        run: a run with model/, dataset/, annotations/ and archive/.
         text: the command; `<DESCRIPTOR>` in it stands for the place.
         bd: [n_bd] where to end, in the environment's units; None leaves it to the text.
         load_drive: given the model's folder, loads the policy.
@@ -64,7 +66,7 @@ def say(
     if bd is not None:
         check_place(bd, info)
     world = load_world(run / "archive" / "world")
-    rule = near_rule(run / "annotations") if world.scene is not None else NEAR_RULE
+    rule = NEAR_RULE if world.scene is None else near_rule(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
     told = text
@@ -90,18 +92,10 @@ def say(
     atomic_write(run / "said.svg", picture)
     svg_to_png(picture, run / "said.png")
 
-    wide = max(16, min(64, console.width))
-    console.print(draw_text(world, pose, target=target, columns=wide), end="", highlight=False)
-    console.print(TEXT_LEGEND, style="dim", highlight=False)
+    _show_plan(console, world, pose, target)
     if world.scene is not None:
         driven = annotate(world.scene, [pose], size=world.size, rule=rule)[0]
-        table = Table(title=Text(caption), title_justify="left")
-        table.add_column("step", justify="right")
-        table.add_column("tile")
-        table.add_column("near")
-        for row in events(driven):
-            table.add_row(str(row["timestep"]), row["tile"], row["near"])
-        console.print(table)
+        _show_events(console, caption, driven)
         verdict = judge_rules(text, driven, None, world.scene)
         console.print(f"by its words: {verdict.score:.2f} ({verdict.reasons})", highlight=False)
     reached = np.asarray(drives.info["bd"][0, -1], np.float64)
@@ -112,6 +106,25 @@ def say(
         console.print(f"{error:.1f} % of the diagonal from the target", highlight=False)
     console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
     return run / "said.png"
+
+
+def _show_plan(
+    console: Console, world: World, pose: NDArray[np.float32], target: tuple[float, float] | None
+) -> None:
+    """The drive's path [T + 1, 3] over the world's plan, in characters."""
+    wide = max(16, min(64, console.width))
+    console.print(draw_text(world, pose, target=target, columns=wide), end="", highlight=False)
+    console.print(TEXT_LEGEND, style="dim", highlight=False)
+
+
+def _show_events(console: Console, caption: str, driven: Annotation) -> None:
+    table = Table(title=Text(caption), title_justify="left")
+    table.add_column("step", justify="right")
+    table.add_column("tile")
+    table.add_column("near")
+    for row in events(driven):
+        table.add_row(str(row["timestep"]), row["tile"], row["near"])
+    console.print(table)
 
 
 def check_place(bd: Sequence[float], info: dict[str, Any]) -> None:

@@ -1,11 +1,22 @@
 """Drive elites once more and keep all that they see and do."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm import tqdm
 
 from archive_tools.archive.elites import Archive
+from archive_tools.archive.replay import tolerances
+from archive_tools.run.tables import write_table
+from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
-from archive_tools.trajectories.table import make_table
+from archive_tools.trajectories.table import make_info, make_table
 from envs.errors import InputError
 
 
@@ -27,3 +38,72 @@ def record_chunk(environment: Environment, archive: Archive, rows: slice, seed: 
                 "leave it out with scripts/01_verify_archive.py --prune, or mend the environment"
             )
     return make_table(ids, rollouts.length, bd, rollouts.obs, rollouts.action, pose)
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Records every elite of an archive, chunk by chunk: what is done survives a kill."""
+
+    environment: Environment
+    archive: Archive
+    chunk: int
+    """Trajectories recorded at once."""
+    folder: Path
+    """Where each chunk leaves a file; one that is there is not recorded again."""
+
+    @property
+    def rows(self) -> list[slice]:
+        """Of the archive, per chunk."""
+        count = len(self.archive)
+        return [slice(b, min(b + self.chunk, count)) for b in range(0, count, self.chunk)]
+
+    def _file(self, rows: slice) -> Path:
+        return self.folder / f"{rows.start:08d}.parquet"
+
+    def record(self) -> None:
+        """Write the chunks that are not there yet.
+
+        Raises:
+            InputError: the environment recorded numbers that are not finite.
+        """
+        # The seed of the search, so that a seeded environment repeats what the archive says.
+        seed = int(self.archive.info.get("seed", 0))
+        with tqdm(total=len(self.archive), desc="record", unit=" trajectories") as bar:
+            for rows in self.rows:
+                path = self._file(rows)
+                if not path.exists():
+                    write_table(path, record_chunk(self.environment, self.archive, rows, seed))
+                bar.update(rows.stop - rows.start)
+
+    def chunks(self, *columns: str) -> Iterator[pa.Table]:
+        """The tables of all chunks, in order; only `columns` where some are named."""
+        for rows in self.rows:
+            yield pq.read_table(self._file(rows), columns=list(columns) or None)
+
+    def lengths(self) -> NDArray[np.int32]:
+        """Steps [N] of each trajectory."""
+        return np.concatenate([table["length"].to_numpy() for table in self.chunks("length")])
+
+    def misses(self) -> int:
+        """How many trajectories do not end at their archive's BD."""
+        tolerance, misses = tolerances(self.environment, ()), 0
+        for rows, table in zip(self.rows, self.chunks("bd"), strict=True):
+            offset = np.abs(np.stack(table["bd"].to_numpy()) - self.archive.measures[rows])
+            misses += int((offset > tolerance).any(1).sum())
+        return misses
+
+    def info(self) -> dict[str, Any]:
+        """The content of trajectories.json."""
+        environment, archive = self.environment, self.archive
+        info = make_info(
+            environment.controller.layers[0],
+            archive.info["environment"],
+            environment.action_low,
+            environment.action_high,
+            environment.controller.action_decimals,
+            archive.info["measures"],
+            int(self.lengths().max()),
+        )
+        if isinstance(environment, Navigation):
+            info["odometry"] = environment.odometry()
+        return info
