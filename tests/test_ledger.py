@@ -61,11 +61,11 @@ def test_a_kill_right_after_storing_loses_nothing(tmp_path):
         assert all(f"k{k}" in ledger for k in range(last + 1))
 
 
-def test_settings_of_a_server_are_remembered(tmp_path):
+def test_capabilities_of_a_server_are_remembered(tmp_path):
     with Ledger(tmp_path / "l") as ledger:
-        assert ledger.settings("s") is None
+        assert ledger.capabilities("s") is None
         ledger.remember("s", {"mode": "json"})
-        assert ledger.settings("s") == {"mode": "json"}
+        assert ledger.capabilities("s") == {"mode": "json"}
 
 
 def test_another_file_is_not_a_ledger(tmp_path):

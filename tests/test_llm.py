@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from werkzeug import Request, Response
 
 from archive_tools.llm.client import Stop, ask_all
-from archive_tools.llm.config import LlmConfig
+from archive_tools.llm.config import LlmConfig, response_format
 from archive_tools.llm.ledger import Ledger, Reply
-from archive_tools.llm.replies import count_tokens, read_reply, response_format
+from archive_tools.llm.replies import count_tokens, read_reply
 from envs import InputError
 
 KEY = "sk-secret-0123456789"
@@ -312,14 +312,14 @@ def test_openai_needs_a_key_and_local_servers_do_not(go, monkeypatch, tmp_path):
     ("options", "says"),
     [
         ({"max_usd": 1.0}, "needs prices"),
-        ({"concurrency": 0}, "above 0"),
+        ({"concurrency": 0}, "--concurrency 0: expected a number at least 1"),
         ({"base_url": "localhost:8000"}, "expected http"),
         ({"base_url": "http://me:secret@host/v1"}, "password"),
     ],
 )
 def test_bad_options_are_one_clear_line(options, says):
     with pytest.raises(InputError, match=says):
-        LlmConfig(model="m", **options).check_llm()
+        LlmConfig(model="m", **options).check()
 
 
 def test_no_server_there(tmp_path, monkeypatch):

@@ -92,11 +92,11 @@ class Annotation:
 
 
 def _collapse(names: Iterable[str]) -> list[str]:
-    kept: list[str] = []
+    collapsed: list[str] = []
     for name in names:
-        if name and (not kept or kept[-1] != name):
-            kept.append(name)
-    return kept
+        if name and (not collapsed or collapsed[-1] != name):
+            collapsed.append(name)
+    return collapsed
 
 
 EVENT_SCHEMA = pa.schema(

@@ -81,16 +81,16 @@ class Foreign:
 def from_flax(solutions: Floats, layers: Sequence[int]) -> Floats:
     """Flattened flax parameter trees of Dense layers, [N, n_params], in this project's order."""
     pairs = list(itertools.pairwise(layers))
-    found: dict[int, Floats] = {}
+    layer: dict[int, Floats] = {}
     begin = 0
     # The keys Dense_0, Dense_1, Dense_10, … are sorted as text.
     for number in sorted(range(len(pairs)), key=lambda i: f"Dense_{i}"):
         n_in, n_out = pairs[number]
         bias = solutions[:, begin : begin + n_out]
         kernel = solutions[:, begin + n_out : begin + n_out + n_in * n_out]
-        found[number] = np.concatenate([kernel, bias], axis=1)
+        layer[number] = np.concatenate([kernel, bias], axis=1)
         begin += (n_in + 1) * n_out
-    return np.concatenate([found[number] for number in range(len(pairs))], axis=1)
+    return np.concatenate([layer[number] for number in range(len(pairs))], axis=1)
 
 
 def infer_layers(n_params: int, n_in: int, n_out: int) -> tuple[int, ...]:
@@ -203,19 +203,19 @@ def _read_parquet(path: Path) -> Foreign:
 def _vector(frame: pd.DataFrame, field: str, path: Path) -> Floats:
     """The columns NAME_0, NAME_1, … of a field, under any of the names it has had."""
     for name in VECTORS[field]:
-        found = {
+        columns = {
             int(match[1]): column
             for column in frame.columns
             if (match := re.fullmatch(rf"{name}_(\d+)", str(column)))
         }
-        if found:
-            missing = set(range(len(found))) - set(found)
+        if columns:
+            missing = set(range(len(columns))) - set(columns)
             if missing:
                 raise InputError(
                     f"{path}: column {name}_{min(missing)} is missing, though there is "
-                    f"{name}_{max(found)}"
+                    f"{name}_{max(columns)}"
                 )
-            return _numbers(frame, [found[i] for i in range(len(found))], path)
+            return _numbers(frame, [columns[i] for i in range(len(columns))], path)
     shown = ", ".join(map(str, frame.columns[:8])) + (" …" if len(frame.columns) > 8 else "")
     raise InputError(f"{path}: no columns {VECTORS[field][0]}_0, …; found {shown}")
 

@@ -100,13 +100,14 @@ def scaling_hint(archive: Archive, replays: Replays) -> str:
         return ""
     remarks = []
     for i in range(archive.measures.shape[1]):
-        told, found = archive.measures[:, i].astype(float), replays.measures[:, i].astype(float)
-        if told.std() == 0 or found.std() == 0:
+        stated = archive.measures[:, i].astype(float)
+        reached = replays.measures[:, i].astype(float)
+        if stated.std() == 0 or reached.std() == 0:
             return ""
-        if np.corrcoef(told, found)[0, 1] ** 2 < 0.99:
+        if np.corrcoef(stated, reached)[0, 1] ** 2 < 0.99:
             return ""
-        slope, base = np.polyfit(told, found, 1)
-        if np.isclose(slope, 1, atol=1e-3) and abs(base) < 1e-3 * found.std():
+        slope, base = np.polyfit(stated, reached, 1)
+        if np.isclose(slope, 1, atol=1e-3) and abs(base) < 1e-3 * reached.std():
             continue
         remarks.append(f"dimension {i}: replayed ≈ {slope:.5g} × archived {base:+.5g}")
     if not remarks:

@@ -14,7 +14,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from archive_tools.llm.client import Answer, Asker
-from archive_tools.llm.config import LlmConfig, body_key, first_settings, request_body, server_name
+from archive_tools.llm.config import (
+    LlmConfig,
+    body_key,
+    first_capabilities,
+    request_body,
+    server_name,
+)
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import read_reply, reply_of
 from archive_tools.run.tables import atomic_write
@@ -38,15 +44,15 @@ class _LedgerOnly:
 
     def __init__(self, config: LlmConfig, ledger: Ledger) -> None:
         self.config, self.ledger = config, ledger
-        self.settings = ledger.settings(server_name(config))
-        if self.settings is None:
-            self.settings = first_settings(config)
-            ledger.remember(server_name(config), self.settings)
+        self.capabilities = ledger.capabilities(server_name(config))
+        if self.capabilities is None:
+            self.capabilities = first_capabilities(config)
+            ledger.remember(server_name(config), self.capabilities)
         self.requests: dict[str, dict[str, Any]] = {}
 
     async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
-        assert self.settings is not None
-        body = request_body(self.config, self.settings, prompt, schema)
+        assert self.capabilities is not None
+        body = request_body(self.config, self.capabilities, prompt, schema)
         key = body_key(body, sample)
         reply = self.ledger.get(key)
         if reply is None:

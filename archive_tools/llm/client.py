@@ -31,7 +31,7 @@ from archive_tools.llm.config import (
     OPENAI,
     LlmConfig,
     body_key,
-    first_settings,
+    first_capabilities,
     longest_cost,
     request_body,
     server_name,
@@ -100,7 +100,7 @@ class Client:
                 limits=openai.DEFAULT_CONNECTION_LIMITS, timeout=config.timeout
             ),
         )
-        self._settings: dict[str, Any] | None = ledger.settings(server_name(config))
+        self._capabilities: dict[str, Any] | None = ledger.capabilities(server_name(config))
         self._probing = asyncio.Lock()
         self._reserved = 0.0
         self._resume_at = 0.0
@@ -117,8 +117,8 @@ class Client:
 
     async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
         """The answer to `prompt` as a `schema`, from the ledger or else from the server."""
-        settings = await self._probed()
-        body = request_body(self.config, settings, prompt, schema)
+        capabilities = await self._probed()
+        body = request_body(self.config, capabilities, prompt, schema)
         key = body_key(body, sample)
         try:
             # One at a time per key: whoever asks the same meanwhile finds it in the ledger.
@@ -219,7 +219,7 @@ class Client:
 
     def _count_refusal(self, error: openai.APIStatusError) -> None:
         self._refusals += 1
-        if self._refusals >= 10 and not self._answers and self._settings is not None:
+        if self._refusals >= 10 and not self._answers and self._capabilities is not None:
             raise Stop(
                 f"{self.config.base_url}: refuses every request ({self._say(error)})"
             ) from None
@@ -233,40 +233,40 @@ class Client:
     async def _probed(self) -> dict[str, Any]:
         """What the server understands, found out once with small requests and then remembered."""
         async with self._probing:
-            if self._settings is None:
-                self._settings = await self._probe()
-                self.ledger.remember(server_name(self.config), self._settings)
-        return self._settings
+            if self._capabilities is None:
+                self._capabilities = await self._probe()
+                self.ledger.remember(server_name(self.config), self._capabilities)
+        return self._capabilities
 
     async def _probe(self) -> dict[str, Any]:
-        settings = first_settings(self.config)
+        capabilities = first_capabilities(self.config)
         prompt = 'Answer with the JSON object {"text": "ready"} and nothing else.'
         for _ in range(8):
-            body = request_body(self.config, settings, prompt, _Probe)
-            last = settings["mode"] == "text"
+            body = request_body(self.config, capabilities, prompt, _Probe)
+            last = capabilities["mode"] == "text"
             try:
                 response = await self._send(body, None if last else 2)
                 reply = reply_of(response, prompt, self.config.price)
                 self.ledger.put(body_key(body, "probe"), self.config.model, reply)
-                return settings
+                return capabilities
             except _Refused as refusal:
                 said = str(refusal).lower()
-                other = {"max_tokens", "max_completion_tokens"} - {settings["limit"]}
+                other = {"max_tokens", "max_completion_tokens"} - {capabilities["limit"]}
                 if "max_tokens" in said or "max_completion_tokens" in said:
-                    settings = {**settings, "limit": other.pop()}
-                elif "temperature" in said and settings["temperature"]:
-                    settings = {**settings, "temperature": False}
+                    capabilities = {**capabilities, "limit": other.pop()}
+                elif "temperature" in said and capabilities["temperature"]:
+                    capabilities = {**capabilities, "temperature": False}
                 elif last:
                     raise Stop(
                         f"{self.config.base_url}: refuses a plain request ({said})"
                     ) from None
                 else:
-                    settings = _simpler(settings)
+                    capabilities = _simpler(capabilities)
             except Stop as stop:
                 # Some servers answer what they do not know with status 500.
                 if last or "status 5" not in str(stop):
                     raise
-                settings = _simpler(settings)
+                capabilities = _simpler(capabilities)
         raise Stop(f"{self.config.base_url}: no form of request was accepted")
 
 
@@ -274,8 +274,8 @@ class _Probe(BaseModel):
     text: str
 
 
-def _simpler(settings: dict[str, Any]) -> dict[str, Any]:
-    return {**settings, "mode": {"schema": "json", "json": "text"}[settings["mode"]]}
+def _simpler(capabilities: dict[str, Any]) -> dict[str, Any]:
+    return {**capabilities, "mode": {"schema": "json", "json": "text"}[capabilities["mode"]]}
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

@@ -1,6 +1,7 @@
 """How a language model is reached, and the requests that are sent to it."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 
 from archive_tools.llm.ledger import reply_key
-from archive_tools.llm.replies import Price, count_tokens, response_format
+from archive_tools.llm.replies import Price, count_tokens
 from archive_tools.run import bounds
 from archive_tools.run.stage import StageConfig
 from envs.errors import InputError
@@ -77,18 +78,45 @@ class LlmConfig(StageConfig):
             )
 
 
-def request_body(config: LlmConfig, settings: dict[str, Any], prompt: str, schema: type[BaseModel]
-                 ) -> dict[str, Any]:  # fmt: skip
+@cache
+def response_format(mode: str, schema: type[BaseModel]) -> dict[str, Any]:
+    """The field `response_format` of a request, for mode schema or json; not to be changed."""
+    if mode == "json":
+        return {"type": "json_object"}
+    described = schema.model_json_schema()
+    properties = {
+        name: {k: v for k, v in field.items() if k in ("type", "items", "description")}
+        for name, field in described["properties"].items()
+    }
+    plain = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {
+        "type": "json_schema",
+        "json_schema": {
+            "name": schema.__name__.strip("_").lower(),
+            "strict": True,
+            "schema": plain,
+        },
+    }
+
+
+def request_body(
+    config: LlmConfig, capabilities: dict[str, Any], prompt: str, schema: type[BaseModel]
+) -> dict[str, Any]:
     """The body of a chat completion request."""
     body: dict[str, Any] = {
         "model": config.model,
         "messages": [{"role": "user", "content": prompt}],
-        settings["limit"]: config.max_tokens,
+        capabilities["limit"]: config.max_tokens,
     }
-    if settings["temperature"]:
+    if capabilities["temperature"]:
         body["temperature"] = config.temperature
-    if settings["mode"] != "text":
-        body["response_format"] = response_format(settings["mode"], schema)
+    if capabilities["mode"] != "text":
+        body["response_format"] = response_format(capabilities["mode"], schema)
     return body
 
 
@@ -104,7 +132,7 @@ def longest_cost(config: LlmConfig, prompt: str) -> float:
     return config.price.of(round(1.3 * count_tokens(prompt)) + 20, config.max_tokens)
 
 
-def first_settings(config: LlmConfig) -> dict[str, Any]:
+def first_capabilities(config: LlmConfig) -> dict[str, Any]:
     """What a server is believed to understand before it was asked."""
     limit = "max_completion_tokens" if config.base_url.startswith(OPENAI) else "max_tokens"
     return {"mode": "schema", "limit": limit, "temperature": True}

@@ -107,13 +107,13 @@ class Ledger:
         if added.rowcount:
             self.spent += reply.usd
 
-    def settings(self, server: str) -> dict[str, Any] | None:
+    def capabilities(self, server: str) -> dict[str, Any] | None:
         """What was found out about a server, if it was probed before."""
         row = self._db.execute("SELECT settings FROM servers WHERE name = ?", (server,)).fetchone()
         return json.loads(row[0]) if row else None
 
-    def remember(self, server: str, settings: Mapping[str, Any]) -> None:
+    def remember(self, server: str, capabilities: Mapping[str, Any]) -> None:
         """Keep what was found out about a server."""
         self._db.execute(
-            "INSERT OR REPLACE INTO servers VALUES (?, ?)", (server, json.dumps(dict(settings)))
+            "INSERT OR REPLACE INTO servers VALUES (?, ?)", (server, json.dumps(dict(capabilities)))
         )

@@ -64,32 +64,6 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-@cache
-def response_format(mode: str, schema: type[BaseModel]) -> dict[str, Any]:
-    """The field `response_format` of a request, for mode schema or json; not to be changed."""
-    if mode == "json":
-        return {"type": "json_object"}
-    described = schema.model_json_schema()
-    properties = {
-        name: {k: v for k, v in field.items() if k in ("type", "items", "description")}
-        for name, field in described["properties"].items()
-    }
-    plain = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-    return {
-        "type": "json_schema",
-        "json_schema": {
-            "name": schema.__name__.strip("_").lower(),
-            "strict": True,
-            "schema": plain,
-        },
-    }
-
-
 def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
     """The value in a reply, or None and what is wrong with the reply.
 

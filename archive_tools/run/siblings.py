@@ -70,22 +70,22 @@ def siblings(
     Raises:
         InputError: an unknown split, or a share that is no whole per cent between 1 and 99.
     """
-    found = []
+    chosen = []
     for split in splits:
         if split not in SPLITS:
             raise InputError(f"--splits {split}: unknown; known are {', '.join(SPLITS)}")
-        found.append(Sibling(split, "splits", "dataset", "05_verify_dataset", {"split": split}))
+        chosen.append(Sibling(split, "splits", "dataset", "05_verify_dataset", {"split": split}))
     for fraction in fractions:
         percent = round(100 * fraction)
         if not 1 <= percent <= 99 or abs(100 * fraction - percent) > 1e-6:
             raise InputError(f"--fractions {fraction}: expected whole per cents, 0.01 to 0.99")
         options = {"train_fraction": percent / 100}
-        found.append(Sibling(str(percent), "curve", "dataset", "05_verify_dataset", options))
+        chosen.append(Sibling(str(percent), "curve", "dataset", "05_verify_dataset", options))
     for seed in seeds:
-        found.append(Sibling(f"seed{seed}", "seeds", "model", "07_train", {"seed": seed}))
+        chosen.append(Sibling(f"seed{seed}", "seeds", "model", "07_train", {"seed": seed}))
     for name, options in (settings or {}).items():
-        found.append(Sibling(name, "settings", "model", "07_train", dict(options)))
-    return found
+        chosen.append(Sibling(name, "settings", "model", "07_train", dict(options)))
+    return chosen
 
 
 def link_stages(run: Path, sibling: Sibling) -> Path:
@@ -131,8 +131,8 @@ def training_seconds(run: Path) -> float:
     Raises:
         InputError: the run has no model.
     """
-    told = [r["seconds"] for r in read_log(run / "model" / "log.jsonl") if "seconds" in r]
-    return float(told[-1] if told else read_manifest(run / "model")["wall_time_s"])
+    seconds = [r["seconds"] for r in read_log(run / "model" / "log.jsonl") if "seconds" in r]
+    return float(seconds[-1] if seconds else read_manifest(run / "model")["wall_time_s"])
 
 
 @dataclass
@@ -151,7 +151,7 @@ def finished(run: Path) -> dict[str, tuple[Sibling, Path]]:
 
     One that was made from others, or is stale, is left out with a line on stderr.
     """
-    found = {}
+    evaluated = {}
     for sibling in _possible(run):
         folder = sibling.folder(run)
         if not (folder / "evaluation" / "manifest.json").exists():
@@ -164,8 +164,8 @@ def finished(run: Path) -> dict[str, tuple[Sibling, Path]]:
         if reason:
             print(f"{folder}: left out of the comparison: {reason}", file=sys.stderr)
         else:
-            found[sibling.name] = (sibling, folder)
-    return found
+            evaluated[sibling.name] = (sibling, folder)
+    return evaluated
 
 
 def _possible(run: Path) -> Iterator[Sibling]:
@@ -200,7 +200,7 @@ def _trained_on(run: Path) -> int:
 
 def collect(
     run: Path,
-    found: dict[str, tuple[Sibling, Path]],
+    evaluated: dict[str, tuple[Sibling, Path]],
     records: Sequence[dict[str, Any]],
     differences: Sequence[dict[str, Any]],
 ) -> Collected:
@@ -208,7 +208,7 @@ def collect(
 
     Args:
         run: the run directory.
-        found: of `finished`.
+        evaluated: of `finished`.
         records, differences: of the run itself, as in metrics.json and differences.json.
 
     Returns:
@@ -217,7 +217,7 @@ def collect(
     """
     result = Collected()
     recipe = _recipe(run)
-    own = {
+    labels = {
         "splits": recipe.get("recipe", "random"),
         "curve": f"{100 * recipe.get('train_fraction', 1.0):.0f} %",
         "seeds": f"seed {read_manifest(run / 'model')['seed']}",
@@ -228,21 +228,23 @@ def collect(
         "settings": result.settings,
     }  # fmt: skip
     for group, table in tables.items():
-        members = [(s, path) for s, path in found.values() if s.group == group]
+        members = [(s, path) for s, path in evaluated.values() if s.group == group]
         if not members:
             continue
         sides: list[tuple[str, Path, Sequence[Record], Sequence[Record]]] = [
             (s.label, path, *_evaluated(path)) for s, path in members
         ]
         # The run itself: a split and a seed come first, the whole data last.
-        sides.insert(len(sides) if group == "curve" else 0, (own[group], run, records, differences))
-        for label, path, own_records, own_differences in sides:
+        sides.insert(
+            len(sides) if group == "curve" else 0, (labels[group], run, records, differences)
+        )
+        for label, path, sibling_records, sibling_differences in sides:
             head: Record = {"name": label, "run": path.name}
             if group == "curve":
                 head["x"] = _trained_on(path)
-            table += [{**head, **record} for record in own_records]
+            table += [{**head, **record} for record in sibling_records]
             if path != run:
-                result.differences += [{**head, **record} for record in own_differences]
+                result.differences += [{**head, **record} for record in sibling_differences]
     return result
 
 

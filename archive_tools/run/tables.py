@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,22 @@ from numpy.typing import NDArray
 from envs.errors import InputError
 
 
-def atomic_write(path: Path, data: bytes | str) -> None:
-    """Write `data` to a temporary file and rename it to `path`: no reader sees half a file."""
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary file to write, renamed to `path` when all is well: no reader sees half a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
+    yield temporary
+    os.replace(temporary, path)
+
+
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Write `data` to a file, atomically."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -54,15 +61,12 @@ def write_table(
 
     The same table gives the same bytes on the same pyarrow version.
     """
-    path = Path(path)
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     if metadata:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def list_column(rows: Sequence[NDArray[np.floating]]) -> pa.ListArray:

@@ -5,7 +5,6 @@ second ones, …: floats that resemble each other then compress well under zstd.
 distinct values, so a dictionary serves them better.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.run.tables import list_column, read_arrow, read_json
+from archive_tools.run.tables import atomic_path, list_column, read_arrow, read_json
 from envs.errors import InputError
 
 Floats = NDArray[np.float32]
@@ -97,19 +96,20 @@ def make_table(
 def write_trajectories(path: Path, chunks: Iterator[pa.Table]) -> None:
     """Write tables of `make_table`, each as a row group of its own, atomically."""
     split = ("bd", "obs", "pose")
-    temporary = path.with_name(f".{path.name}.tmp")
-    with pq.ParquetWriter(
-        temporary,
-        SCHEMA,
-        compression="zstd",
-        compression_level=9,
-        use_dictionary=["action.list.element", "length"],  # type: ignore[arg-type] (stub is wrong)
-        column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in split},
-        write_statistics=False,
-    ) as writer:
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            SCHEMA,
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=["action.list.element", "length"],  # type: ignore[arg-type] (stub is wrong)
+            column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in split},
+            write_statistics=False,
+        ) as writer,
+    ):
         for table in chunks:
             writer.write_table(table, row_group_size=len(table))
-    os.replace(temporary, path)
 
 
 def load_trajectories(folder: Path | str, columns: Sequence[str] | None = None) -> Trajectories:
@@ -136,18 +136,18 @@ def load_trajectories(folder: Path | str, columns: Sequence[str] | None = None) 
     ids = table["trajectory_id"].to_numpy()
     lengths = table["length"].to_numpy()
     widths = {"obs": info["n_obs"], "action": info["n_act"], "pose": 3, "bd": info["n_bd"]}
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name in wanted:
         column = table[name].combine_chunks()
         if column.null_count == len(column):
-            found[name] = None  # an environment without poses
+            arrays[name] = None  # an environment without poses
             continue
         rows = {"obs": lengths + 1, "pose": lengths + 1, "action": lengths, "bd": 1}[name]
-        found[name] = _unflatten(column, rows * np.ones_like(lengths), widths[name], ids,
+        arrays[name] = _unflatten(column, rows * np.ones_like(lengths), widths[name], ids,
                                  f"{path}: column {name!r}")  # fmt: skip
         if name == "bd":
-            found[name] = found[name][:, 0]
-    return Trajectories(ids, lengths, info, **found)
+            arrays[name] = arrays[name][:, 0]
+    return Trajectories(ids, lengths, info, **arrays)
 
 
 def _unflatten(
