@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import shapely
@@ -28,22 +28,18 @@ class NearRule:
     persist: int = 3
     """A change must last this many steps."""
 
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """The rule by which the trajectories of a run were annotated; drives are judged by it too.
 
-NEAR_RULE = NearRule()
-"""Unless options say otherwise."""
+        Args:
+            folder: the run's `annotations/`.
 
-
-def near_rule(folder: Path) -> NearRule:
-    """The rule by which the trajectories of a run were annotated; drives are judged by the same.
-
-    Args:
-        folder: the run's `annotations/`.
-
-    Raises:
-        InputError: the stage has not been run.
-    """
-    options = read_manifest(folder)["config"]
-    return NearRule(options["near"], options["persist"])
+        Raises:
+            InputError: the stage has not been run.
+        """
+        options = read_manifest(folder)["config"]
+        return cls(options["near"], options["persist"])
 
 
 def settle(codes: NDArray[np.integer], persist: int) -> NDArray[np.integer]:
@@ -75,7 +71,7 @@ def annotate(
     pose: NDArray[np.float32] | Sequence[NDArray[np.float32]],
     *,
     size: float | None,
-    rule: NearRule = NEAR_RULE,
+    rule: NearRule = NearRule(),
 ) -> list[Annotation]:
     """Annotate trajectories with what they pass.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from archive_tools.run.tables import read_arrow
+from archive_tools.run.tables import read_arrow, write_table
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,16 @@ def routes_table(ids: Sequence[int], annotations: Sequence[Annotation]) -> pa.Ta
         },
         schema=ROUTE_SCHEMA,
     )
+
+
+def write_annotations(
+    folder: Path, ids: Sequence[int], annotations: Sequence[Annotation]
+) -> pa.Table:
+    """Write `events.parquet` and `routes.parquet` into a folder; returns the events."""
+    events = events_table(ids, annotations)
+    write_table(folder / "events.parquet", events)
+    write_table(folder / "routes.parquet", routes_table(ids, annotations))
+    return events
 
 
 def load_annotations(folder: Path) -> dict[int, Annotation]:

@@ -109,6 +109,13 @@ def lcs_ratio(driven: Sequence[Route], reference: Sequence[Route]) -> Floats:
     return _lcs_ratio(a.flat, a.offsets, b.flat, b.offsets, index, index)
 
 
+def lcs_ratio_of_pairs(routes: Sequence[Route], pairs: NDArray[np.int64]) -> Floats:
+    """`lcs_ratio` of the routes numbered in each pair, [P, 2]: [P]."""
+    coded = Routes(routes, {})
+    first, second = (np.ascontiguousarray(side) for side in pairs.T)
+    return _lcs_ratio(coded.flat, coded.offsets, coded.flat, coded.offsets, first, second)
+
+
 def lcs_length(driven: Sequence[Route], reference: Sequence[Route]) -> Floats:
     """Length of the longest common subsequence, pair by pair: [N]."""
     longer = [max(len(a), len(b)) for a, b in zip(driven, reference, strict=True)]

@@ -1,6 +1,7 @@
 """Search an archive: an algorithm asks, controllers drive, and the best of each cell stay."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ Answer = tuple[Floats, Floats]
 
 
 def search(
-    options: SearchOptions, environment: Environment, cells: Cells, journal: Journal
+    options: SearchOptions, environment: Environment, cells: Cells, path: Path
 ) -> tuple[Archive, pd.DataFrame]:
-    """Run the algorithm, taking from the journal what was evaluated before.
+    """Run the algorithm, taking from the journal at `path` what was evaluated before.
 
     Returns:
         the elites (info still empty), and the history: evaluations, elites, coverage, qd_score.
@@ -69,6 +70,14 @@ def search(
     Raises:
         InputError: the environment gave an objective or a BD that is not finite.
     """
+    journal = Journal(path, options.batch, len(environment.measures.names))
+    with closing(journal):
+        return _search(options, environment, cells, journal)
+
+
+def _search(
+    options: SearchOptions, environment: Environment, cells: Cells, journal: Journal
+) -> tuple[Archive, pd.DataFrame]:
     measures, batch = environment.measures, options.batch
     scheduler = make_scheduler(
         options, environment.controller.n_params, cells.shape, len(measures.names), cells.centroids

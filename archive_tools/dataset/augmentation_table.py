@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.annotate import NEAR_RULE, NearRule, annotate
+from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.dataset.augmentation import follow
 from archive_tools.dataset.paths import paths_of
@@ -87,7 +87,7 @@ def augmentation_rows(
     rng: np.random.Generator,
     *,
     first_id: int,
-    rule: NearRule = NEAR_RULE,
+    rule: NearRule = NearRule(),
     action_decimals: int | None = 1,
 ) -> pa.Table:
     """Drive `rounds` times along every training trajectory; a table with the columns FIELDS.

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from archive_tools.annotations.annotate import NEAR_RULE, NearRule, annotate
+from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.annotations.routes import Route, lcs_length, lcs_ratio, order_tau, set_f1
 from archive_tools.evaluation import metrics
@@ -82,7 +82,7 @@ def score(
     diagonal: float,
     *,
     told: pd.DataFrame | None = None,
-    rule: NearRule = NEAR_RULE,
+    rule: NearRule = NearRule(),
 ) -> Scored:
     """Annotate the drives and compute the metrics of each.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
-from archive_tools.annotations.routes import Route, Routes, _lcs_ratio, lcs_ratio
+from archive_tools.annotations.routes import Route, lcs_ratio, lcs_ratio_of_pairs
 
 Floats = NDArray[np.float64]
 CONTRAST_DISTANCE = 0.05  # of the diagonal: how near two BDs are in a contrast pair
@@ -37,11 +37,8 @@ def contrast_pairs(
         return np.empty((0, 2), np.int64)
     near = KDTree(bd).query_pairs(CONTRAST_DISTANCE * diagonal, output_type="ndarray")
     near = near[np.lexsort(near.T[::-1])].astype(np.int64)
-    coded = Routes(routes, {})
-    ratio = _lcs_ratio(
-        coded.flat, coded.offsets, coded.flat, coded.offsets, near[:, 0].copy(), near[:, 1].copy()
-    )
-    near = np.random.default_rng(seed).permutation(near[ratio <= CONTRAST_OVERLAP])
+    alike = lcs_ratio_of_pairs(routes, near)
+    near = np.random.default_rng(seed).permutation(near[alike <= CONTRAST_OVERLAP])
     used: set[int] = set()
     pairs: list[tuple[int, int]] = []
     for i, j in near.tolist():

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -10,12 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import pandas as pd
 import tyro
 
-from archive_tools.archive import importing, plots
-from archive_tools.archive.algorithms import Algorithm, Emitter, SearchOptions
+from archive_tools.archive import algorithms, importing, plots, search
 from archive_tools.archive.cells import Cells
 from archive_tools.archive.elites import Archive
-from archive_tools.archive.journal import Journal
-from archive_tools.archive.search import archive_info, make_cells, one_step, search, with_centroids
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import write_table
@@ -32,7 +28,7 @@ class SearchConfig(StageConfig):
 
     world: str = "apartment"
     """Where the robot drives: the name of a bundled world, a .toml, or an .xml of libfastsim."""
-    algorithm: Algorithm = "map-elites"
+    algorithm: algorithms.Algorithm = "map-elites"
     """map-elites (a grid), cvt-map-elites (Voronoi cells of the reachable floor), or novelty."""
     evaluations: bounds.Count = 100_000
     """Controllers to try."""
@@ -41,7 +37,7 @@ class SearchConfig(StageConfig):
     novelty they only serve to count coverage."""
     batch: bounds.Count = 500
     """Controllers tried between two updates of the archive (a generation)."""
-    emitter: Emitter = "gaussian"
+    emitter: algorithms.Emitter = "gaussian"
     """How new controllers come about: gaussian (an elite, mutated), iso-line (mutated towards
     another elite as well), evolution-strategy (CMA-ES with a diagonal covariance, towards
     improvement or, for novelty, towards novelty)."""
@@ -101,9 +97,10 @@ class SearchConfig(StageConfig):
                 "least 2 controllers for each emitter"
             )
 
-    def search_options(self) -> SearchOptions:
+    def search_options(self) -> algorithms.SearchOptions:
         """What the algorithm needs to know."""
-        return SearchOptions(**{f.name: getattr(self, f.name) for f in fields(SearchOptions)})
+        names = (field.name for field in fields(algorithms.SearchOptions))
+        return algorithms.SearchOptions(**{name: getattr(self, name) for name in names})
 
     def controller(self, layers: tuple[int, ...] | None = None) -> dict[str, Any]:
         """Fields of `ControllerSpec` that the options set."""
@@ -167,7 +164,7 @@ def run(config: SearchConfig) -> Path:
     config.check()
     environment, foreign = prepare(config)
     cvt = config.algorithm == "cvt-map-elites" and foreign is None
-    cells = make_cells(environment, config.cells, cvt=cvt)
+    cells = search.make_cells(environment, config.cells, cvt=cvt)
     extra: dict[str, Any] = {"environment file": factory_digest(config.environment)}
     if environment.world is not None:
         extra["world"] = environment.world.digest()
@@ -178,20 +175,17 @@ def run(config: SearchConfig) -> Path:
             return stage.folder
         if foreign is None:
             if cvt:
-                cells = with_centroids(cells, config.seed, stage.path("centroids.parquet"))
-            journal = Journal(
-                stage.scratch("evaluations.journal"), config.batch, len(cells.measures.names)
-            )
-            with closing(journal):
-                elites, history = search(config.search_options(), environment, cells, journal)
+                cells = search.with_centroids(cells, config.seed, stage.path("centroids.parquet"))
+            journal = stage.scratch("evaluations.journal")
+            elites, history = search.search(config.search_options(), environment, cells, journal)
             origin: dict[str, Any] = {"evaluations": int(history["evaluations"].iloc[-1])}
         else:
             elites, verdict = importing.import_archive(
                 foreign, environment, config.tolerance, config.seed, stage.path("replay_errors")
             )
-            history, origin = one_step(cells, elites), {"import": verdict}
+            history, origin = search.one_step(cells, elites), {"import": verdict}
             stage.facts["replay_to_their_bd"] = verdict["replay_to_their_bd"]
-        info = archive_info(
+        info = search.archive_info(
             environment, cells, elites, task=config.task(), seed=config.seed,
             algorithm="import" if foreign else config.algorithm,
         )  # fmt: skip

@@ -4,8 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive_tools.archive import plots
-from archive_tools.archive.verification import SHOWN, Verification, replays_table, verify
+from archive_tools.archive import plots, verification
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig, read_manifest
 from archive_tools.run.tables import read_json, write_json, write_table
@@ -26,9 +25,9 @@ class VerifyConfig(StageConfig):
     """Let the later stages use only the policies that are within the tolerance. The archive itself
     stays as it is."""
 
-    def verify(self, folder: Path) -> Verification:
+    def verify(self, folder: Path) -> verification.Verification:
         """Replay the archive in a folder."""
-        return verify(folder, self.tolerance, count=self.replays, pruned=self.prune)
+        return verification.verify(folder, self.tolerance, count=self.replays, pruned=self.prune)
 
 
 def open_stage(config: VerifyConfig) -> Stage:
@@ -42,13 +41,15 @@ def open_stage(config: VerifyConfig) -> Stage:
         folder = Path(config.run) / "archive"
         try:
             read_manifest(folder)
-            verification = config.verify(folder)
+            checked = config.verify(folder)
         except InputError:
             raise error from None
-        bad = verification.offenders["policy_id"].tolist()
-        names = ", ".join(map(str, bad[:SHOWN])) + (", …" if len(bad) > SHOWN else "")
+        bad = checked.offenders["policy_id"].tolist()
+        names = ", ".join(map(str, bad[: verification.SHOWN])) + (
+            ", …" if len(bad) > verification.SHOWN else ""
+        )
         raise InputError(
-            f"{error}; of its {len(verification.archive):,} policies {len(bad):,} are not what "
+            f"{error}; of its {len(checked.archive):,} policies {len(bad):,} are not what "
             f"they were{': ' + names if bad else ''}"
         ) from None
 
@@ -63,20 +64,20 @@ def run(config: VerifyConfig) -> Path:
     with open_stage(config) as stage:
         if stage.done:
             return stage.folder
-        verification = config.verify(stage.input("archive"))
-        archive, replays, result = verification.archive, verification.replays, verification.result
+        checked = config.verify(stage.input("archive"))
+        archive, replays, result = checked.archive, checked.replays, checked.result
         if config.prune and not replays.ok.any():
             raise InputError(
                 f"{stage.input('archive')}: no policy is within the tolerance "
                 f"({', '.join(f'{t:g}' for t in result['tolerance'])}), so nothing would be left"
             )
-        if config.replays > 1 and not verification.environment.stochastic:
+        if config.replays > 1 and not checked.environment.stochastic:
             print("this environment has no randomness: all replays are alike", file=sys.stderr)
-        write_table(stage.path("replays.parquet"), replays_table(archive, replays))
+        write_table(stage.path("replays.parquet"), verification.replays_table(archive, replays))
         write_json(stage.path("verification.json"), result)
-        stage.path("offenders.csv").write_text(verification.offenders.to_csv(index=False))
-        plots.plot_errors(replays.error, replays.ok, verification.units, stage.path("errors"))
-        stage.rows.update(policies=len(archive), offenders=len(verification.offenders))
+        stage.path("offenders.csv").write_text(checked.offenders.to_csv(index=False))
+        plots.plot_errors(replays.error, replays.ok, checked.units, stage.path("errors"))
+        stage.rows.update(policies=len(archive), offenders=len(checked.offenders))
         stage.facts.update(
             corrected_coverage=round(result["corrected_coverage"], 4),
             corrected_qd_score=round(result["corrected_qd_score"], 2),

@@ -8,10 +8,9 @@ import numpy as np
 from tqdm import tqdm
 
 from archive_tools.annotations.annotate import NearRule, annotate
-from archive_tools.annotations.events import Annotation, events_table, routes_table
+from archive_tools.annotations.events import Annotation, write_annotations
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import write_table
 from archive_tools.trajectories.table import load_trajectories
 from envs import load_world
 from envs.errors import InputError
@@ -60,9 +59,7 @@ def run(config: AnnotateConfig) -> Path:
                 block = pose[begin : begin + config.chunk]
                 annotations += annotate(world.scene, block, size=world.size, rule=rule)
                 bar.update(len(block))
-        events = events_table(ids, annotations)
-        write_table(stage.path("events.parquet"), events)
-        write_table(stage.path("routes.parquet"), routes_table(ids, annotations))
+        events = write_annotations(stage.path("events.parquet").parent, ids, annotations)
         stage.rows.update(events=len(events), routes=len(ids))
         lengths = [len(a.visited) for a in annotations]
         stage.facts.update(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from archive_tools.annotations.annotate import near_rule
+from archive_tools.annotations.annotate import NearRule
 from archive_tools.annotations.events import load_annotations
 from archive_tools.dataset.card import dataset_info, render_card
 from archive_tools.dataset.join import Joined
@@ -92,7 +92,7 @@ def run(config: DatasetConfig) -> Path:
         write_table(stage.path("trajectories.parquet"), table)
         wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
         write_table(stage.path("test_wording.parquet"), wording)
-        more = joined.augmentation(config.augmentation, near_rule(stage.input("annotations")))
+        more = joined.augmentation(config.augmentation, NearRule.of(stage.input("annotations")))
         if more is not None:
             write_table(stage.path("augmentation.parquet"), more)
         info = dataset_info(joined, 0 if more is None else len(more))

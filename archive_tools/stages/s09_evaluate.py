@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.annotate import near_rule
+from archive_tools.annotations.annotate import NearRule
 from archive_tools.annotations.events import load_annotations
 from archive_tools.evaluation.agreement import agreement_table, confusion, rater_scores
 from archive_tools.evaluation.counterfactuals import apply_swaps, swap_records
@@ -109,7 +109,7 @@ def score_run(run: Path) -> Scored:
         load_world(run / "archive" / "world"),
         float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))),
         told=read_table(run / "rollouts" / "told.parquet", TOLD_SCHEMA.names),
-        rule=near_rule(run / "annotations"),
+        rule=NearRule.of(run / "annotations"),
     )
     wanted = set(scored.frame["trajectory_id"].tolist())
     recorded = read_table(run / "trajectories" / "trajectories.parquet", ("trajectory_id", "pose"))

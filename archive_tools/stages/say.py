@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archive_tools.annotations.annotate import NEAR_RULE, annotate, near_rule
+from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
@@ -66,7 +66,7 @@ def say(
     if bd is not None:
         check_place(bd, info)
     world = load_world(run / "archive" / "world")
-    rule = NEAR_RULE if world.scene is None else near_rule(run / "annotations")
+    rule = NearRule() if world.scene is None else NearRule.of(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
     told = text
