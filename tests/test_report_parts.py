@@ -106,9 +106,10 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
         records(name=("routes",), minus=("nearest_elite_both",), metric=metrics, apart=(True,)),
     )
     write_json(
-        tmp_path / "swaps.json",
-        records(control=("nanodt/object_swapped",), kind=("all", "object"),
-                drive=("swapped", "unswapped", "difference"), metric=("follows_swap",)),
+        tmp_path / "counterfactuals.json",
+        records(control=("nanodt/counterfactual_object",), kind=("all", "object"),
+                drive=("counterfactual", "original", "difference"),
+                metric=("follows_counterfactual",)),
     )  # fmt: skip
     write_json(
         tmp_path / "probes.json",
@@ -123,7 +124,7 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
          {"judge": "judge_llm", "kind": "places", "true_positive": 7, "n": 9}],
     )  # fmt: skip
     parts = {part["key"]: part for part in experiments(tmp_path)}
-    assert list(parts) == ["swaps", "splits", "seeds", "curve", "probes"]
+    assert list(parts) == ["counterfactuals", "splits", "seeds", "curve", "probes"]
     table = parts["splits"]["tables"][0]
     assert table["columns"] == ["Distance to the target", "Route obeyed", "new"]
     assert table["rows"][0]["heads"] == ("regions", "policy")
@@ -132,7 +133,7 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
     assert len(parts["seeds"]["tables"]) == 1, "no differences are of these runs"
     curve = " ".join(parts["curve"]["charts"])
     assert curve.count("<polyline") == 4 and "training trajectories" in curve
-    assert "Object swapped" in parts["swaps"]["charts"][0]
+    assert "Counterfactual object" in parts["counterfactuals"]["charts"][0]
     assert parts["probes"]["matrices"][0]["rows"][0]["cells"][0] == {"count": 3, "share": 0.3}
     assert "Places the judge says" in parts["probes"]["tables"][1]["title"]
 

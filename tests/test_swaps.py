@@ -9,7 +9,7 @@ from archive_tools.annotations.events import Annotation, Event, Near
 from archive_tools.evaluation.counterfactuals import fits
 from archive_tools.language.mentions import parse
 from archive_tools.language.narrator import describe
-from archive_tools.rollouts.counterfactuals import opposite, swap_direction, swap_object
+from archive_tools.rollouts.counterfactuals import opposite, replace_object, reverse_direction
 
 RNG = np.random.default_rng
 
@@ -31,18 +31,18 @@ def route(*places, start="pink", end="purple"):
 def test_every_mention_of_an_object_is_exchanged_and_nothing_else():
     text = "Starting on the pink tile, pass the stove, cross the gray tile and return to the stove."
     reference = route(("stove", "north"), "gray", ("stove", "south"))
-    swap = swap_object(text, reference, APARTMENT, RNG(3))
+    swap = replace_object(text, reference, APARTMENT, RNG(3))
     assert swap is not None and (swap.kind, swap.out) == ("object", "stove")
     assert swap.text == text.replace("stove", swap.into)
     assert swap.into not in reference.visited
-    assert swap == swap_object(text, reference, APARTMENT, RNG(3))
-    others = {swap_object(text, reference, APARTMENT, RNG(k)).into for k in range(30)}
+    assert swap == replace_object(text, reference, APARTMENT, RNG(3))
+    others = {replace_object(text, reference, APARTMENT, RNG(k)).into for k in range(30)}
     assert len(others) > 5
 
 
 def test_a_tile_is_exchanged_where_no_object_can_be():
     text = "Go through the gray and orange tiles and stop by the bed."
-    swap = swap_object(text, route("gray", "orange", ("bed", "west")), APARTMENT, RNG(0))
+    swap = replace_object(text, route("gray", "orange", ("bed", "west")), APARTMENT, RNG(0))
     assert swap is not None and swap.kind == "tile" and swap.out in ("gray", "orange")
     assert "stop by the bed" in swap.text
 
@@ -60,14 +60,14 @@ def test_a_tile_is_exchanged_where_no_object_can_be():
 )
 def test_what_must_stay_is_not_exchanged(text):
     reference = route(("bed", "north"), start="pink", end="purple")
-    swap = swap_object(text, reference, APARTMENT, RNG(0))
+    swap = replace_object(text, reference, APARTMENT, RNG(0))
     assert swap is None or (swap.out != "bed" and swap.kind == "tile")
 
 
 def test_articles_and_capitals_are_kept_right():
     reference = route(("red ball", "north"), start="kitchen", end="blue")
     seen = {
-        swap_object("Pass a red ball. Red ball again!", reference, ODD, RNG(k)).text
+        replace_object("Pass a red ball. Red ball again!", reference, ODD, RNG(k)).text
         for k in range(40)
     }
     assert any(text.startswith("Pass an armchair. Armchair again!") for text in seen)
@@ -87,7 +87,7 @@ def test_articles_and_capitals_are_kept_right():
     ],
 )  # fmt: skip
 def test_directions_become_their_opposites(text, kind, place, after):
-    swap = swap_direction(text, route(), APARTMENT, RNG(0))
+    swap = reverse_direction(text, route(), APARTMENT, RNG(0))
     assert swap is not None and (swap.kind, swap.place, swap.text) == (kind, place, after)
     assert opposite(swap.out) == swap.into
 
@@ -103,7 +103,7 @@ def test_directions_become_their_opposites(text, kind, place, after):
     ],
 )
 def test_words_that_are_no_direction_of_a_place_stay(text):
-    assert swap_direction(text, route(), APARTMENT, RNG(0)) is None
+    assert reverse_direction(text, route(), APARTMENT, RNG(0)) is None
 
 
 def test_narrated_texts_read_as_before_but_for_the_exchange():
@@ -111,12 +111,12 @@ def test_narrated_texts_read_as_before_but_for_the_exchange():
     for number, reference in enumerate(drives(APARTMENT, 150, seed=5)):
         text = describe(reference, APARTMENT, style="request", rng=RNG(number))
         before = [m.names for m in parse(text, APARTMENT).mentions]
-        swap = swap_object(text, reference, APARTMENT, RNG(number))
+        swap = replace_object(text, reference, APARTMENT, RNG(number))
         if swap is not None:
             found[swap.kind] += 1
             after = [m.names for m in parse(swap.text, APARTMENT).mentions]
             assert after == [(swap.into,) if m == (swap.out,) else m for m in before]
-        swap = swap_direction(text, reference, APARTMENT, RNG(number))
+        swap = reverse_direction(text, reference, APARTMENT, RNG(number))
         if swap is not None:
             found[swap.kind] += 1
             assert [m.names for m in parse(swap.text, APARTMENT).mentions] == before

@@ -8,90 +8,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from archive_tools.evaluation.registry import Metric, shown_metrics
 from archive_tools.report.charts import Bar, Curve, Dot, bar_chart, dot_chart, line_chart, svg, text
+from archive_tools.rollouts.systems import system_of
 from archive_tools.run.tables import read_table
 from archive_tools.run.training_log import read_log
 from envs import World
 from envs.drawing.floorplan import drawn_walls, to_rect, wall_path
 
-# metric -> title, what it is and which way is better, limits (None: from 0 to the data), chance
-PANELS: dict[str, tuple[str, str, tuple[float, float] | None, float | None]] = {
-    "bd_error_median": ("Distance to the target", "median, % of the diagonal; lower is better",
-                        None, None),
-    "bd_success": ("Targets reached", "share within 5 % of the diagonal", (0, 1), None),
-    "route_lcs": ("Route obeyed", "longest common subsequence / longer route", (0, 1), None),
-    "contrast": ("Contrast pairs told apart", "share; guessing gives 0.5", (0, 1), 0.5),
-    "set_f1": ("Places visited", "F1 of the sets of places", (0, 1), None),
-    "order_tau": ("Order kept", "Kendall’s τ over the places in common", (-1, 1), 0.0),
-    "told_order": ("Places told, in order", "share of the places named in the text it was told",
-                   (0, 1), None),
-    "follows_swap": ("Follows the swapped word", "share of the swapped texts", (0, 1), None),
-    "judge_rules": ("Judge by rules", "mean score", (0, 1), None),
-    "judge_llm": ("Judge by LLM", "mean score", (0, 1), None),
-    "judge_people": ("People", "mean rating, 0 to 10 as 0 to 1", (0, 1), None),
-}  # fmt: skip
-LABELS = {
-    "nanodt": "policy",
-    "nanodt/text_off": "text off",
-    "nanodt/bd_off": "BD off",
-    "nanodt/both_off": "both off",
-    "nanodt/text_shuffled": "texts shuffled",
-    "random_elite": "random elite",
-    "nearest_elite_bd": "nearest by BD",
-    "nearest_elite_text": "nearest by text",
-    "nearest_elite_both": "nearest by both",
-    "replay": "replay",
-}
-JUDGES = {"judge_rules": "judge by rules", "judge_llm": "judge by LLM", "judge_people": "people",
-          "rules": "rules", "llm": "LLM"}  # fmt: skip
-DECIMALS = {"bd_error_median": 1}  # of a metric in text; else 2
 ERROR_STEPS = (5.0, 10.0, 20.0, 40.0)  # % of the diagonal, between the five colours of the map
-
-
-def label(system: str) -> str:
-    """A system's name for people."""
-    return LABELS.get(system, system.removeprefix("nanodt/").replace("_", " "))
-
-
-def judge(name: str) -> str:
-    """A judge's name for people."""
-    return JUDGES.get(name, name.removeprefix("people:"))
-
-
-def kind(system: str) -> str:
-    """What a system is: policy, control, baseline or ceiling."""
-    if system == "replay":
-        return "ceiling"
-    if system.startswith("nanodt"):
-        return "control" if "/" in system else "policy"
-    return "baseline"
 
 
 def metric_panels(records: Sequence[dict[str, Any]]) -> list[str]:
     """One dot chart per metric that has records, systems in the order of the records."""
     panels = []
-    for metric, (title, note, limits, chance) in PANELS.items():
+    for metric in shown_metrics():
         rows = [
-            Dot(label(r["system"]), r["mean"], r["ci_low"], r["ci_high"], kind(r["system"]))
+            Dot(system.label, r["mean"], r["ci_low"], r["ci_high"], system.kind)
             for r in records
-            if r["metric"] == metric
+            if r["metric"] == metric.name
+            for system in [system_of(r["system"])]
         ]
         if rows:
-            if limits is None:
-                limits = (0.0, max(5.0, 1.05 * max(row.high for row in rows)))
-            elif limits[0] < 0 and min(row.low for row in rows) >= 0:
-                limits = (0.0, limits[1])
-            panels.append(
-                dot_chart(
-                    title,
-                    note,
-                    rows,
-                    limits=limits,
-                    chance=chance,
-                    decimals=DECIMALS.get(metric, 2),
-                )
-            )
+            panels.append(metric_chart(metric, rows))
     return panels
+
+
+def metric_chart(metric: Metric, rows: Sequence[Dot], *, left: float = 118) -> str:
+    """Rows of one metric, on its axis as far as the data fit in it."""
+    low, high = min(row.low for row in rows), max(row.high for row in rows)
+    limits = metric.limits
+    if limits is None:
+        limits = (min(0.0, 1.1 * low), max(5.0, 1.05 * high))
+    elif low < limits[0] or high > limits[1]:
+        limits = (min(0.0, 1.1 * low), max(1.05 * high, 1e-9))
+    elif low >= 0:
+        limits = (0.0, limits[1])
+    return dot_chart(metric.title, metric.note, rows, limits=limits, chance=metric.chance,
+                     decimals=metric.decimals, left=left)  # fmt: skip
 
 
 def training_panels(log: Path) -> list[str]:

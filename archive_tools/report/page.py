@@ -11,7 +11,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from archive_tools.evaluation.scoring import Scored
+from archive_tools.evaluation.registry import judge_label
+from archive_tools.evaluation.scored import Scored
 from archive_tools.report import charts, explorer, figures, latex, tables
 from archive_tools.report import drives as drive_data
 from archive_tools.report.experiments import experiments
@@ -69,7 +70,7 @@ def collect(
     stage: Record,
 ) -> Record:
     """Everything the templates show."""
-    found = tables.Figures(records, paired)
+    measured = tables.Figures(records, paired)
     world = load_world(run / "archive" / "world")
     manifests = {
         name: read_manifest(run / name)
@@ -86,12 +87,12 @@ def collect(
     return {
         "name": run.resolve().name,
         "world": world.name,
-        "lede": tables.lede(found),
+        "lede": tables.lede(measured),
         "overview": overview(scored, world) if drives else None,
-        "tiles": tables.tiles(found),
+        "tiles": tables.tiles(measured),
         "panels": figures.metric_panels(records),
-        "table": tables.metric_table(found),
-        "differences": tables.difference_table(found),
+        "table": tables.metric_table(measured),
+        "differences": tables.difference_table(measured),
         "showcase": showcase(scored, world, positions=positions) if drives else None,
         "galleries": galleries(scored, world, 2, positions=positions) if drives else [],
         "gallery": gallery,
@@ -165,7 +166,7 @@ def write_report(
     environment.filters["figure"] = charts.figure
     environment.filters["fixed"] = charts.fixed
     environment.filters["duration"] = figures.duration
-    environment.filters["judge"] = figures.judge
+    environment.filters["judge"] = judge_label
     environment.filters["svg"] = Markup
     environment.filters["cell"] = lambda value: str(value).replace("|", r"\|").replace("<", "&lt;")
     page = environment.get_template("report.html.jinja").render(

@@ -13,15 +13,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from archive_tools.report import figures
-from archive_tools.report.tables import SHARES, Figures, span
+from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.report.tables import Figures, span
+from archive_tools.rollouts.systems import system_of
 from archive_tools.run.siblings import training_seconds
 from archive_tools.run.stage import read_manifest
 from archive_tools.run.tables import atomic_write, read_json
 from envs.errors import InputError
 
 Record = dict[str, Any]
-METRICS = ("bd_error_median", "bd_success", "route_lcs", "contrast")
 PICTURES = {
     "drives": "The best obeyed of the test commands that name a way, and their reference elites",
     "drive-1-0": "A drive of middling obedience",
@@ -46,28 +46,28 @@ class Target:
 
 
 def share(record: Record | None) -> str:
-    """A figure and its interval; shares in per cent, routes finely, as one decides by them."""
+    """A figure and its interval; shares in per cent, scores finely, as one decides by them."""
     if record is None:
         return "–"
-    if record["metric"] == "route_lcs":
+    metric = METRICS[record["metric"]]
+    if not metric.percent and not metric.unit:
         return "{mean:.3f} [{ci_low:.3f}, {ci_high:.3f}]".format(**record)
     mean, interval = span(record, percent=True)
-    unit = " %" if record["metric"] in (*SHARES, "bd_error_median") else ""
-    return f"{mean}{unit} {interval}"
+    return f"{mean} {'%' if metric.percent else metric.unit} {interval}"
 
 
-def targets(found: Figures, beside: Sequence[Record]) -> list[Target]:
+def targets(figures: Figures, beside: Sequence[Record]) -> list[Target]:
     """What was aimed at (with an hour of training on two cores), and what a run reached.
 
     Args:
-        found: figures of the run.
+        figures: of the run.
         beside: differences of its siblings (experiments.json).
     """
 
     def bound(what: str, system: str, metric: str, limit: float, most: bool = False) -> Target:
-        record = found.get(system, metric)
-        number = f"{100 * limit:.0f} %" if metric in SHARES else f"{limit:g}"
-        number += " %" if metric == "bd_error_median" else ""
+        record = figures.get(system, metric)
+        number = f"{100 * limit:.0f} %" if METRICS[metric].percent else f"{limit:g}"
+        number += f" {METRICS[metric].unit}".rstrip()
         met = None
         if record is not None:
             met = record["mean"] <= limit if most else record["mean"] >= limit
@@ -76,7 +76,7 @@ def targets(found: Figures, beside: Sequence[Record]) -> list[Target]:
     def better(what: str, record: Record | None, asked: str = "intervals apart") -> Target:
         if record is None:
             return Target(what, asked, "–", None)
-        lower = record["metric"] == "bd_error_median"
+        lower = METRICS[record["metric"]].lower
         met = record["apart"] and (record["mean"] < 0) == lower
         mean, interval = span(record, signed=True)
         return Target(what, asked, f"{mean} {interval}", met)
@@ -88,23 +88,25 @@ def targets(found: Figures, beside: Sequence[Record]) -> list[Target]:
         bound("contrast pairs told apart", "nanodt", "contrast", 0.9),
         bound("route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.85),
     ]
-    for name, what in (("unseen_wording", "as it is"), ("unseen_reworded", "reworded")):
-        lost = found.minus(f"nanodt/{name}", "route_lcs")
+    for name, what in (("unseen_phrasing", "as it is"), ("unseen_rephrased", "rephrased")):
+        lost = figures.minus(f"nanodt/{name}", "route_lcs")
         rows.append(
             Target(
-                f"route lost by unseen wording, {what}",
+                f"route lost by unseen phrasing, {what}",
                 "≤ 0.03",
                 "–" if lost is None else " ".join(span(lost)),
                 None if lost is None else lost["mean"] <= 0.03,
             )
         )
     rows.append(
-        better("route, minus the nearest elite by BD", found.minus("nearest_elite_bd", "route_lcs"))
+        better(
+            "route, minus the nearest elite by BD", figures.minus("nearest_elite_bd", "route_lcs")
+        )
     )
     rows.append(
         better(
             "distance, minus the nearest elite by text",
-            found.minus("nearest_elite_text", "bd_error_median"),
+            figures.minus("nearest_elite_text", "bd_error_median"),
         )
     )
     for name in ("regions", "routes", "10 %"):
@@ -119,11 +121,17 @@ def targets(found: Figures, beside: Sequence[Record]) -> list[Target]:
     return rows
 
 
-def table(records: Sequence[Record], key: str) -> list[list[str]]:
-    """Rows of a table: a name (field `key`) and the METRICS, in the order of the records."""
+def headlines(records: Sequence[Record]) -> list[Metric]:
+    """The metrics that the page's tables show: the headline ones of which there is a record."""
+    known = {record["metric"] for record in records}
+    return [metric for metric in METRICS.values() if metric.headline and metric.name in known]
+
+
+def table(records: Sequence[Record], key: str, metrics: Sequence[Metric]) -> list[list[str]]:
+    """Rows of a table: a name (field `key`) and the metrics, in the order of the records."""
     known = {(r[key], r["metric"]): r for r in records}
     names = list(dict.fromkeys(r[key] for r in records))
-    return [[name, *(share(known.get((name, m))) for m in METRICS)] for name in names]
+    return [[name, *(share(known.get((name, m.name))) for m in metrics)] for name in names]
 
 
 def training(run: Path) -> Record:
@@ -156,16 +164,16 @@ def write_results(
     """
     evaluation = run / "evaluation"
     read_manifest(evaluation)
-    if not (evaluation / "settings.json").exists():
+    if not (evaluation / "variants.json").exists():
         raise InputError(
-            f"{evaluation}: no settings.json, so an earlier version made it: run "
+            f"{evaluation}: no variants.json, so an earlier version made it: run "
             f"scripts/09_evaluate.py --run {run} --redo"
         )
-    names = ("metrics", "differences", "experiments", "splits", "curve", "seeds", "settings")
-    records, paired, beside, splits, curve, seeds, settings = (
+    names = ("metrics", "differences", "experiments", "splits", "curve", "seeds", "variants")
+    records, paired, beside, splits, curve, seeds, variants = (
         read_json(evaluation / f"{name}.json") for name in names
     )
-    found = Figures(records, paired)
+    figures = Figures(records, paired)
     pictures = []
     for name, what in PICTURES.items():
         source = evaluation / "report" / "figures" / f"{name}.png"
@@ -174,17 +182,18 @@ def write_results(
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / source.name)
             pictures.append((f"images/{page.stem}/{source.name}", what))
-    named = [{**r, "name": figures.label(r["system"])} for r in records]
+    named = [{**r, "name": system_of(r["system"]).label} for r in records]
     nanodt = [
         r for r in (*splits, *curve, *seeds) if r["system"] in ("nanodt", "nearest_elite_both")
     ]
-    siblings = [{**r, "name": f"{r['name']}: {figures.label(r['system'])}"} for r in nanodt]
-    ours = [r for r in settings if r["system"] == "nanodt"]
+    siblings = [{**r, "name": f"{r['name']}: {system_of(r['system']).label}"} for r in nanodt]
+    ours = [r for r in variants if r["system"] == "nanodt"]
     trained = {"ours": training(run)} | {
         name: training(run.with_name(f"{run.name}-{name}"))
         for name in dict.fromkeys(r["name"] for r in ours)
         if name != "ours"
     }
+    metrics = headlines(records)
     environment = Environment(
         loader=PackageLoader("archive_tools"), undefined=StrictUndefined, autoescape=False
     )
@@ -195,10 +204,11 @@ def write_results(
         note=note,
         dataset={"practice_drives": 0, **read_json(run / "dataset" / "dataset.json")},
         trained=trained,
-        targets=targets(found, beside),
-        systems=table(named, "name"),
-        settings=table(ours, "name"),
-        siblings=table(siblings, "name"),
+        targets=targets(figures, beside),
+        headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
+        systems=table(named, "name", metrics),
+        variants=table(ours, "name", metrics),
+        siblings=table(siblings, "name", metrics),
         pictures=pictures,
     )
     page.parent.mkdir(parents=True, exist_ok=True)

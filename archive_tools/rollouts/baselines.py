@@ -20,7 +20,6 @@ from envs.errors import InputError
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 NEIGHBOURS = 20  # how many of the nearest by BD `nearest_elite_both` chooses from
-BASELINES = ("random_elite", "nearest_elite_bd", "nearest_elite_text", "nearest_elite_both")
 
 
 class TextSpace(Protocol):
@@ -144,19 +143,6 @@ class Elites:
                 pick = np.take_along_axis(score, among[rows], axis=1).argmax(axis=1)
                 chosen[rows] = among[rows][np.arange(len(pick)), pick]
         return chosen
-
-    def choose(self, baseline: str, texts: Sequence[str], bd: ArrayLike, seed: int) -> Index:
-        """Indices [N] of the elites that the named baseline drives for commands (texts, bd)."""
-        match baseline:
-            case "random_elite":
-                return self.random(len(texts), seed)
-            case "nearest_elite_bd":
-                return self.nearest_bd(bd)
-            case "nearest_elite_text":
-                return self.nearest_text(texts)
-            case "nearest_elite_both":
-                return self.nearest_both(texts, bd)
-        raise InputError(f"baseline {baseline!r}: unknown; one of {', '.join(BASELINES)}")
 
 
 def derangement(n: int, seed: int) -> Index:

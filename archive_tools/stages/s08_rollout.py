@@ -10,27 +10,22 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from archive_tools.annotations.events import load_annotations
-from archive_tools.rollouts.baselines import BASELINES
-from archive_tools.rollouts.driving import Drive, Driver, make_envs
+from archive_tools.rollouts.driving import DrivePolicy, Driver, make_envs
 from archive_tools.rollouts.items import (
+    INSTRUCTION_SCHEMA,
     ITEM_SCHEMA,
-    REWORDED,
-    TOLD_SCHEMA,
-    UNSEEN,
-    Reword,
+    Rephrase,
     commands_of,
+    make_instructions,
     make_items,
-    make_told,
-    reworded,
-    unseen_texts,
 )
-from archive_tools.rollouts.systems import CONTROLS, ONE_SET, SYSTEMS
+from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_arrow, read_json, read_table, write_table
 from envs import load_world
 from envs.errors import InputError
 
-__all__ = ["BASELINES", "CONTROLS", "SYSTEMS", "Drive", "RolloutConfig", "make_envs", "run"]
+__all__ = ["DrivePolicy", "RolloutConfig", "make_envs", "run"]
 
 
 @dataclass
@@ -45,10 +40,10 @@ class RolloutConfig(StageConfig):
     """Drive every item this many times, with as many seeds. Matters for policies that draw."""
     batch: int = 256
     """Robots driven at once."""
-    systems: tuple[str, ...] = SYSTEMS
+    systems: tuple[str, ...] = tuple(SYSTEMS)
     """What to drive: the policy (nanodt), its controls (nanodt/…), retrieval baselines, replay."""
-    reword: str | None = None
-    """Drive the commands of unseen wording once more, put into words of the training texts by the
+    rephrase: str | None = None
+    """Drive the commands of unseen phrasing once more, put into words of the training texts by the
     likeness of this sentence-transformers model (name or path)."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"items": 0, "pairs": 500}}
@@ -65,16 +60,16 @@ class RolloutConfig(StageConfig):
 
 def run(
     config: RolloutConfig,
-    load_drive: Callable[[Path], Drive],
-    load_reader: Callable[[Path, str], Reword] | None = None,
+    load_drive: Callable[[Path], DrivePolicy],
+    load_rephraser: Callable[[Path, str], Rephrase] | None = None,
 ) -> Path:
     """Stage 08: dataset, annotations, model → `rollouts/items.parquet` and `rollouts.parquet`.
 
     Args:
         config: options.
         load_drive: given the model's folder, loads the policy; called only if a policy is driven.
-        load_reader: given the model's folder and a sentence encoder, loads what rewords texts;
-            needed with `reword` only.
+        load_rephraser: given the model's folder and a sentence encoder, loads what rephrases texts;
+            needed with `rephrase` only.
 
     Raises:
         InputError: an earlier stage is missing or stale, or an option is out of range.
@@ -105,24 +100,23 @@ def run(
             seed=config.seed,
         )
         folder = stage.input("archive") / "world"
-        told = make_told(
+
+        def rephraser() -> Rephrase:
+            assert load_rephraser is not None and config.rephrase is not None
+            return load_rephraser(stage.input("model"), config.rephrase)
+
+        instructions = make_instructions(
             items,
             annotations,
-            unseen_texts(stage.input("dataset")),
+            stage.input("dataset"),
             load_world(folder).scene if folder.exists() else None,
             seed=config.seed,
+            systems=config.systems,
+            load_rephraser=rephraser if config.rephrase is not None else None,
         )
-        if config.reword is not None:
-            if REWORDED not in config.systems:
-                print(f"--reword: {REWORDED} is not among --systems: nothing is reworded")
-            elif UNSEEN not in set(told["system"]):
-                print("--reword: the dataset has no text of unseen wording: nothing is reworded")
-            else:
-                assert load_reader is not None
-                told = reworded(told, load_reader(stage.input("model"), config.reword))
-        told = told.loc[told["system"].isin(config.systems), :]
         write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
-        write_table(stage.path("told.parquet"), pa.Table.from_pandas(told, TOLD_SCHEMA, False))
+        given = pa.Table.from_pandas(instructions, INSTRUCTION_SCHEMA, False)
+        write_table(stage.path("instructions.parquet"), given)
         driver = Driver(
             environment,
             dataset,
@@ -131,8 +125,8 @@ def run(
         )
         work = []  # (system, commands, rows, seed): one chunk file each
         for system in config.systems:
-            for part in ("test",) if system in ONE_SET else ("test", "contrast"):
-                commands = commands_of(items, told, system, part)
+            for part in ("test",) if SYSTEMS[system].one_set else ("test", "contrast"):
+                commands = commands_of(items, instructions, system, part)
                 for seed in range(config.seed, config.seed + config.seeds):
                     work += [
                         (system, commands, rows, seed) for rows in commands.blocks(config.batch)
