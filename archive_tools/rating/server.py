@@ -20,7 +20,7 @@ from markupsafe import Markup
 from archive_tools.rating.drives import choose
 from archive_tools.rating.ratings import RatingFile
 from archive_tools.rating.session import Session
-from archive_tools.report import charts
+from archive_tools.report.canvas import DARK, LIGHT
 from archive_tools.run.stage import check_folder
 from envs import World, load_world
 from envs.drawing import scene_symbols
@@ -43,8 +43,8 @@ def _page(world: World, rater: str) -> bytes:
         lstrip_blocks=True,
     )
     page = environment.get_template("rate.html.jinja").render(
-        light=charts.LIGHT,
-        dark=charts.DARK,
+        light=LIGHT,
+        dark=DARK,
         symbols=Markup(scene_symbols(world)),
         rater=rater,
         highest=HIGHEST,

@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from archive_tools.evaluation.registry import judge_label
 from archive_tools.evaluation.scored import Scored
-from archive_tools.report import charts, explorer, figures, latex, tables
 from archive_tools.report import drives as drive_data
+from archive_tools.report import explorer, figures, latex, maps, numbers, tables
+from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
 from archive_tools.report.explorer import are_positions
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
@@ -38,7 +39,7 @@ def _coverage(run: Path, world: World) -> str | None:
     dataset = read_table(run / "dataset" / "trajectories.parquet", ("trajectory_id", "split"))
     side = dict(zip(dataset["trajectory_id"], dataset["split"], strict=True))
     whole = (list(measures["low"]), list(measures["high"])) == ([0, 0], [world.size, world.size])
-    return figures.coverage_map(
+    return maps.coverage_map(
         np.stack(elites["measures"].tolist()),
         [side.get(i, "") for i in elites["policy_id"]],
         measures["low"],
@@ -57,7 +58,7 @@ def _error_map(scored: Scored, world: World) -> str | None:
     target, reached = (np.stack(rows[name].tolist()) for name in ("target", "reached"))
     if target.shape[1] != 2:
         return None
-    return figures.error_map(target, reached, np.asarray(rows["bd_error"]), world)
+    return maps.error_map(target, reached, np.asarray(rows["bd_error"]), world)
 
 
 def collect(
@@ -81,7 +82,7 @@ def collect(
     dataset = read_json(run / "dataset" / "dataset.json")
     positions = are_positions(dataset, world)
     drives = drive_data.drives(scored, world, positions=positions)
-    maps = [
+    drawn = [
         m for m in (_error_map(scored, world) if positions else None, _coverage(run, world)) if m
     ]
     return {
@@ -104,7 +105,7 @@ def collect(
         "elites": explorer.elites(
             run, world, scored.references, always=drives["references"] if drives else ()
         ),
-        "maps": maps,
+        "maps": drawn,
         "curves": [
             *figures.training_panels(run / "model" / "log.jsonl"),
             *figures.history_panel(run / "archive" / "history.parquet"),
@@ -163,15 +164,13 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = charts.figure
-    environment.filters["fixed"] = charts.fixed
-    environment.filters["duration"] = figures.duration
+    environment.filters["figure"] = numbers.figure
+    environment.filters["fixed"] = numbers.fixed
+    environment.filters["duration"] = numbers.duration
     environment.filters["judge"] = judge_label
     environment.filters["svg"] = Markup
     environment.filters["cell"] = lambda value: str(value).replace("|", r"\|").replace("<", "&lt;")
-    page = environment.get_template("report.html.jinja").render(
-        facts, light=charts.LIGHT, dark=charts.DARK
-    )
+    page = environment.get_template("report.html.jinja").render(facts, light=LIGHT, dark=DARK)
     size = len(page.encode())
     if size > LIMIT:
         raise InputError(
@@ -184,7 +183,7 @@ def write_report(
     charted |= {part["key"]: part["charts"] for part in facts["experiments"]}
     for group, drawn in charted.items():
         for number, picture in enumerate(drawn):
-            pictures[f"{group}-{number}"] = charts.resolve(picture)
+            pictures[f"{group}-{number}"] = resolve(picture)
     for gallery_number, shown in enumerate(facts["galleries"]):
         for number, card in enumerate(shown["cards"][:2]):
             pictures[f"drive-{gallery_number}-{number}"] = card["alone"]()
