@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from archive_tools.rollouts.baselines import Elites, TfIdf, derangement
+from archive_tools.rollouts.baselines import Elites, derangement, tfidf
 from archive_tools.rollouts.systems import SYSTEMS
 
 TEXTS = [
@@ -16,10 +16,20 @@ BD = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [500.0, 500.0]])
 
 
 def test_tfidf_rows_are_unit_and_like_texts_are_near():
-    space = TfIdf([text for row in TEXTS for text in row])
+    space = tfidf([text for row in TEXTS for text in row])
     rows = space(["stop at the fridge", "the bed by the sofa", "unheard"]).toarray()
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 0])
-    assert rows.shape == (3, len(space.terms))
+
+
+def test_tfidf_is_the_formula_of_its_docstring():
+    space = tfidf(["Red sofa", "red bed"])
+    rare = np.log(3 / 2) + 1  # of a term that one of the two texts has
+    counts = {"red": (1 + np.log(2)) * 1.0, "sofa": rare, "red sofa": rare}
+    expected = (counts["red"] + 2 * rare * rare) / np.sqrt(
+        (1 + 2 * rare**2) * (counts["red"] ** 2 + 2 * rare**2)
+    )
+    product = space(["red, red sofa!"]) @ space(["red sofa"]).T
+    assert product.toarray()[0, 0] == pytest.approx(expected)
 
 
 def test_each_baseline_finds_its_elite():
@@ -62,6 +72,8 @@ def test_empty_archives_are_refused():
         Elites(BD, [[], [], [], []])
     with pytest.raises(ValueError, match="0 BDs"):
         Elites(np.zeros((0, 2)), [])
+    with pytest.raises(ValueError, match="no text to look up by"):
+        Elites(BD[:1], [["…"]])
 
 
 @pytest.mark.parametrize("n", [2, 3, 50])

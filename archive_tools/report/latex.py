@@ -4,10 +4,10 @@ A document needs `\\usepackage{booktabs}`; every other command is LaTeX's own, a
 ASCII, so that any engine takes it.
 """
 
-import csv
-import io
 import unicodedata
 from collections.abc import Sequence
+
+import pandas as pd
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
@@ -42,16 +42,13 @@ def tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int 
         rows: cells of each row, as many as columns.
         left: how many columns are words, set to the left; the others are figures.
     """
-    lines = [rf"\begin{{tabular}}{{{'l' * left + 'r' * (len(columns) - left)}}}", r"\toprule"]
-    lines += [" & ".join(map(escape, columns)) + r" \\", r"\midrule"]
-    lines += [" & ".join(map(escape, row)) + r" \\" for row in rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    frame = pd.DataFrame(
+        [list(map(escape, row)) for row in rows], columns=list(map(escape, columns))
+    )
+    layout = "l" * left + "r" * (len(columns) - left)
+    return frame.style.hide(axis="index").to_latex(column_format=layout, hrules=True)
 
 
 def comma_separated(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """CSV with a head line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from archive_tools.evaluation.registry import judge_label
@@ -21,6 +20,7 @@ from archive_tools.report.explorer import are_positions
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.run.stage import SCRIPTS, read_manifest
 from archive_tools.run.tables import atomic_write, read_json, read_table
+from archive_tools.run.templates import template
 from envs import World, load_world
 from envs.drawing import scene_symbols
 from envs.drawing.svg import svg_to_png
@@ -157,20 +157,17 @@ def write_report(
         **collect(folder, run, scored, records, paired, gallery, stage or {}),
         "agreement": agreement,
     }
-    environment = Environment(
-        loader=PackageLoader("archive_tools"),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    filters: dict[str, Any] = {
+        "figure": numbers.figure,
+        "fixed": numbers.fixed,
+        "duration": numbers.duration,
+        "judge": judge_label,
+        "svg": Markup,
+        "cell": lambda value: str(value).replace("|", r"\|").replace("<", "&lt;"),
+    }
+    page = template(__package__, "report.html.jinja", **filters).render(
+        facts, light=LIGHT, dark=DARK
     )
-    environment.filters["figure"] = numbers.figure
-    environment.filters["fixed"] = numbers.fixed
-    environment.filters["duration"] = numbers.duration
-    environment.filters["judge"] = judge_label
-    environment.filters["svg"] = Markup
-    environment.filters["cell"] = lambda value: str(value).replace("|", r"\|").replace("<", "&lt;")
-    page = environment.get_template("report.html.jinja").render(facts, light=LIGHT, dark=DARK)
     size = len(page.encode())
     if size > LIMIT:
         raise InputError(
@@ -201,5 +198,5 @@ def write_report(
             head + latex.tabular(columns, rows, left=table["left"]),
         )
         atomic_write(folder / "tables" / f"{name}.csv", latex.comma_separated(columns, rows))
-    text = environment.get_template("report.md.jinja").render(facts)
+    text = template(__package__, "report.md.jinja", **filters).render(facts)
     atomic_write(folder / "report.md", text)

@@ -1,4 +1,4 @@
-"""The page of results: targets, the policy beside its rivals, its siblings, and pictures.
+"""The page of results: goals, the policy beside its rivals, its siblings, and pictures.
 
 Everything comes from the files of an evaluated run, so that the page can be made again from them.
 """
@@ -6,12 +6,10 @@ Everything comes from the files of an evaluated run, so that the page can be mad
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from archive_tools.evaluation.registry import METRICS, Metric
 from archive_tools.report.tables import Figures, span
@@ -19,6 +17,7 @@ from archive_tools.rollouts.systems import system_of
 from archive_tools.run.siblings import training_seconds
 from archive_tools.run.stage import read_manifest
 from archive_tools.run.tables import atomic_write, read_json
+from archive_tools.run.templates import template
 from envs.errors import InputError
 
 Record = dict[str, Any]
@@ -35,7 +34,7 @@ PICTURES = {
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """A figure that is asked for, and what was found."""
 
     what: str
@@ -54,71 +53,6 @@ def share(record: Record | None) -> str:
         return "{mean:.3f} [{ci_low:.3f}, {ci_high:.3f}]".format(**record)
     mean, interval = span(record, percent=True)
     return f"{mean} {'%' if metric.percent else metric.unit} {interval}"
-
-
-def targets(figures: Figures, beside: Sequence[Record]) -> list[Target]:
-    """What was aimed at (with an hour of training on two cores), and what a run reached.
-
-    Args:
-        figures: of the run.
-        beside: differences of its siblings (experiments.json).
-    """
-
-    def bound(what: str, system: str, metric: str, limit: float, most: bool = False) -> Target:
-        record = figures.get(system, metric)
-        number = f"{100 * limit:.0f} %" if METRICS[metric].percent else f"{limit:g}"
-        number += f" {METRICS[metric].unit}".rstrip()
-        met = None
-        if record is not None:
-            met = record["mean"] <= limit if most else record["mean"] >= limit
-        return Target(what, f"{'≤' if most else '≥'} {number}", share(record), met)
-
-    def better(what: str, record: Record | None, asked: str = "intervals apart") -> Target:
-        if record is None:
-            return Target(what, asked, "–", None)
-        lower = METRICS[record["metric"]].lower
-        met = record["apart"] and (record["mean"] < 0) == lower
-        mean, interval = span(record, signed=True)
-        return Target(what, asked, f"{mean} {interval}", met)
-
-    rows = [
-        bound("distance to the target, median", "nanodt", "bd_error_median", 2.0, most=True),
-        bound("targets reached (within 5 %)", "nanodt", "bd_success", 0.8),
-        bound("route obeyed", "nanodt", "route_lcs", 0.9),
-        bound("contrast pairs told apart", "nanodt", "contrast", 0.9),
-        bound("route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.85),
-    ]
-    for name, what in (("unseen_phrasing", "as it is"), ("unseen_rephrased", "rephrased")):
-        lost = figures.minus(f"nanodt/{name}", "route_lcs")
-        rows.append(
-            Target(
-                f"route lost by unseen phrasing, {what}",
-                "≤ 0.03",
-                "–" if lost is None else " ".join(span(lost)),
-                None if lost is None else lost["mean"] <= 0.03,
-            )
-        )
-    rows.append(
-        better(
-            "route, minus the nearest elite by BD", figures.minus("nearest_elite_bd", "route_lcs")
-        )
-    )
-    rows.append(
-        better(
-            "distance, minus the nearest elite by text",
-            figures.minus("nearest_elite_text", "bd_error_median"),
-        )
-    )
-    for name in ("regions", "routes", "10 %"):
-        for metric, what in (("bd_error_median", "distance"), ("route_lcs", "route")):
-            records = (
-                r
-                for r in beside
-                if (r["name"], r["minus"], r["metric"]) == (name, "nearest_elite_both", metric)
-            )
-            title = f"{name}: {what}, minus the nearest elite by both"
-            rows.append(better(title, next(records, None)))
-    return rows
 
 
 def headlines(records: Sequence[Record]) -> list[Metric]:
@@ -147,7 +81,13 @@ def training(run: Path) -> Record:
 
 
 def write_results(
-    run: Path, page: Path, command: str, title: str = "Results", note: str = ""
+    run: Path,
+    page: Path,
+    command: str,
+    title: str = "Results",
+    note: str = "",
+    goals: Callable[[Figures, Sequence[Record]], Sequence[Goal]] | None = None,
+    condition: str = "",
 ) -> Path:
     """Write the page of an evaluated run; its pictures go into `images/` beside it, in a folder
     of the page's name.
@@ -158,6 +98,9 @@ def write_results(
         command: what the page says it was made by.
         title: of the page.
         note: a sentence for its head.
+        goals: from the run's figures, and the differences of its siblings (experiments.json), to
+            what was aimed at; None leaves that part out.
+        condition: a sentence on the conditions of the goals.
 
     Raises:
         InputError: the run has no evaluation, or one that cannot be read.
@@ -194,17 +137,15 @@ def write_results(
         if name != "ours"
     }
     metrics = headlines(records)
-    environment = Environment(
-        loader=PackageLoader("archive_tools"), undefined=StrictUndefined, autoescape=False
-    )
-    text = environment.get_template("results.md.jinja").render(
+    text = template(__package__, "results.md.jinja").render(
         run=run.name,
         command=command,
         title=title,
         note=note,
         dataset={"practice_drives": 0, **read_json(run / "dataset" / "dataset.json")},
         trained=trained,
-        targets=targets(figures, beside),
+        goals=goals(figures, beside) if goals is not None else [],
+        condition=condition,
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
         systems=table(named, "name", metrics),
         variants=table(ours, "name", metrics),

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation, load_annotations
@@ -36,6 +35,7 @@ from archive_tools.dataset.table import dataset_table
 from archive_tools.language.jobs import SCHEMA, held_out_wording
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import atomic_write, read_json, read_table, write_json, write_table
+from archive_tools.run.templates import template
 from archive_tools.trajectories.table import Trajectories, load_trajectories
 from envs import load_world
 from envs.errors import InputError
@@ -213,11 +213,7 @@ def run(config: DatasetConfig) -> Path:
         }
         write_json(stage.path("dataset.json"), info)
         sample = accepted.groupby("trajectory_id")["text"].first().head(5).tolist()
-        card = Environment(
-            loader=PackageLoader("archive_tools"),
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-        ).get_template("dataset_card.md.jinja")
+        card = template("archive_tools.dataset", "dataset_card.md.jinja")
         atomic_write(
             stage.path("README.md"), card.render(info=info, world=world.name, sample=sample)
         )
