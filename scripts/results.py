@@ -37,6 +37,29 @@ class Config:
     """A sentence for the head of the page: the machine, say."""
 
 
+def bound(
+    figures: Figures, what: str, system: str, metric: str, limit: float, most: bool = False
+) -> Goal:
+    """A figure that is to be at least the limit, or at most."""
+    record = figures.get(system, metric)
+    number = f"{100 * limit:.0f} %" if METRICS[metric].percent else f"{limit:g}"
+    number += f" {METRICS[metric].unit}".rstrip()
+    met = None
+    if record is not None:
+        met = record["mean"] <= limit if most else record["mean"] >= limit
+    return Goal(what, f"{'≤' if most else '≥'} {number}", share(record), met)
+
+
+def better(what: str, record: dict[str, Any] | None, asked: str = "intervals apart") -> Goal:
+    """A difference that is to be in the policy's favour, with intervals apart."""
+    if record is None:
+        return Goal(what, asked, "–", None)
+    lower = METRICS[record["metric"]].lower
+    met = record["apart"] and (record["mean"] < 0) == lower
+    mean, interval = span(record, signed=True)
+    return Goal(what, asked, f"{mean} {interval}", met)
+
+
 def goals(figures: Figures, beside: Sequence[dict[str, Any]]) -> list[Goal]:
     """What this project aims at, and what a run reached.
 
@@ -45,29 +68,14 @@ def goals(figures: Figures, beside: Sequence[dict[str, Any]]) -> list[Goal]:
         beside: differences of its siblings (experiments.json).
     """
 
-    def bound(what: str, system: str, metric: str, limit: float, most: bool = False) -> Goal:
-        record = figures.get(system, metric)
-        number = f"{100 * limit:.0f} %" if METRICS[metric].percent else f"{limit:g}"
-        number += f" {METRICS[metric].unit}".rstrip()
-        met = None
-        if record is not None:
-            met = record["mean"] <= limit if most else record["mean"] >= limit
-        return Goal(what, f"{'≤' if most else '≥'} {number}", share(record), met)
-
-    def better(what: str, record: dict[str, Any] | None, asked: str = "intervals apart") -> Goal:
-        if record is None:
-            return Goal(what, asked, "–", None)
-        lower = METRICS[record["metric"]].lower
-        met = record["apart"] and (record["mean"] < 0) == lower
-        mean, interval = span(record, signed=True)
-        return Goal(what, asked, f"{mean} {interval}", met)
-
     rows = [
-        bound("distance to the target, median", "nanodt", "bd_error_median", 2.0, most=True),
-        bound("targets reached (within 5 %)", "nanodt", "bd_success", 0.8),
-        bound("route obeyed", "nanodt", "route_lcs", 0.9),
-        bound("contrast pairs told apart", "nanodt", "contrast", 0.9),
-        bound("route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.85),
+        bound(
+            figures, "distance to the target, median", "nanodt", "bd_error_median", 2.0, most=True
+        ),
+        bound(figures, "targets reached (within 5 %)", "nanodt", "bd_success", 0.8),
+        bound(figures, "route obeyed", "nanodt", "route_lcs", 0.9),
+        bound(figures, "contrast pairs told apart", "nanodt", "contrast", 0.9),
+        bound(figures, "route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.85),
     ]
     for name, what in (("unseen_phrasing", "as it is"), ("unseen_rephrased", "rephrased")):
         lost = figures.minus(f"nanodt/{name}", "route_lcs")

@@ -18,7 +18,6 @@ from archive_tools.annotations.visits import tile_centres, turn, visits_of
 from archive_tools.evaluation.measures import instruction_order
 from archive_tools.evaluation.metrics import bootstrap
 from archive_tools.evaluation.scored import Scored
-from archive_tools.rollouts.counterfactuals import KINDS
 from envs.geometry import compass
 from envs.scene import Scene
 
@@ -30,35 +29,40 @@ QUESTIONS = (
 """What both drives of a pair are asked; `compare` and docs/evaluation.md say what each means."""
 
 
-def fits(
-    kind: str, place: str, word: str, driven: Annotation, pose: NDArray[np.float32], scene: Scene
+def _visits(
+    place: str, word: str, driven: Annotation, pose: NDArray[np.float32], scene: Scene
 ) -> bool:
-    """Whether a drive does what a word of its command says.
+    """The place `word` is visited."""
+    return word in driven.visited
 
-    Args:
-        kind: object or tile: the place `word` is visited. side: `place` is passed on the side
-            `word`, or within 45 degrees of it. heading: the tile `place` is entered from the tile
-            that lies on the other side, or within 45 degrees of it. turn: the heading changes by
-            at least 20 degrees to the left or right within 20 steps of meeting `place`.
-        place, word: as in `Instruction`.
-        driven: annotation of the drive.
-        pose: [T+1, 3] of the drive.
-        scene: with the tiles.
-    """
-    if kind in ("object", "tile"):
-        return word in driven.visited
-    if kind == "side":
-        sides = {n.relation for e in driven.events for n in e.near if n.object == place} - {"on"}
-        return any(turn(side, word) <= 1 for side in sides)
-    if kind == "heading":
-        centres = tile_centres(scene)
-        for visit in visits_of(driven):
-            ends = [centres.get(name, []) for name in (visit.came_from, visit.name)]
-            if visit.name == place and all(len(end) == 1 for end in ends):
-                dx, dy = (b - a for a, b in zip(ends[0][0], ends[1][0], strict=True))
-                if turn(compass(dx, dy), word) <= 1:
-                    return True
-        return False
+
+def _passes(
+    place: str, word: str, driven: Annotation, pose: NDArray[np.float32], scene: Scene
+) -> bool:
+    """The object `place` is passed on the side `word`, or within 45 degrees of it."""
+    sides = {n.relation for e in driven.events for n in e.near if n.object == place} - {"on"}
+    return any(turn(side, word) <= 1 for side in sides)
+
+
+def _enters(
+    place: str, word: str, driven: Annotation, pose: NDArray[np.float32], scene: Scene
+) -> bool:
+    """The tile `place` is entered from the one opposite to `word`, or within 45 degrees of it."""
+    centres = tile_centres(scene)
+    for visit in visits_of(driven):
+        ends = [centres.get(name, []) for name in (visit.came_from, visit.name)]
+        if visit.name == place and all(len(end) == 1 for end in ends):
+            dx, dy = (b - a for a, b in zip(ends[0][0], ends[1][0], strict=True))
+            if turn(compass(dx, dy), word) <= 1:
+                return True
+    return False
+
+
+def _turns(
+    place: str, word: str, driven: Annotation, pose: NDArray[np.float32], scene: Scene
+) -> bool:
+    """The heading changes by 20 degrees or more to the left or right (`word`) within 20 steps of
+    meeting `place`."""
     met = [e.timestep for e in driven.events
            if place == e.tile or place in (n.object for n in e.near)]  # fmt: skip
     if not met:
@@ -67,6 +71,11 @@ def fits(
     change = np.diff(heading)
     turned = ((change + np.pi) % (2 * np.pi) - np.pi).sum()  # positive is to the right
     return bool(turned >= TURN_ANGLE if word == "right" else turned <= -TURN_ANGLE)
+
+
+FITS = {"object": _visits, "tile": _visits, "side": _passes, "heading": _enters, "turn": _turns}
+"""Kind of `Instruction` → whether a drive does what a word of its command says: f(place, word,
+annotation of the drive, its poses [T+1, 3], scene), with place and word as in `Instruction`."""
 
 
 def compare(scored: Scored, instructions: pd.DataFrame) -> pd.DataFrame:
@@ -114,9 +123,9 @@ def _answers(scored: Scored, row: int, change: dict[str, Any], scene: Scene) -> 
     """What one drive does about the exchanged word: a value for each of QUESTIONS."""
     driven, pose = scored.driven[row], scored.poses[row]
     assert driven is not None and pose is not None
-    kind, place = change["kind"], change["place"]
-    meets = fits(kind, place, change["into"], driven, pose, scene)
-    leaves = not fits(kind, place, change["out"], driven, pose, scene)
+    fits, place = FITS[change["kind"]], change["place"]
+    meets = fits(place, change["into"], driven, pose, scene)
+    leaves = not fits(place, change["out"], driven, pose, scene)
     order = instruction_order([change["instruction"]], [driven.visited], scene)
     values = (meets and leaves, meets, leaves, order[0], scored.frame["route_lcs"].iat[row])
     return {name: float(value) for name, value in zip(QUESTIONS, values, strict=True)}
@@ -136,7 +145,7 @@ def effect_records(effects: pd.DataFrame, *, resamples: int, seed: int) -> list[
     records = []
     for control, rows in effects.groupby("control", sort=False):
         rows: pd.DataFrame
-        kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
+        kinds = [kind for kind in FITS if kind in set(rows["kind"])]
         for kind in ("all", *(kinds if len(kinds) > 1 else [])):
             part = rows if kind == "all" else rows.loc[rows["kind"] == kind, :]
             for metric in QUESTIONS:

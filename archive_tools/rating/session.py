@@ -9,7 +9,7 @@ import numpy as np
 
 from archive_tools.rating.drives import Shown
 from archive_tools.rating.ratings import RatingFile
-from archive_tools.report.compress import kept
+from archive_tools.report.compress import kept_steps
 from envs import World
 from envs.drawing import Route, draw_scene
 
@@ -58,7 +58,7 @@ class Session:
             state["words"] = drive.text.split("<DESCRIPTOR>")
             state["path"] = [
                 [round(float(x), 1), round(float(y), 1), round(float(np.degrees(angle)))]
-                for x, y, angle in drive.pose[kept(len(drive.pose) - 1)]
+                for x, y, angle in drive.pose[kept_steps(len(drive.pose) - 1)]
             ]
         return state
 

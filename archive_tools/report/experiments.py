@@ -85,7 +85,8 @@ def _counterfactuals(records: Sequence[Record]) -> Record | None:
         if rows:
             title = system_of(control).label.capitalize()
             note = "share that drives by the word put in"
-            charts.append(metric_chart(replace(metric, title=title, note=note), rows))
+            named = replace(metric, title=title, note=note)
+            charts.append(metric_chart(named, rows, left=150))
     table = _pivot("Counterfactual instructions", records, ("control", "kind", "drive"), "metric")
     return {
         "key": "counterfactuals",

@@ -58,6 +58,7 @@ def _outline(data: str, scale: float) -> Path:
 def _runs(cells: Iterable[tuple[int, int]], side: NDArray[np.float64]) -> Path:
     """Cells (column, row) as one path: a rectangle per run of neighbours in a row."""
     unit, parts = Path.unit_rectangle(), []
+    corners = np.asarray(unit.vertices)
     by_row = sorted((row, column) for column, row in cells)
     for row, columns in groupby(by_row, key=lambda cell: cell[0]):
         numbered = enumerate(column for _, column in columns)
@@ -65,7 +66,7 @@ def _runs(cells: Iterable[tuple[int, int]], side: NDArray[np.float64]) -> Path:
             run = [column for _, column in run]
             corner = np.array([run[0], row]) * side
             extent = np.array([len(run), 1]) * side
-            parts.append(Path(unit.vertices * extent + corner, unit.codes))
+            parts.append(Path(corners * extent + corner, unit.codes))
     return Path.make_compound_path(*parts)
 
 
@@ -122,8 +123,8 @@ def error_map(
     note = "targets by BD error; lines lead to where the drive ended"
     canvas, axes = _map("Where it goes wrong", note, world.size, key)
     _draw_plan(axes, world)
-    ways = np.stack([target, reached], axis=1).round().tolist()
-    axes.add_collection(LineCollection(ways, colors=colours, linewidths=0.7, alpha=0.28))
+    lines = np.stack([target, reached], axis=1).round().tolist()
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.28))
     axes.scatter(*target.round().T, s=64, c=colours, edgecolors=LIGHT["ink"], linewidths=0.4,
                  zorder=3)  # fmt: skip
     return canvas.to_svg()

@@ -38,7 +38,6 @@ def _coverage(run: Path, world: World) -> str | None:
     elites = read_table(run / "archive" / "elites.parquet", ("policy_id", "measures"))
     dataset = read_table(run / "dataset" / "trajectories.parquet", ("trajectory_id", "split"))
     side = dict(zip(dataset["trajectory_id"], dataset["split"], strict=True))
-    whole = (list(measures["low"]), list(measures["high"])) == ([0, 0], [world.size, world.size])
     return maps.coverage_map(
         np.stack(elites["measures"].tolist()),
         [side.get(i, "") for i in elites["policy_id"]],
@@ -46,7 +45,8 @@ def _coverage(run: Path, world: World) -> str | None:
         measures["high"],
         cells,
         world,
-        measures["names"] == ["x", "y"] and whole,
+        measures["names"] == ["x", "y"]
+        and explorer.covers_world(measures["low"], measures["high"], world),
     )
 
 
@@ -82,6 +82,7 @@ def collect(
     dataset = read_json(run / "dataset" / "dataset.json")
     positions = are_positions(dataset, world)
     drives = drive_data.drives(scored, world, positions=positions)
+    contrasts = contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
     drawn = [
         m for m in (_error_map(scored, world) if positions else None, _coverage(run, world)) if m
     ]
@@ -98,9 +99,7 @@ def collect(
         "galleries": galleries(scored, world, 2, positions=positions) if drives else [],
         "gallery": gallery,
         "drives": drives,
-        "contrasts": contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
-        if drives
-        else [],
+        "contrasts": contrasts if drives else [],
         "experiments": experiments(folder.parent),
         "elites": explorer.elites(
             run, world, scored.references, always=drives["references"] if drives else ()
@@ -113,12 +112,7 @@ def collect(
         ],
         "tokenizer": tables.plain_table(read_json(tokenizer)) if tokenizer.exists() else None,
         "dataset": tables.dataset_facts(dataset),
-        "replayed": [
-            *tables.scalars(manifests["verification"]["rows"]),
-            *tables.scalars(manifests["verification"]["facts"]),
-        ]
-        if "verification" in manifests
-        else [],
+        "replayed": tables.replayed(manifests.get("verification")),
         "manifests": manifests,
         "models": tables.models({**manifests, "evaluation": stage} if stage else manifests),
         "prompts": tables.prompt_digests(),
@@ -126,6 +120,34 @@ def collect(
         "scene": explorer.scene_facts(world, explorer.Names(world)),
         "symbols": Markup(scene_symbols(world)) + Markup(explorer.label_symbols(world)),
     }
+
+
+def _pictures(facts: Record) -> dict[str, str]:
+    """The SVGs that are written beside the page, by name."""
+    pictures: dict[str, str] = {"drives": facts["showcase"]} if facts["showcase"] else {}
+    charted = {group: facts[group] for group in ("panels", "maps", "curves")}
+    charted |= {part["key"]: part["charts"] for part in facts["experiments"]}
+    for group, drawn in charted.items():
+        for number, picture in enumerate(drawn):
+            pictures[f"{group}-{number}"] = resolve(picture)
+    for gallery_number, shown in enumerate(facts["galleries"]):
+        for number, card in enumerate(shown["cards"][:2]):
+            pictures[f"drive-{gallery_number}-{number}"] = card["alone"]()
+    for number, card in enumerate(facts["contrasts"][:2]):
+        pictures[f"contrast-{number}"] = card["alone"]()
+    return pictures
+
+
+def _write_tables(folder: Path, facts: Record) -> None:
+    """The tables of the page for papers: NAME.tex and NAME.csv."""
+    for name, table in tables.paper_tables(facts).items():
+        columns, rows = table["columns"], table["rows"]
+        head = f"% {table['title']}\n"
+        atomic_write(
+            folder / f"{name}.tex",
+            head + latex.tabular(columns, rows, left=table["left"]),
+        )
+        atomic_write(folder / f"{name}.csv", latex.comma_separated(columns, rows))
 
 
 def write_report(
@@ -175,28 +197,10 @@ def write_report(
             f"show fewer contrast pairs with --gallery (now {gallery})"
         )
     atomic_write(folder / "index.html", page)
-    pictures: dict[str, str] = {"drives": facts["showcase"]} if facts["showcase"] else {}
-    charted = {group: facts[group] for group in ("panels", "maps", "curves")}
-    charted |= {part["key"]: part["charts"] for part in facts["experiments"]}
-    for group, drawn in charted.items():
-        for number, picture in enumerate(drawn):
-            pictures[f"{group}-{number}"] = resolve(picture)
-    for gallery_number, shown in enumerate(facts["galleries"]):
-        for number, card in enumerate(shown["cards"][:2]):
-            pictures[f"drive-{gallery_number}-{number}"] = card["alone"]()
-    for number, card in enumerate(facts["contrasts"][:2]):
-        pictures[f"contrast-{number}"] = card["alone"]()
-    for name, picture in pictures.items():
+    for name, picture in _pictures(facts).items():
         path = folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         svg_to_png(picture, path)
-    for name, table in tables.paper_tables(facts).items():
-        columns, rows = table["columns"], table["rows"]
-        head = f"% {table['title']}\n"
-        atomic_write(
-            folder / "tables" / f"{name}.tex",
-            head + latex.tabular(columns, rows, left=table["left"]),
-        )
-        atomic_write(folder / "tables" / f"{name}.csv", latex.comma_separated(columns, rows))
+    _write_tables(folder / "tables", facts)
     text = template(__package__, "report.md.jinja", **filters).render(facts)
     atomic_write(folder / "report.md", text)

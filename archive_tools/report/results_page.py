@@ -21,6 +21,7 @@ from archive_tools.run.templates import template
 from envs.errors import InputError
 
 Record = dict[str, Any]
+COMPARED = ("nanodt", "nearest_elite_both")
 PICTURES = {
     "drives": "The best obeyed of the test commands that name a way, and their reference elites",
     "drive-1-0": "A drive of middling obedience",
@@ -80,6 +81,28 @@ def training(run: Path) -> Record:
     }
 
 
+def _copy_pictures(figures: Path, page: Path) -> list[tuple[str, str]]:
+    """Copy what there is of PICTURES beside the page: address and what it shows."""
+    pictures = []
+    for name, what in PICTURES.items():
+        source = figures / f"{name}.png"
+        if source.exists():
+            folder = page.parent / "images" / page.stem
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / source.name)
+            pictures.append((f"images/{page.stem}/{source.name}", what))
+    return pictures
+
+
+def _named(records: Sequence[Record], *, run: bool = False) -> list[Record]:
+    """Records with the `name` of their system, after that of their run if asked."""
+    labels = [system_of(record["system"]).label for record in records]
+    return [
+        {**record, "name": f"{record['name']}: {label}" if run else label}
+        for record, label in zip(records, labels, strict=True)
+    ]
+
+
 def write_results(
     run: Path,
     page: Path,
@@ -117,19 +140,7 @@ def write_results(
         read_json(evaluation / f"{name}.json") for name in names
     )
     figures = Figures(records, paired)
-    pictures = []
-    for name, what in PICTURES.items():
-        source = evaluation / "report" / "figures" / f"{name}.png"
-        if source.exists():
-            folder = page.parent / "images" / page.stem
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / source.name)
-            pictures.append((f"images/{page.stem}/{source.name}", what))
-    named = [{**r, "name": system_of(r["system"]).label} for r in records]
-    nanodt = [
-        r for r in (*splits, *curve, *seeds) if r["system"] in ("nanodt", "nearest_elite_both")
-    ]
-    siblings = [{**r, "name": f"{r['name']}: {system_of(r['system']).label}"} for r in nanodt]
+    siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in COMPARED]
     ours = [r for r in variants if r["system"] == "nanodt"]
     trained = {"ours": training(run)} | {
         name: training(run.with_name(f"{run.name}-{name}"))
@@ -147,10 +158,10 @@ def write_results(
         goals=goals(figures, beside) if goals is not None else [],
         condition=condition,
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
-        systems=table(named, "name", metrics),
+        systems=table(_named(records), "name", metrics),
         variants=table(ours, "name", metrics),
-        siblings=table(siblings, "name", metrics),
-        pictures=pictures,
+        siblings=table(_named(siblings, run=True), "name", metrics),
+        pictures=_copy_pictures(evaluation / "report" / "figures", page),
     )
     page.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(page, text)

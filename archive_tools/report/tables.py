@@ -172,6 +172,13 @@ def scalars(facts: Record) -> list[tuple[str, str]]:
     ]
 
 
+def replayed(verification: Record | None) -> list[tuple[str, str]]:
+    """What the replay of the archive found, of its manifest."""
+    return [] if verification is None else [
+        *scalars(verification["rows"]), *scalars(verification["facts"]),
+    ]  # fmt: skip
+
+
 def dataset_facts(info: Record) -> Record:
     """Counts and checks of dataset.json."""
     counts = info.get("trajectories", {})

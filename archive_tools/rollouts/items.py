@@ -11,7 +11,7 @@ a table of their own.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from archive_tools.rollouts.contrast import contrast_pairs
 from archive_tools.rollouts.counterfactuals import Instruction
 from archive_tools.rollouts.instructions import Sources, unseen_texts
 from archive_tools.rollouts.systems import SYSTEMS
-from archive_tools.run.tables import read_table
+from archive_tools.run.tables import read_table, write_table
 from envs.errors import InputError
 from envs.scene import Scene
 
@@ -52,6 +52,7 @@ INSTRUCTION_SCHEMA = pa.schema(
     ]
 )
 
+PathOf = Callable[[str], Path]
 Rephrase = Callable[[list[str]], list[str]]
 """Texts in any phrasing → the same in words of the training texts."""
 
@@ -153,14 +154,16 @@ def make_instructions(
     for part in dict.fromkeys(items["set"]):
         some: Any = items.loc[items["set"] == part, :]
         for one_set in (False, True) if part == "test" else (False,):
-            columns = [
+            columns: Any = [
                 zip(repeat(s.name), some["item"], s.instruct(some, sources))
                 for s in chosen
                 if s.instruct is not None and s.one_set == one_set
             ]
             # Item by item, where a word of it is exchanged; else system by system.
-            cells = zip(*columns, strict=True) if one_set else columns
-            rows += [_row(*cell) for group in cells for cell in group if cell[2] is not None]
+            cells: Any = zip(*columns, strict=True) if one_set else columns
+            for system, item, given in chain.from_iterable(cells):
+                if given is not None:
+                    rows.append(_row(system, item, given))
     if load_rephraser is not None:
         rows += _rephrased(items, sources, systems, load_rephraser)
     return pd.DataFrame(rows, columns=INSTRUCTION_SCHEMA.names)
@@ -194,6 +197,15 @@ def _rephrased(
     if not set(names) & set(systems):
         print(f"--rephrase: {', '.join(names)} is not among --systems: nothing is rephrased")
     return rows
+
+
+def write_commands(items: pd.DataFrame, instructions: pd.DataFrame, path: PathOf) -> None:
+    """Write items.parquet and instructions.parquet to `path(name)`."""
+    for name, table, schema in (
+        ("items.parquet", items, ITEM_SCHEMA),
+        ("instructions.parquet", instructions, INSTRUCTION_SCHEMA),
+    ):
+        write_table(path(name), pa.Table.from_pandas(table, schema, preserve_index=False))
 
 
 def read_instructions(rollouts: Path) -> pd.DataFrame:

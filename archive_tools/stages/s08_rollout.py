@@ -12,12 +12,11 @@ from tqdm import tqdm
 from archive_tools.annotations.events import load_annotations
 from archive_tools.rollouts.driving import DrivePolicy, Driver, make_envs
 from archive_tools.rollouts.items import (
-    INSTRUCTION_SCHEMA,
-    ITEM_SCHEMA,
     Rephrase,
     commands_of,
     make_instructions,
     make_items,
+    write_commands,
 )
 from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.run.stage import Stage, StageConfig
@@ -114,9 +113,7 @@ def run(
             systems=config.systems,
             load_rephraser=rephraser if config.rephrase is not None else None,
         )
-        write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
-        given = pa.Table.from_pandas(instructions, INSTRUCTION_SCHEMA, False)
-        write_table(stage.path("instructions.parquet"), given)
+        write_commands(items, instructions, stage.path)
         driver = Driver(
             environment,
             dataset,

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from archive_tools.evaluation.judging import JudgeConfig, show_prompts
-from archive_tools.evaluation.results import judge_and_sum_up
+from archive_tools.evaluation.results import Results, judge_and_sum_up
+from archive_tools.evaluation.scored import Scored
 from archive_tools.evaluation.scoring import items_table, score_run
 from archive_tools.rating.ratings import ratings_digest, read_ratings
 from archive_tools.report.page import write_report
 from archive_tools.rollouts.items import read_instructions
-from archive_tools.run.siblings import collect, finished
+from archive_tools.run.siblings import Collected, collect, finished
 from archive_tools.run.stage import Stage, check_folder, read_manifest
 from archive_tools.run.tables import atomic_write, write_json, write_table
 from envs import load_world
@@ -40,6 +41,28 @@ class EvaluateConfig(JudgeConfig):
                 f"--resamples {self.resamples}, --gallery {self.gallery}: must be at least 1"
             )
         self.check_judge()
+
+
+def write_records(stage: Stage, scored: Scored, results: Results, beside: Collected) -> None:
+    """Write all tables and records of an evaluation but for the report."""
+    write_table(stage.path("items.parquet"), items_table(scored))
+    write_table(stage.path("counterfactuals.parquet"), results.effects)
+    for name, records in (
+        ("metrics", results.metrics),
+        ("differences", results.differences),
+        ("agreement", results.agreement),
+        ("confusion", results.confusion),
+        ("probes", results.probes),
+        ("counterfactuals", results.counterfactuals),
+        ("splits", beside.splits),
+        ("curve", beside.curve),
+        ("seeds", beside.seeds),
+        ("variants", beside.settings),
+        ("experiments", beside.differences),
+    ):
+        write_json(stage.path(f"{name}.json"), records)
+    table = pd.DataFrame(results.metrics)
+    atomic_write(stage.path("metrics.csv"), table.to_csv(index=False, lineterminator="\n"))
 
 
 def run(config: EvaluateConfig) -> Path:
@@ -79,24 +102,7 @@ def run(config: EvaluateConfig) -> Path:
         records = results.metrics
         stage.facts.update(results.facts)
         beside = collect(folder, siblings, records, results.differences)
-        write_table(stage.path("items.parquet"), items_table(scored))
-        write_table(stage.path("counterfactuals.parquet"), results.effects)
-        for name, value in (
-            ("metrics", records),
-            ("differences", results.differences),
-            ("agreement", results.agreement),
-            ("confusion", results.confusion),
-            ("probes", results.probes),
-            ("counterfactuals", results.counterfactuals),
-            ("splits", beside.splits),
-            ("curve", beside.curve),
-            ("seeds", beside.seeds),
-            ("variants", beside.settings),
-            ("experiments", beside.differences),
-        ):
-            write_json(stage.path(f"{name}.json"), value)
-        table = pd.DataFrame(records)
-        atomic_write(stage.path("metrics.csv"), table.to_csv(index=False, lineterminator="\n"))
+        write_records(stage, scored, results, beside)
         write_report(
             stage.path("report"),
             folder,

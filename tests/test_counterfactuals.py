@@ -6,7 +6,7 @@ from text_factory import APARTMENT, ODD, drives
 
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, Event, Near
-from archive_tools.evaluation.counterfactuals import fits
+from archive_tools.evaluation.counterfactuals import FITS
 from archive_tools.language.mentions import parse
 from archive_tools.language.narrator import describe
 from archive_tools.rollouts.counterfactuals import opposite, replace_object, reverse_direction
@@ -120,21 +120,21 @@ def test_narrated_texts_read_as_before_but_for_the_exchange():
         if swap is not None:
             found[swap.kind] += 1
             assert [m.names for m in parse(swap.text, APARTMENT).mentions] == before
-            assert fits(swap.kind, swap.place, swap.out, reference, None, APARTMENT)
+            assert FITS[swap.kind](swap.place, swap.out, reference, None, APARTMENT)
     assert found["object"] > 50 and found["side"] > 15 and found["heading"] > 15
 
 
 def test_places_and_sides_are_looked_up_in_the_drive():
     driven = route(("bed", "north-east"), "gray", ("fan", "on"))
-    assert fits("object", "bed", "bed", driven, None, APARTMENT)
-    assert not fits("object", "bed", "piano", driven, None, APARTMENT)
-    assert fits("tile", "gray", "gray", driven, None, APARTMENT)
-    assert fits("side", "bed", "north", driven, None, APARTMENT)  # within 45 degrees
-    assert not fits("side", "bed", "south", driven, None, APARTMENT)
-    assert not fits("side", "fan", "north", driven, None, APARTMENT)
+    assert FITS["object"]("bed", "bed", driven, None, APARTMENT)
+    assert not FITS["object"]("bed", "piano", driven, None, APARTMENT)
+    assert FITS["tile"]("gray", "gray", driven, None, APARTMENT)
+    assert FITS["side"]("bed", "north", driven, None, APARTMENT)  # within 45 degrees
+    assert not FITS["side"]("bed", "south", driven, None, APARTMENT)
+    assert not FITS["side"]("fan", "north", driven, None, APARTMENT)
     # In the apartment the gray tile lies east of the pink one.
-    assert fits("heading", "gray", "east", driven, None, APARTMENT)
-    assert not fits("heading", "gray", "west", driven, None, APARTMENT)
+    assert FITS["heading"]("gray", "east", driven, None, APARTMENT)
+    assert not FITS["heading"]("gray", "west", driven, None, APARTMENT)
 
 
 @pytest.mark.parametrize("turn", ["left", "right"])
@@ -148,7 +148,7 @@ def test_turns_are_looked_up_in_the_poses(turn):
     pose[:, 2] = np.mod(3.1 + sign * np.linspace(0, 1.5, 81) + np.pi, 2 * np.pi) - np.pi
     driven = annotate(APARTMENT, [pose], size=None)[0]
     assert "bed" in driven.objects
-    assert fits("turn", "bed", turn, driven, pose, APARTMENT)
-    assert not fits("turn", "bed", opposite(turn), driven, pose, APARTMENT)
+    assert FITS["turn"]("bed", turn, driven, pose, APARTMENT)
+    assert not FITS["turn"]("bed", opposite(turn), driven, pose, APARTMENT)
     pose[:, 2] = 0
-    assert not fits("turn", "bed", turn, driven, pose, APARTMENT)
+    assert not FITS["turn"]("bed", turn, driven, pose, APARTMENT)
