@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from archive_tools.report import canvas, charts, latex, numbers
+from archive_tools.report import canvas, charts, formatting
 from archive_tools.report.experiments import experiments
 from archive_tools.report.figures import training_panels
 from archive_tools.report.gallery import common, sentence
@@ -72,8 +72,10 @@ def test_charts_take_their_colours_from_the_page():
 
 
 def test_numbers_for_people():
-    assert numbers.fixed(-0.001, 2, signed=True) == "0.00" and numbers.fixed(-1.5, 1) == "−1.5"
-    assert numbers.figure(0.12345) == "0.123" and numbers.figure(float("nan")) == "–"
+    assert (
+        formatting.fixed(-0.001, 2, signed=True) == "0.00" and formatting.fixed(-1.5, 1) == "−1.5"
+    )
+    assert formatting.figure(0.12345) == "0.123" and formatting.figure(float("nan")) == "–"
 
 
 def test_curves_survive_odd_logs(tmp_path):
@@ -175,7 +177,7 @@ def check_latex(text, columns, rows):
 
 def test_latex_escapes_what_latex_reads():
     rows = [["50 % & more_{x}", "~$5 #1 ^ \\foo"], ["naïve τ −0.5", "“a” – b"]]
-    text = latex.tabular(["a_b", "c"], rows)
+    text = formatting.tabular(["a_b", "c"], rows)
     check_latex(text, 2, 3)
     assert r"50 \% \& more\_\{x\}" in text and r"\textbackslash{}foo" in text
     assert "naive $\\tau$ $-$0.5" in text

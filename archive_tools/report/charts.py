@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.report.canvas import LIGHT, Canvas
-from archive_tools.report.numbers import fixed
+from archive_tools.report.formatting import fixed
 
 STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
 MARKS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ from typing import Any
 from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
 from archive_tools.report.charts import Curve, Dot, dot_chart, line_chart
 from archive_tools.report.figures import metric_chart
-from archive_tools.report.numbers import fixed
+from archive_tools.report.formatting import fixed
 from archive_tools.rollouts.systems import system_of
 from archive_tools.run.tables import read_json
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from archive_tools.evaluation.registry import Metric, shown_metrics
-from archive_tools.report import numbers
+from archive_tools.report import formatting
 from archive_tools.report.charts import Bar, Curve, Dot, bar_chart, dot_chart, line_chart
 from archive_tools.rollouts.systems import system_of
 from archive_tools.run.tables import read_table
@@ -92,6 +92,6 @@ def history_panel(path: Path) -> list[str]:
 def time_panel(manifests: dict[str, dict[str, Any]]) -> str:
     """Wall time per stage."""
     seconds = {name: manifest["wall_time_s"] for name, manifest in manifests.items()}
-    rows = [Bar(name, time, numbers.duration(time)) for name, time in seconds.items()]
+    rows = [Bar(name, time, formatting.duration(time)) for name, time in seconds.items()]
     total = sum(seconds.values())
-    return bar_chart("Time per stage", f"{numbers.duration(total)} in all", rows)
+    return bar_chart("Time per stage", f"{formatting.duration(total)} in all", rows)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from archive_tools.evaluation.registry import judge_label
 from archive_tools.evaluation.scored import Scored
 from archive_tools.report import drives as drive_data
-from archive_tools.report import explorer, figures, latex, maps, numbers, tables
+from archive_tools.report import explorer, figures, formatting, maps, tables
 from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
 from archive_tools.report.explorer import are_positions
@@ -145,9 +145,9 @@ def _write_tables(folder: Path, facts: Record) -> None:
         head = f"% {table['title']}\n"
         atomic_write(
             folder / f"{name}.tex",
-            head + latex.tabular(columns, rows, left=table["left"]),
+            head + formatting.tabular(columns, rows, left=table["left"]),
         )
-        atomic_write(folder / f"{name}.csv", latex.comma_separated(columns, rows))
+        atomic_write(folder / f"{name}.csv", formatting.comma_separated(columns, rows))
 
 
 def write_report(
@@ -180,9 +180,9 @@ def write_report(
         "agreement": agreement,
     }
     filters: dict[str, Any] = {
-        "figure": numbers.figure,
-        "fixed": numbers.fixed,
-        "duration": numbers.duration,
+        "figure": formatting.figure,
+        "fixed": formatting.fixed,
+        "duration": formatting.duration,
         "judge": judge_label,
         "svg": Markup,
         "cell": lambda value: str(value).replace("|", r"\|").replace("<", "&lt;"),

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
-from archive_tools.report import numbers
+from archive_tools.report import formatting
 from archive_tools.rollouts.systems import system_of
 
 Record = dict[str, Any]
@@ -31,8 +31,8 @@ def span(record: Record, *, percent: bool = False, signed: bool = False) -> tupl
     metric = METRICS[record["metric"]]
     factor, decimals = (100.0, 0) if percent and metric.percent else (1.0, metric.decimals)
     mean, low, high = (factor * record[key] for key in ("mean", "ci_low", "ci_high"))
-    shown = numbers.fixed(mean, decimals, signed=signed)
-    return shown, f"[{numbers.fixed(low, decimals)}, {numbers.fixed(high, decimals)}]"
+    shown = formatting.fixed(mean, decimals, signed=signed)
+    return shown, f"[{formatting.fixed(low, decimals)}, {formatting.fixed(high, decimals)}]"
 
 
 def lede(figures: Figures) -> list[str]:
@@ -159,7 +159,7 @@ def as_cell(value: Any) -> Record:
     elif isinstance(value, int):
         shown = f"{value:,}"
     else:
-        shown = numbers.figure(value) if number else str(value)
+        shown = formatting.figure(value) if number else str(value)
     return {"text": shown, "number": number}
 
 
@@ -279,7 +279,7 @@ def paper_tables(facts: Record) -> dict[str, Record]:
             "rows": [
                 [
                     f"{judge_label(r['first'])}, {judge_label(r['second'])}",
-                    *(numbers.figure(r[key]) for key in keys),
+                    *(formatting.figure(r[key]) for key in keys),
                     str(r["n"]),
                 ]
                 for r in facts["agreement"]

@@ -1,9 +1,10 @@
-"""Tables for papers: LaTeX (booktabs) and CSV from the same cells.
+"""Numbers and tables as text: for the page, and for papers as LaTeX (booktabs) and CSV.
 
 A document needs `\\usepackage{booktabs}`; every other command is LaTeX's own, and the text is
 ASCII, so that any engine takes it.
 """
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -18,6 +19,31 @@ SPECIAL = {
     "’": "'", "‘": "`", "“": "``", "”": "''", "\u00a0": "~", "\u2009": r"\,",
     "…": r"\ldots{}", "\n": " ", "\r": " ", "\t": " ",
 }  # fmt: skip
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number for people: three significant digits, a true minus, a dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, digits)}f}".replace("-", "−")
+
+
+def fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+    """A number with a set count of decimals, for columns: a true minus, no sign on a zero."""
+    shown = f"{value:{'+' if signed else ''}.{decimals}f}"
+    if float(shown) == 0:
+        shown = shown.lstrip("+-")
+    return shown.replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 def escape(text: str) -> str:
