@@ -1,18 +1,18 @@
 """Drive the commands of the test split in closed loop.
 
 Reads dataset/, annotations/, trajectories/ and model/, writes rollouts/: items.parquet (the
-commands: a text, a BD, the reference trajectory), told.parquet (what controls are told instead) and
-rollouts.parquet (one row per drive: system, item, seed, the BD reached, poses, actions). Beside the
-policy drive its controls (text off, BD off, both off, texts shuffled among the items, an object or
-a direction exchanged in the text, a wording that training never saw, with --reword the same wording
-put into words that it had), four ways to look an elite up in the training split, and the
-reference's own actions.
+commands: a text, a BD, the reference trajectory), instructions.parquet (what controls are given
+instead) and rollouts.parquet (one row per drive: system, item, seed, the BD reached, poses,
+actions). Beside the policy drive its controls (text off, BD off, both off, texts shuffled among the
+items, an object or a direction exchanged in the text, a phrasing that training never saw, with
+--rephrase the same put into words that it had), four ways to look an elite up in the training
+split, and the reference's own actions.
 
 Example: python scripts/08_rollout.py --run runs/demo --items 256
 
 Example: python scripts/08_rollout.py --run runs/bins --sampling nucleus --seeds 5
 
-Example: python scripts/08_rollout.py --run runs/demo --reword models/all-MiniLM-L6-v2
+Example: python scripts/08_rollout.py --run runs/demo --rephrase models/all-MiniLM-L6-v2
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Config(rollouts.RolloutConfig):
 def run(config: Config) -> Path:
     """Stage 08: see `archive_tools.stages.s08_rollout.run`."""
 
-    def load_drive(model: Path) -> rollouts.Drive:
+    def load_drive(model: Path) -> rollouts.DrivePolicy:
         sampling = nanodt.Sampling(config.sampling, config.temperature, config.top_p)
         policy = nanodt.load(model, sampling=sampling)
         return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)

@@ -25,15 +25,11 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.rollouts.systems import system_of
 from archive_tools.run.stage import SCRIPTS, Preset
 from archive_tools.run.tables import read_json
 from envs.errors import InputError
-
-HEADLINE = {  # metric -> heading, decimals
-    "bd_error_median": ("bd_error, %", 1),
-    "route_lcs": ("route", 2),
-    "contrast": ("contrast", 2),
-}
 
 
 @dataclass
@@ -95,11 +91,12 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def interval(record: dict[str, Any] | None, decimals: int) -> str:
+def interval(record: dict[str, Any] | None, metric: Metric) -> str:
     """A figure with its interval, in few characters."""
     if record is None:
         return "–"
-    mean, low, high = (f"{record[k]:.{decimals}f}" for k in ("mean", "ci_low", "ci_high"))
+    factor, decimals = (100, 0) if metric.percent else (1, metric.decimals)
+    mean, low, high = (f"{factor * record[k]:.{decimals}f}" for k in ("mean", "ci_low", "ci_high"))
     return f"{mean} ({low}–{high})"
 
 
@@ -120,14 +117,15 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
 
     records = read_json(run / "evaluation" / "metrics.json")
     by_key = {(record["system"], record["metric"]): record for record in records}
-    title = "Mean (of bd_error the median) and 95 % interval"
-    metrics = Table(title=title, box=None, padding=(0, 1))
+    headlines = [metric for metric in METRICS.values() if metric.headline]
+    metrics = Table(title="Mean or median, and 95 % interval", box=None, padding=(0, 1))
     metrics.add_column("system", no_wrap=True)
-    for heading, _ in HEADLINE.values():
-        metrics.add_column(heading, justify="right", no_wrap=True)
+    for metric in headlines:
+        unit = ", %" if metric.percent else f", {metric.unit}" if metric.unit else ""
+        metrics.add_column(metric.short + unit, justify="right", no_wrap=True)
     for system in dict.fromkeys(record["system"] for record in records):
-        cells = (interval(by_key.get((system, m)), d) for m, (_, d) in HEADLINE.items())
-        metrics.add_row(system, *cells)
+        cells = (interval(by_key.get((system, metric.name)), metric) for metric in headlines)
+        metrics.add_row(system_of(system).label, *cells)
     console.print(metrics)
     console.print(f"Report: {(run / 'evaluation' / 'report' / 'index.html').resolve()}")
 

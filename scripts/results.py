@@ -1,4 +1,4 @@
-"""Write docs/results.md from an evaluated run and its siblings: tables, targets, pictures.
+"""Write docs/results.md from an evaluated run and its siblings: goals, tables, pictures.
 
 Example: python scripts/results.py --run runs/paper
 """
@@ -6,13 +6,19 @@ Example: python scripts/results.py --run runs/paper
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
-from archive_tools.report.results_page import write_results
+from archive_tools.evaluation.registry import METRICS
+from archive_tools.report.results_page import Goal, share, write_results
+from archive_tools.report.tables import Figures, span
 from envs.errors import InputError
+
+CONDITION = "For an hour of training on two CPU cores."
 
 
 @dataclass
@@ -31,11 +37,87 @@ class Config:
     """A sentence for the head of the page: the machine, say."""
 
 
+def bound(
+    figures: Figures, what: str, system: str, metric: str, limit: float, most: bool = False
+) -> Goal:
+    """A figure that is to be at least the limit, or at most."""
+    record = figures.get(system, metric)
+    number = f"{100 * limit:.0f} %" if METRICS[metric].percent else f"{limit:g}"
+    number += f" {METRICS[metric].unit}".rstrip()
+    met = None
+    if record is not None:
+        met = record["mean"] <= limit if most else record["mean"] >= limit
+    return Goal(what, f"{'≤' if most else '≥'} {number}", share(record), met)
+
+
+def better(what: str, record: dict[str, Any] | None, asked: str = "intervals apart") -> Goal:
+    """A difference that is to be in the policy's favour, with intervals apart."""
+    if record is None:
+        return Goal(what, asked, "–", None)
+    lower = METRICS[record["metric"]].lower
+    met = record["apart"] and (record["mean"] < 0) == lower
+    mean, interval = span(record, signed=True)
+    return Goal(what, asked, f"{mean} {interval}", met)
+
+
+def goals(figures: Figures, beside: Sequence[dict[str, Any]]) -> list[Goal]:
+    """What this project aims at, and what a run reached.
+
+    Args:
+        figures: of the run.
+        beside: differences of its siblings (experiments.json).
+    """
+
+    rows = [
+        bound(
+            figures, "distance to the target, median", "nanodt", "bd_error_median", 2.0, most=True
+        ),
+        bound(figures, "targets reached (within 5 %)", "nanodt", "bd_success", 0.8),
+        bound(figures, "route obeyed", "nanodt", "route_lcs", 0.9),
+        bound(figures, "contrast pairs told apart", "nanodt", "contrast", 0.9),
+        bound(figures, "route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.85),
+    ]
+    for name, what in (("unseen_phrasing", "as it is"), ("unseen_rephrased", "rephrased")):
+        lost = figures.minus(f"nanodt/{name}", "route_lcs")
+        rows.append(
+            Goal(
+                f"route lost by unseen phrasing, {what}",
+                "≤ 0.03",
+                "–" if lost is None else " ".join(span(lost)),
+                None if lost is None else lost["mean"] <= 0.03,
+            )
+        )
+    rows.append(
+        better(
+            "route, minus the nearest elite by BD", figures.minus("nearest_elite_bd", "route_lcs")
+        )
+    )
+    rows.append(
+        better(
+            "distance, minus the nearest elite by text",
+            figures.minus("nearest_elite_text", "bd_error_median"),
+        )
+    )
+    for name in ("regions", "routes", "10 %"):
+        for metric, what in (("bd_error_median", "distance"), ("route_lcs", "route")):
+            records = (
+                r
+                for r in beside
+                if (r["name"], r["minus"], r["metric"]) == (name, "nearest_elite_both", metric)
+            )
+            title = f"{name}: {what}, minus the nearest elite by both"
+            rows.append(better(title, next(records, None)))
+    return rows
+
+
 def main() -> None:
     """The command line."""
     config = tyro.cli(Config, description=__doc__)
     try:
-        print(write_results(config.run, config.page, config.command, config.title, config.note))
+        page = write_results(
+            config.run, config.page, config.command, config.title, config.note, goals, CONDITION
+        )
+        print(page)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

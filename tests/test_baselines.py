@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from archive_tools.rollouts.baselines import BASELINES, Elites, TfIdf, derangement
+from archive_tools.rollouts.baselines import Elites, derangement, tfidf
+from archive_tools.rollouts.systems import SYSTEMS
 
 TEXTS = [
     ["go past the sofa to the bed", "visit the sofa and then the bed"],
@@ -15,10 +16,20 @@ BD = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [500.0, 500.0]])
 
 
 def test_tfidf_rows_are_unit_and_like_texts_are_near():
-    space = TfIdf([text for row in TEXTS for text in row])
+    space = tfidf([text for row in TEXTS for text in row])
     rows = space(["stop at the fridge", "the bed by the sofa", "unheard"]).toarray()
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 0])
-    assert rows.shape == (3, len(space.terms))
+
+
+def test_tfidf_is_the_formula_of_its_docstring():
+    space = tfidf(["Red sofa", "red bed"])
+    rare = np.log(3 / 2) + 1  # of a term that one of the two texts has
+    counts = {"red": (1 + np.log(2)) * 1.0, "sofa": rare, "red sofa": rare}
+    expected = (counts["red"] + 2 * rare * rare) / np.sqrt(
+        (1 + 2 * rare**2) * (counts["red"] ** 2 + 2 * rare**2)
+    )
+    product = space(["red, red sofa!"]) @ space(["red sofa"]).T
+    assert product.toarray()[0, 0] == pytest.approx(expected)
 
 
 def test_each_baseline_finds_its_elite():
@@ -42,10 +53,10 @@ def test_random_is_seeded_and_covers():
     drawn = elites.random(200, seed=1)
     assert set(drawn.tolist()) == {0, 1, 2, 3}
     assert np.array_equal(drawn, elites.random(200, seed=1))
-    for name in BASELINES:
-        assert elites.choose(name, ["the bed"] * 3, np.zeros((3, 2)), seed=0).shape == (3,)
-    with pytest.raises(ValueError, match="nearest_elite_both"):
-        elites.choose("oracle", [], np.zeros((0, 2)), 0)
+    lookups = [system.choose for system in SYSTEMS.values() if system.choose is not None]
+    assert len(lookups) == 4
+    for choose in lookups:
+        assert choose(elites, ["the bed"] * 3, np.zeros((3, 2)), 0).shape == (3,)
 
 
 def test_another_text_space_can_be_used():
@@ -61,6 +72,8 @@ def test_empty_archives_are_refused():
         Elites(BD, [[], [], [], []])
     with pytest.raises(ValueError, match="0 BDs"):
         Elites(np.zeros((0, 2)), [])
+    with pytest.raises(ValueError, match="no text to look up by"):
+        Elites(BD[:1], [["…"]])
 
 
 @pytest.mark.parametrize("n", [2, 3, 50])

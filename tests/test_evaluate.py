@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from run_factory import Planted, make_run
 
-from archive_tools.evaluation.scoring import per_item, score, summarise
+from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.evaluation.scoring import score, score_run
+from archive_tools.evaluation.summary import per_item, summarise
+from archive_tools.report.results_page import write_results
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages import s09_evaluate as evaluate
 from archive_tools.stages.s08_rollout import RolloutConfig
@@ -22,7 +25,7 @@ def drive(run, policy, **options):
 def scores(run, policy, **options):
     """The records of a planted policy by (system, metric), without the report."""
     drive(run, policy, **options)
-    records = summarise(evaluate.score_run(run).frame, resamples=300, seed=0)
+    records = summarise(score_run(run).frame, resamples=300, seed=0)
     return {(r["system"], r["metric"]): r for r in records}
 
 
@@ -68,8 +71,6 @@ def test_files_of_the_stage(perfect):
     assert all(set(r) == {"system", "metric", "mean", "ci_low", "ci_high", "n"} for r in records)
     assert all(r["ci_low"] <= r["mean"] <= r["ci_high"] for r in records)
     assert len(pd.read_csv(folder / "metrics.csv")) == len(found)
-    tex = (folder / "metrics.tex").read_text()
-    assert r"\toprule" in tex and r"nanodt/text\_off" in tex
     items = pd.read_parquet(folder / "items.parquet")
     rows = items[(items["system"] == "nanodt") & (items["set"] == "test")]
     assert rows["bd_success"].mean() == found["nanodt", "bd_success"]["mean"]
@@ -81,6 +82,40 @@ def test_files_of_the_stage(perfect):
     )  # fmt: skip
     parts = [found[s, "route_lcs"]["mean"] for s in ("nanodt", "nanodt/text_off")]
     assert gain["mean"] == pytest.approx(parts[0] - parts[1]) and gain["ci_low"] > 0
+
+
+def test_there_is_one_latex_table_of_the_metrics(perfect):
+    folder, _ = perfect
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("metrics.tex")] == [
+        "report/tables/metrics.tex"
+    ]
+    tex = (folder / "report" / "tables" / "metrics.tex").read_text()
+    assert r"\toprule" in tex and "nearest by both & " in tex
+
+
+def test_a_metric_is_a_record_and_its_function(made, monkeypatch):
+    """Nothing else has to know of it: it is computed, summed up and shown."""
+
+    def steps(scored):
+        return np.array([0.001 * len(pose) for pose in scored.poses])
+
+    record = Metric("length", "length", "Length driven", "thousands of steps", "length", steps,
+                    limits=(0, 2), decimals=4)  # fmt: skip
+    monkeypatch.setitem(METRICS, record.name, record)
+    drive(made, Planted(made), systems=("nanodt", "replay"))
+    folder = evaluate.run(EvaluateConfig(run=made, redo=True, resamples=100, gallery=1))
+    records = json.loads((folder / "metrics.json").read_text())
+    assert [r["mean"] for r in records if r["metric"] == "length"] == pytest.approx([0.401] * 2)
+    assert set(pd.read_parquet(folder / "items.parquet")["length"]) == {0.401}
+    page = (folder / "report" / "index.html").read_text()
+    assert ">Length driven</th>" in page, "in the main table"
+    assert 'aria-label="Length driven: thousands of steps"' in page, "as a panel"
+    table = pd.read_csv(folder / "report" / "tables" / "metrics.csv", index_col="system")
+    assert table.at["policy", "Length driven"].startswith("0.4010")
+    results = write_results(made, made / "results.md", "make results").read_text()
+    [head] = [line for line in results.splitlines() if line.startswith("| | distance")]
+    [row] = [line for line in results.splitlines() if line.startswith("| policy |")]
+    assert "| length |" in head and row.endswith("| 0.401 [0.401, 0.401] |"), "in the results"
 
 
 def test_policy_that_ignores_text_gets_chance_on_contrast(made):
@@ -120,9 +155,10 @@ def test_seeds_are_averaged_within_an_item():
                           "bd_error": [0.0, 10.0, 20.0], "bd_success": [1.0, 0, 0],
                           "route_lcs": [1.0, 0, 1], "set_f1": np.nan, "order_tau": np.nan,
                           "seed": [0, 1, 0], "contrast": np.nan, "judge_rules": np.nan,
-                          "judge_llm": np.nan, "told_order": np.nan, "follows_swap": np.nan,
+                          "judge_llm": np.nan, "instruction_order": np.nan,
+                          "follows_counterfactual": np.nan,
                           "judge_people": np.nan})  # fmt: skip
-    assert per_item(frame, "nanodt", "bd_error_median").tolist() == [5.0, 20.0]
+    assert per_item(frame, "nanodt", METRICS["bd_error_median"]).tolist() == [5.0, 20.0]
     records = summarise(frame, resamples=50, seed=0)
     assert [r["metric"] for r in records] == ["bd_error_median", "bd_success", "route_lcs"]
     assert records[2]["mean"] == 0.75 and records[2]["n"] == 2

@@ -13,7 +13,7 @@ import pytest
 from run_factory import Plan, Planted, make_learnt, make_model, make_run
 
 import nanodt
-from archive_tools.report.results_page import targets, write_results
+from archive_tools.report.results_page import write_results
 from archive_tools.report.tables import Figures
 from archive_tools.run.options import parse
 from archive_tools.run.siblings import finished, inherited, link_stages, siblings
@@ -27,19 +27,31 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 SYSTEMS = ("nanodt", "nearest_elite_both", "random_elite")
 
 
+def module_of(name):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def script():
     """scripts/experiments.py as a module."""
     sys.path.insert(0, str(SCRIPTS))
     try:
-        spec = importlib.util.spec_from_file_location("experiments", SCRIPTS / "experiments.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["experiments"] = module
-        spec.loader.exec_module(module)
-        yield module
+        yield module_of("experiments")
     finally:
         sys.path.remove(str(SCRIPTS))
         sys.modules.pop("experiments", None)
+
+
+@pytest.fixture(scope="module")
+def goals():
+    """What scripts/results.py asks of a run."""
+    yield module_of("results").goals
+    sys.modules.pop("results", None)
 
 
 def measure(run):
@@ -102,12 +114,12 @@ def test_splits_and_curve_lie_side_by_side(family):
     assert read(family, "seeds") == []
 
 
-def test_the_page_of_results(family, tmp_path):
-    """Targets with what was found, every sibling in its table, nothing that was not measured."""
+def test_the_page_of_results(family, goals, tmp_path):
+    """Goals with what was found, every sibling in its table, nothing that was not measured."""
     pictures = family / "evaluation" / "report" / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     (pictures / "drives.png").write_bytes(b"a picture")
-    page = write_results(family, tmp_path / "docs" / "results.md", "make results")
+    page = write_results(family, tmp_path / "docs" / "results.md", "make results", goals=goals)
     text = page.read_text(encoding="utf-8")
     own = {(r["system"], r["metric"]): r for r in read(family, "metrics")}
     route = own["nanodt", "route_lcs"]["mean"]
@@ -130,13 +142,13 @@ def test_the_page_of_results(family, tmp_path):
         ({"mean": 0.899, "ci_low": 0.8, "ci_high": 0.95}, False),
     ],
 )
-def test_a_target_that_is_just_reached_is_met(record, met):
+def test_a_goal_that_is_just_reached_is_met(goals, record, met):
     found = Figures([{"system": "nanodt", "metric": "route_lcs", "n": 9, **record}], [])
-    row = next(t for t in targets(found, []) if t.what == "route obeyed")
+    row = next(t for t in goals(found, []) if t.what == "route obeyed")
     assert row.met is met
 
 
-def test_intervals_that_overlap_are_not_apart():
+def test_intervals_that_overlap_are_not_apart(goals):
     """A difference that excludes zero is not enough where the two intervals overlap."""
     record = {
         "system": "nanodt",
@@ -148,7 +160,7 @@ def test_intervals_that_overlap_are_not_apart():
         "n": 9,
     }
     for apart in (False, True):
-        rows = targets(Figures([], [{**record, "apart": apart}]), [])
+        rows = goals(Figures([], [{**record, "apart": apart}]), [])
         row = next(t for t in rows if t.what == "route, minus the nearest elite by BD")
         assert row.met is apart
 

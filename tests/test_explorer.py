@@ -40,7 +40,7 @@ def test_packed_paths_come_back_within_half_a_step_of_the_grid(lengths, seed, si
     paths = [rng.uniform(0, size, (length + 1, 3)) for length in lengths]
     found = packing.unpack_paths(packing.pack_paths(paths, size), lengths, size)
     for path, length, back in zip(paths, lengths, found, strict=True):
-        steps = packing.kept(length)
+        steps = packing.kept_steps(length)
         assert steps[0] == 0 and steps[-1] == length and len(steps) <= packing.POINTS + 1
         assert np.abs(path[steps, :2] - back).max() <= size / packing.GRID * 0.5001
 

@@ -9,7 +9,7 @@ from test_checks import drive
 from test_llm import Fake, ok
 from text_factory import APARTMENT, drives
 
-from archive_tools.evaluation.judge_llm import Drive, judge_llm, judge_prompt
+from archive_tools.evaluation.judge_llm import Case, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.narrator import describe
 from archive_tools.llm.config import LlmConfig
@@ -70,7 +70,7 @@ def test_own_texts_score_high_and_those_of_others_lower():
 
 
 def one(text="Go past the fridge to <DESCRIPTOR>."):
-    return Drive(text, DRIVEN, (300.0, 40.0), (310.4, 52.0))
+    return Case(text, DRIVEN, (300.0, 40.0), (310.4, 52.0))
 
 
 def test_the_prompt_has_scene_command_and_drive():

@@ -13,7 +13,7 @@ from test_llm import KEY, Fake, error, ok
 from text_factory import APARTMENT, drives
 from werkzeug import Response
 
-from archive_tools.evaluation.judge_llm import Drive, judge_llm
+from archive_tools.evaluation.judge_llm import Case, judge_llm
 from archive_tools.language.checks import check_text
 from archive_tools.language.jobs import jobs_of
 from archive_tools.language.llm_writer import LlmWriter
@@ -44,7 +44,7 @@ def describe(config, ledger):
 
 def judge(config, ledger):
     """The problem with the verdict on each drive, or ""."""
-    asked = [Drive(f"Go to {k}.", drive, (1.0, 2.0), (3.0, 4.0)) for k, drive in enumerate(DRIVES)]
+    asked = [Case(f"Go to {k}.", drive, (1.0, 2.0), (3.0, 4.0)) for k, drive in enumerate(DRIVES)]
     found = judge_llm(asked, APARTMENT, 600.0, config, ledger, samples=1)
     assert all(math.isnan(f.mean) == bool(f.problems) for f in found)
     return ["; ".join(f.problems) for f in found]
@@ -227,7 +227,7 @@ def test_a_full_server_is_waited_for_while_it_answers_others(tmp_path, httpserve
 
     fake = Fake(httpserver, answer)
     config = DescribeConfig(model="m", base_url=fake.base_url, concurrency=24, attempts=5)
-    asked = [Drive(f"Go to {k}.", DRIVES[0], (1.0, 2.0), (3.0, 4.0)) for k in range(40)]
+    asked = [Case(f"Go to {k}.", DRIVES[0], (1.0, 2.0), (3.0, 4.0)) for k in range(40)]
     with Ledger(tmp_path / "l") as ledger:
         found = judge_llm(asked, APARTMENT, 600.0, config, ledger, samples=1)
     assert all(f.mean == 0.5 for f in found) and set(fake.paid.values()) == {1}

@@ -15,7 +15,12 @@ from archive_tools.stages.s09_evaluate import EvaluateConfig
 
 SYSTEMS = (
     *("nanodt", "nanodt/text_off", "nanodt/bd_off", "nanodt/both_off", "nanodt/text_shuffled"),
-    *("nanodt/object_swapped", "nanodt/direction_swapped", "nearest_elite_both", "replay"),
+    *(
+        "nanodt/counterfactual_object",
+        "nanodt/counterfactual_direction",
+        "nearest_elite_both",
+        "replay",
+    ),
 )
 ITEMS = 30
 
@@ -30,12 +35,12 @@ class Found:
 
         self.metrics = read("metrics", "system", "metric")
         self.minus = read("differences", "minus", "metric")
-        self.swaps = read("swaps", "control", "drive", "kind", "metric")
+        self.effects = read("counterfactuals", "control", "drive", "kind", "metric")
         self.probes = read("probes", "judge", "probe")
         self.items = pd.read_parquet(folder / "items.parquet")
 
-    def swap(self, control, drive, metric, kind="all"):
-        return self.swaps[f"nanodt/{control}", drive, kind, metric]
+    def effect(self, control, drive, metric, kind="all"):
+        return self.effects[f"nanodt/{control}", drive, kind, metric]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,14 @@ def found(tmp_path_factory):
 
 def test_perfect_policy_gets_full_marks_and_loses_them_without_its_text(found):
     perfect = found["perfect"]
-    for metric in ("bd_success", "route_lcs", "set_f1", "contrast", "judge_rules", "told_order"):
+    for metric in (
+        "bd_success",
+        "route_lcs",
+        "set_f1",
+        "contrast",
+        "judge_rules",
+        "instruction_order",
+    ):
         assert perfect.metrics["nanodt", metric]["mean"] == pytest.approx(1)
         assert perfect.metrics["replay", metric]["mean"] == pytest.approx(1)
     for control in ("nanodt/text_off", "nanodt/both_off", "nanodt/text_shuffled"):
@@ -68,9 +80,9 @@ def test_perfect_policy_gets_full_marks_and_loses_them_without_its_text(found):
     assert perfect.minus["replay", "route_lcs"]["mean"] == 0
     assert not perfect.minus["replay", "route_lcs"]["apart"]
     # Told another item's text it drives that: it obeys what it was told, not what the item says.
-    assert perfect.metrics["nanodt/text_shuffled", "told_order"]["mean"] == pytest.approx(1)
+    assert perfect.metrics["nanodt/text_shuffled", "instruction_order"]["mean"] == pytest.approx(1)
     assert perfect.metrics["nanodt/text_off", "contrast"]["mean"] == 0.5
-    assert ("nanodt/text_off", "told_order") not in perfect.metrics
+    assert ("nanodt/text_off", "instruction_order") not in perfect.metrics
 
 
 def test_policy_that_ignores_the_bd_is_not_moved_by_its_absence(found):
@@ -84,28 +96,33 @@ def test_policy_that_ignores_the_bd_is_not_moved_by_its_absence(found):
 
 def test_policy_that_obeys_text_follows_the_exchanged_word(found):
     perfect = found["perfect"]
-    # Not always: a place that is swapped out may stand beside one that the text still names.
-    for control, least in (("object_swapped", 0.8), ("direction_swapped", 0.8)):
-        assert perfect.swap(control, "unswapped", "follows_swap")["mean"] <= 0.05
-        swapped = perfect.swap(control, "swapped", "follows_swap")
-        assert swapped["mean"] > least and swapped["n"] >= 20
-        assert perfect.swap(control, "difference", "follows_swap")["ci_low"] > 0.6
-        assert perfect.swap(control, "difference", "route_lcs")["ci_high"] < 0
-        share = perfect.metrics[f"nanodt/{control}", "follows_swap"]
-        assert share["mean"] == swapped["mean"] and share["n"] == swapped["n"]
-    assert perfect.swap("object_swapped", "difference", "told_order")["mean"] > 0
-    assert perfect.swap("object_swapped", "swapped", "meets_swapped_in")["mean"] == 1
-    replaced = perfect.swap("object_swapped", "unswapped", "meets_swapped_in")
-    assert replaced["mean"] == 0, "what is swapped in was not on the reference's way"
+    # Not always: a place that is taken out may stand beside one that the text still names.
+    for control, least in (("counterfactual_object", 0.8), ("counterfactual_direction", 0.8)):
+        assert perfect.effect(control, "original", "follows_counterfactual")["mean"] <= 0.05
+        given = perfect.effect(control, "counterfactual", "follows_counterfactual")
+        assert given["mean"] > least and given["n"] >= 20
+        assert perfect.effect(control, "difference", "follows_counterfactual")["ci_low"] > 0.6
+        assert perfect.effect(control, "difference", "route_lcs")["ci_high"] < 0
+        share = perfect.metrics[f"nanodt/{control}", "follows_counterfactual"]
+        assert share["mean"] == given["mean"] and share["n"] == given["n"]
+    assert perfect.effect("counterfactual_object", "difference", "instruction_order")["mean"] > 0
+    assert perfect.effect("counterfactual_object", "counterfactual", "meets_new")["mean"] == 1
+    replaced = perfect.effect("counterfactual_object", "original", "meets_new")
+    assert replaced["mean"] == 0, "what is put in was not on the reference's way"
 
 
 def test_policy_that_ignores_text_is_moved_by_nothing_done_to_it(found):
     deaf = found["deaf"]
-    records = [r for r in deaf.swaps.values() if r["drive"] == "difference"]
+    records = [r for r in deaf.effects.values() if r["drive"] == "difference"]
     assert len(records) >= 10
     for record in records:
         assert (record["mean"], record["ci_low"], record["ci_high"]) == (0, 0, 0)
-    for control in ("text_off", "text_shuffled", "object_swapped", "direction_swapped"):
+    for control in (
+        "text_off",
+        "text_shuffled",
+        "counterfactual_object",
+        "counterfactual_direction",
+    ):
         for metric in ("bd_error_median", "route_lcs", "set_f1", "judge_rules"):
             record = deaf.minus[f"nanodt/{control}", metric]
             assert (record["mean"], record["ci_low"], record["ci_high"]) == (0, 0, 0)
@@ -118,7 +135,7 @@ def test_random_policy_is_at_chance_and_follows_nothing(found):
     random = found["random"]
     contrast = random.metrics["nanodt", "contrast"]
     assert contrast["ci_low"] < 0.5 < contrast["ci_high"]
-    follows = random.swap("object_swapped", "difference", "follows_swap")
+    follows = random.effect("counterfactual_object", "difference", "follows_counterfactual")
     assert follows["ci_low"] <= 0 <= follows["ci_high"]
     gain = random.minus["nanodt/text_off", "route_lcs"]
     assert gain["ci_low"] <= 0 <= gain["ci_high"]

@@ -8,7 +8,7 @@ import pytest
 from text_factory import APARTMENT, drives
 from werkzeug import Response
 
-from archive_tools.evaluation.judge_llm import Drive, Judgement, judge_prompt
+from archive_tools.evaluation.judge_llm import Case, Judgement, judge_prompt
 from archive_tools.evaluation.judge_rules import Verdict
 from archive_tools.evaluation.probes import (
     PROBES,
@@ -33,22 +33,20 @@ def told():
         for k, a in enumerate(references)
     ]
     driven = references[:12] + references[13:] + references[12:13]
-    found = [
-        Drive(t, d, (300.0, 200.0), (310.0, 220.0)) for t, d in zip(texts, driven, strict=True)
-    ]
+    found = [Case(t, d, (300.0, 200.0), (310.0, 220.0)) for t, d in zip(texts, driven, strict=True)]
     return found, references
 
 
 def test_probes_change_the_telling_and_not_what_is_told(told):
     found, _ = told
-    for name, tell in PROBES.items():
+    for name, present in PROBES.items():
         changed = 0
         for drive in found:
-            telling = tell(drive, APARTMENT, np.random.default_rng(0))
-            before, after = judge_prompt(drive, APARTMENT, SIZE), prompt_of(telling, SIZE)
+            shown = present(drive, APARTMENT, np.random.default_rng(0))
+            before, after = judge_prompt(drive, APARTMENT, SIZE), prompt_of(shown, SIZE)
             changed += after != before
-            assert telling.drive.driven.visited == drive.driven.visited
-            assert drive.text in telling.drive.text
+            assert shown.case.driven.visited == drive.driven.visited
+            assert drive.text in shown.case.text
             if name == "facts_reordered":
                 assert sorted(re.findall(r"\w+", after)) == sorted(re.findall(r"\w+", before))
             else:
@@ -129,7 +127,7 @@ def test_what_a_model_says_was_reached_is_held_against_the_drive(told):
         )
         return Judgement(1.0, 0.0, (verdict,), ())
 
-    asked = Drive("Pass the bed and the bathtub.", drive.driven, drive.target, drive.reached)
+    asked = Case("Pass the bed and the bathtub.", drive.driven, drive.target, drive.reached)
     tub = "bathtub" in drive.driven.objects
     found = place_confusion([asked], [judged(["the bed"], ["the bathtub"])], APARTMENT)
     assert found is not None and found["true_positive"] == 1

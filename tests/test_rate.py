@@ -151,8 +151,30 @@ def test_goes_on_where_it_stopped_for_each_rater_and_each_rollouts(made, tmp_pat
         again.rate(number, 5)
     assert again.state()["number"] is None
     path.write_text("{}\n")
-    with pytest.raises(InputError, match=r"ada.jsonl:1: not a rating"):
+    with pytest.raises(InputError, match=r"ada.jsonl:1: item is None, expected a whole number"):
         opened(made, path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"score": 99}, "score is 99, expected 0 to 10"),
+        ({"item": "one"}, "item is 'one', expected a whole number"),
+        ({"seed": "first"}, "seed is 'first', expected a whole number"),
+        ({"rater": None}, "rater is None, expected a text"),
+    ],
+)
+def test_the_page_and_the_evaluation_read_a_file_alike(made, tmp_path, line, message):
+    """What one of them refuses the other refuses too, in the same words; a seed may be missing."""
+    path = tmp_path / "ada.jsonl"
+    rating = {"item": 0, "system": "replay", "rater": "ada", "score": 7}
+    path.write_text(json.dumps(rating) + "\n")
+    assert opened(made, path).ratings.scores() == {("replay", 0, 0): 7}
+    assert read_ratings(tmp_path, "now")[0]["score"].tolist() == [0.7]
+    path.write_text(json.dumps(rating) + "\n" + json.dumps({**rating, **line}) + "\n")
+    for read in (lambda: opened(made, path), lambda: read_ratings(tmp_path, "now")):
+        with pytest.raises(InputError, match=f"ada.jsonl:2: {message}"):
+            read()
 
 
 def test_bad_names_and_taken_ports_are_said_in_a_line(made, served):

@@ -1,10 +1,11 @@
 """The parts of the report by themselves: words, charts, experiments, tables for papers."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
-from archive_tools.report import charts, latex
+from archive_tools.report import canvas, charts, formatting
 from archive_tools.report.experiments import experiments
 from archive_tools.report.figures import training_panels
 from archive_tools.report.gallery import common, sentence
@@ -45,16 +46,36 @@ def test_common_marks_the_longest_common_subsequence():
 
 
 def test_charts_keep_marks_and_labels_inside():
-    rows = [charts.Dot("policy", 0.5, 0.4, 0.6, "policy"), charts.Dot("x", 2.0, 1.5, 3, "control")]
-    picture = charts.dot_chart("T", "n", rows, limits=(0, 1))
-    xs = [float(x) for x in re.findall(r'c?x[12]?="([\d.]+)"', picture)]
-    assert max(xs) <= 340
-    assert charts.ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1]
-    assert charts.fixed(-0.001, 2, signed=True) == "0.00" and charts.fixed(-1.5, 1) == "−1.5"
-    assert charts.figure(0.12345) == "0.123" and charts.figure(float("nan")) == "–"
+    rows = [charts.Dot("policy", 0.5, 0.4, 0.6, "policy"), charts.Dot("$<x>", 2, 1.5, 3, "control")]
+    picture = charts.dot_chart("T", "n", rows, limits=(0, 1), chance=0.5)
+    tree = ElementTree.fromstring(picture)
+    uses = [e for e in tree.iter() if e.tag.endswith("}use")]
+    places = [float(e.get("x")) for e in uses]
+    assert places == pytest.approx([118 + 0.5 * 178, 296])  # beyond the axis: at its end
+    words = ["".join(e.itertext()) for e in tree.iter() if e.tag.endswith("}text")]
+    assert {"T", "n", "policy", "$<x>", "0.50", "2.00", "0.25"} <= set(words), "text stays text"
+    assert picture == charts.dot_chart("T", "n", rows, limits=(0, 1), chance=0.5)
     spread = charts._spread([10, 11, 50], 14)
     assert spread[1] - spread[0] >= 14 and spread[2] - spread[1] >= 14
-    assert "#0072b2" in charts.resolve(picture) and "var(" not in charts.resolve(picture)
+
+
+def test_charts_take_their_colours_from_the_page():
+    rows = [charts.Bar("archive", 3.0, "3 s"), charts.Bar("model", 9.0, "9 s")]
+    picture = charts.bar_chart("Time", "", rows)
+    assert "var(--policy)" in picture and "var(--muted)" in picture
+    assert not re.search(r"#[0-9a-f]{6}", picture), "no colour is fixed"
+    assert "<style" not in picture and "<metadata" not in picture and "DOCTYPE" not in picture
+    for palette in (canvas.LIGHT, canvas.DARK):
+        assert len(set(palette.values())) == len(palette)
+        assert palette["policy"] in canvas.resolve(picture, palette)
+        assert "var(" not in canvas.resolve(picture, palette)
+
+
+def test_numbers_for_people():
+    assert (
+        formatting.fixed(-0.001, 2, signed=True) == "0.00" and formatting.fixed(-1.5, 1) == "−1.5"
+    )
+    assert formatting.figure(0.12345) == "0.123" and formatting.figure(float("nan")) == "–"
 
 
 def test_curves_survive_odd_logs(tmp_path):
@@ -74,7 +95,7 @@ def test_curves_show_the_distances_and_not_their_errors(tmp_path):
         )
     )
     [panel] = training_panels(log)
-    assert "median" in panel and "mean" in panel and "se<" not in panel and "error se" not in panel
+    assert "median" in panel and "mean" in panel and ">se<" not in panel and "error se" not in panel
 
 
 def records(**kinds):
@@ -106,9 +127,10 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
         records(name=("routes",), minus=("nearest_elite_both",), metric=metrics, apart=(True,)),
     )
     write_json(
-        tmp_path / "swaps.json",
-        records(control=("nanodt/object_swapped",), kind=("all", "object"),
-                drive=("swapped", "unswapped", "difference"), metric=("follows_swap",)),
+        tmp_path / "counterfactuals.json",
+        records(control=("nanodt/counterfactual_object",), kind=("all", "object"),
+                drive=("counterfactual", "original", "difference"),
+                metric=("follows_counterfactual",)),
     )  # fmt: skip
     write_json(
         tmp_path / "probes.json",
@@ -123,7 +145,7 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
          {"judge": "judge_llm", "kind": "places", "true_positive": 7, "n": 9}],
     )  # fmt: skip
     parts = {part["key"]: part for part in experiments(tmp_path)}
-    assert list(parts) == ["swaps", "splits", "seeds", "curve", "probes"]
+    assert list(parts) == ["counterfactuals", "splits", "seeds", "curve", "probes"]
     table = parts["splits"]["tables"][0]
     assert table["columns"] == ["Distance to the target", "Route obeyed", "new"]
     assert table["rows"][0]["heads"] == ("regions", "policy")
@@ -131,8 +153,9 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
     assert "minus" in parts["splits"]["tables"][1]["heads"]
     assert len(parts["seeds"]["tables"]) == 1, "no differences are of these runs"
     curve = " ".join(parts["curve"]["charts"])
-    assert curve.count("<polyline") == 4 and "training trajectories" in curve
-    assert "Object swapped" in parts["swaps"]["charts"][0]
+    lines = re.findall(r"stroke: var\(--(?:policy|baseline)\); stroke-width: 1.8", curve)
+    assert len(lines) == 4 and "training trajectories" in curve
+    assert "Other object" in parts["counterfactuals"]["charts"][0]
     assert parts["probes"]["matrices"][0]["rows"][0]["cells"][0] == {"count": 3, "share": 0.3}
     assert "Places the judge says" in parts["probes"]["tables"][1]["title"]
 
@@ -154,7 +177,7 @@ def check_latex(text, columns, rows):
 
 def test_latex_escapes_what_latex_reads():
     rows = [["50 % & more_{x}", "~$5 #1 ^ \\foo"], ["naïve τ −0.5", "“a” – b"]]
-    text = latex.tabular(["a_b", "c"], rows)
+    text = formatting.tabular(["a_b", "c"], rows)
     check_latex(text, 2, 3)
     assert r"50 \% \& more\_\{x\}" in text and r"\textbackslash{}foo" in text
     assert "naive $\\tau$ $-$0.5" in text

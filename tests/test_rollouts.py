@@ -10,8 +10,8 @@ import pytest
 from run_factory import STEPS, Plan, Planted, make_run
 
 from archive_tools.annotations.routes import lcs_ratio
-from archive_tools.rollouts.baselines import BASELINES
-from archive_tools.rollouts.systems import CONTROLS, SYSTEMS
+from archive_tools.rollouts.counterfactuals import Instruction
+from archive_tools.rollouts.systems import SYSTEMS, System
 from archive_tools.run.stage import Stage
 from archive_tools.run.tables import write_table
 from archive_tools.stages import s08_rollout as rollouts
@@ -56,8 +56,8 @@ def test_items_are_test_trajectories_and_contrast_pairs(driven):
 
 def test_every_system_drives_every_item_once(driven):
     _, items, rows = driven
-    some = ("nanodt/object_swapped", "nanodt/direction_swapped", "nanodt/unseen_wording",
-            "nanodt/unseen_reworded")  # fmt: skip
+    some = ("nanodt/counterfactual_object", "nanodt/counterfactual_direction",
+            "nanodt/unseen_phrasing", "nanodt/unseen_rephrased")  # fmt: skip
     absent = some[1:]  # the texts have no direction, and nobody wrote unseen ones
     assert list(dict.fromkeys(rows["system"])) == [s for s in SYSTEMS if s not in absent]
     test = set(items[items["set"] == "test"]["item"])
@@ -86,7 +86,7 @@ def test_baselines_name_training_trajectories_and_show_their_record(driven):
     dataset = pd.read_parquet(run / "dataset" / "trajectories.parquet").set_index("trajectory_id")
     recorded = pd.read_parquet(run / "trajectories" / "trajectories.parquet")
     recorded = recorded.set_index("trajectory_id")
-    part = rows[rows["system"].isin(BASELINES)]
+    part = rows[rows["system"].isin([s.name for s in SYSTEMS.values() if s.kind == "baseline"])]
     assert (dataset.loc[part["source_trajectory"], "split"] == "train").all()
     for row in part.itertuples():
         assert np.array_equal(row.pose, recorded.at[row.source_trajectory, "pose"])
@@ -102,7 +102,7 @@ def test_controls_withhold_what_they_say(made):
         seen.append((text, bd, seed))
         return planted(envs, text, bd, seed)
 
-    controls = tuple(f"nanodt/{name}" for name in CONTROLS[:4])
+    controls = ("nanodt/text_off", "nanodt/bd_off", "nanodt/both_off", "nanodt/text_shuffled")
     items, _ = drive(made, spy, systems=controls, batch=50, seeds=2, pairs=0)
     test = items[items["set"] == "test"]
     texts, bd = test["text"].tolist(), np.stack(test["bd"].tolist())
@@ -116,7 +116,7 @@ def test_controls_withhold_what_they_say(made):
     assert shuffled[0] == again[0]
 
 
-def test_swapped_texts_are_told_and_kept(made):
+def test_counterfactual_texts_are_given_and_kept(made):
     seen = []
     planted = Planted(made)
 
@@ -124,25 +124,26 @@ def test_swapped_texts_are_told_and_kept(made):
         seen.append(text)
         return planted(envs, text, bd, seed)
 
-    options = {"systems": ("nanodt", "nanodt/object_swapped"), "batch": 50, "pairs": 0}
+    options = {"systems": ("nanodt", "nanodt/counterfactual_object"), "batch": 50, "pairs": 0}
     items, rows = drive(made, spy, **options, items=20)
-    told = pd.read_parquet(made / "rollouts" / "told.parquet").set_index("item")
+    given = pd.read_parquet(made / "rollouts" / "instructions.parquet").set_index("item")
     own = items.set_index("item")["text"]
-    assert set(told["system"]) == {"nanodt/object_swapped"} and told.index.is_unique
+    assert set(given["system"]) == {"nanodt/counterfactual_object"} and given.index.is_unique
     # The batch is as the policy's own, so that draws and rounding are; where no word could be
-    # exchanged the item's text is told and the drive is not kept.
-    assert seen[1] == [told["text"].get(i, own[i]) for i in items["item"]]
-    assert set(rows[rows["system"] != "nanodt"]["item"]) == set(told.index)
-    for row in told.itertuples():
-        assert row.text != own[row.Index] and row.out in own[row.Index] and row.into in row.text
-        assert row.out not in row.text and row.into not in own[row.Index]
+    # exchanged the item's text is given and the drive is not kept.
+    assert seen[1] == [given["instruction"].get(i, own[i]) for i in items["item"]]
+    assert set(rows[rows["system"] != "nanodt"]["item"]) == set(given.index)
+    for row in given.itertuples():
+        assert row.instruction != own[row.Index]
+        assert row.out in own[row.Index] and row.into in row.instruction
+        assert row.out not in row.instruction and row.into not in own[row.Index]
     drive(made, planted, **options, items=5)
-    fewer = pd.read_parquet(made / "rollouts" / "told.parquet")
-    texts = set(fewer["text"])
-    assert texts <= set(told["text"]), "a smaller selection of items holds the same texts"
+    fewer = pd.read_parquet(made / "rollouts" / "instructions.parquet")
+    texts = set(fewer["instruction"])
+    assert texts <= set(given["instruction"]), "a smaller selection of items holds the same texts"
 
 
-def test_unseen_wording_is_told_where_the_dataset_has_it(made, tmp_path):
+def test_unseen_phrasing_is_given_where_the_dataset_has_it(made, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(made, run, ignore=shutil.ignore_patterns("rollouts*"))
     source = pd.read_parquet(run / "dataset" / "trajectories.parquet")
@@ -163,41 +164,63 @@ def test_unseen_wording_is_told_where_the_dataset_has_it(made, tmp_path):
         seen.append(text)
         return Planted(run, "deaf")(envs, text, bd, seed)
 
-    items, rows = drive(run, deaf, systems=("nanodt/unseen_wording",), items=0, batch=100)
+    items, rows = drive(run, deaf, systems=("nanodt/unseen_phrasing",), items=0, batch=100)
     odd = items[(items["set"] == "test") & (items["trajectory_id"] % 2 == 1)]
     assert set(rows["item"]) == set(odd["item"])
     assert sum(text.startswith("wording") for text in seen[0]) == len(odd)
 
     asked = []
 
-    def load_reader(model, encoder):
+    def load_rephraser(model, encoder):
         asked.append((model, encoder))
         return lambda texts: [text.replace("wording", "words") for text in texts]
 
     seen.clear()
-    systems = ("nanodt/unseen_wording", "nanodt/unseen_reworded")
+    systems = ("nanodt/unseen_phrasing", "nanodt/unseen_rephrased")
     config = RolloutConfig(
-        run=run, redo=True, systems=systems, items=0, batch=100, reword="an-encoder"
+        run=run, redo=True, systems=systems, items=0, batch=100, rephrase="an-encoder"
     )
-    folder = rollouts.run(config, lambda model: deaf, load_reader)
+    folder = rollouts.run(config, lambda model: deaf, load_rephraser)
     assert asked == [(run / "model", "an-encoder")]
     unseen, known = seen
     assert known == [text.replace("wording", "words") for text in unseen]
-    told = pd.read_parquet(folder / "told.parquet")
-    assert set(told["system"]) == set(systems)
+    given = pd.read_parquet(folder / "instructions.parquet")
+    assert set(given["system"]) == set(systems)
     again = pd.read_parquet(folder / "rollouts.parquet")
     assert again.groupby("system")["item"].agg(set).tolist() == [set(odd["item"])] * 2
 
 
-def test_nothing_to_drive_is_told_in_one_line(made, capsys):
-    systems = ("nanodt/unseen_reworded",)
-    for options in ({}, {"reword": "an-encoder"}):
+def test_nothing_to_drive_is_said_in_one_line(made, capsys):
+    systems = ("nanodt/unseen_rephrased",)
+    for options in ({}, {"rephrase": "an-encoder"}):
         with pytest.raises(InputError, match="none has a command to drive") as error:
             drive(made, Planted(made), systems=systems, **options)
         assert "\n" not in str(error.value)
-    assert "no text of unseen wording: nothing is reworded" in capsys.readouterr().out
-    drive(made, Planted(made), systems=("nanodt",), reword="an-encoder")
-    assert "is not among --systems: nothing is reworded" in capsys.readouterr().out
+    assert "no text of unseen phrasing: nothing is rephrased" in capsys.readouterr().out
+    drive(made, Planted(made), systems=("nanodt",), rephrase="an-encoder")
+    assert "is not among --systems: nothing is rephrased" in capsys.readouterr().out
+
+
+def test_a_control_is_a_record_and_its_function(made, monkeypatch):
+    """Nothing else has to know of it: it is driven on the items that it has a text for."""
+
+    def shout(items, sources):
+        return [Instruction(text.upper()) if i else None for i, text in enumerate(items["text"])]
+
+    record = System("nanodt/shouted", "control", "shouted at", one_set=True, instruct=shout)
+    monkeypatch.setitem(SYSTEMS, record.name, record)
+    seen = []
+    planted = Planted(made, "deaf")
+
+    def spy(envs, text, bd, seed):
+        seen.append(text)
+        return planted(envs, text, bd, seed)
+
+    items, rows = drive(made, spy, systems=("nanodt", "nanodt/shouted"), batch=50)
+    test = items[items["set"] == "test"]
+    own = test["text"].tolist()
+    assert seen[-1] == [own[0], *(text.upper() for text in own[1:])]
+    assert rows[rows["system"] == "nanodt/shouted"]["item"].tolist() == test["item"].tolist()[1:]
 
 
 def test_interrupted_run_ends_with_the_same_bytes(made):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 
 from archive_tools.evaluation.metrics import Floats
 from envs.errors import InputError
@@ -35,10 +36,10 @@ def weighted_kappa(a: ArrayLike, b: ArrayLike, *, levels: int = 11) -> float:
     Scores are rounded to `levels` equal steps (11: the marks 0 to 10). NaN when both judges always
     give one and the same mark: chance agreement is then complete.
     """
-    marks = [np.rint(np.clip(np.asarray(x, np.float64), 0, 1) * (levels - 1)) for x in (a, b)]
-    observed = np.mean((marks[0] - marks[1]) ** 2)
-    expected = np.mean((marks[0][:, None] - marks[1][None, :]) ** 2)
-    return float(1.0 - observed / expected) if expected > 0 else float("nan")
+    marks = [np.rint(np.clip(_scores(x), 0, 1) * (levels - 1)).astype(np.int64) for x in (a, b)]
+    if np.ptp(np.concatenate(marks)) == 0:
+        return float("nan")
+    return float(cohen_kappa_score(*marks, weights="quadratic", labels=range(levels)))
 
 
 def agreement(a: ArrayLike, b: ArrayLike) -> Agreement:
@@ -152,9 +153,9 @@ def rater_scores(ratings: pd.DataFrame, drives: pd.DataFrame) -> dict[str, Float
         return np.asarray(mean.reindex(index), np.float64)
 
     raters: Sequence[str] = sorted(set(ratings["rater"]))
-    found = {"judge_people": over(ratings)}
+    scores = {"judge_people": over(ratings)}
     if len(raters) > 1:
-        found |= {
+        scores |= {
             f"people:{name}": over(ratings.loc[ratings["rater"] == name, :]) for name in raters
         }
-    return found
+    return scores

@@ -24,7 +24,7 @@ from envs.scene import Scene
 
 
 @dataclass(frozen=True)
-class Drive:
+class Case:
     """A drive to be judged by a model."""
 
     text: str
@@ -49,16 +49,16 @@ class Judgement:
     """One per reply that could not be used."""
 
 
-def judge_prompt(drive: Drive, scene: Scene, size: float) -> str:
+def judge_prompt(case: Case, scene: Scene, size: float) -> str:
     """The rendered prompt for a drive in a world of side `size`."""
-    has_target = len(drive.target) == 2
+    has_target = len(case.target) == 2
     return prompts.render(
         "judge",
         **scene_facts(scene),
-        **drive_facts(drive.driven, scene),
-        command=fill_descriptor(drive.text, drive.target),
-        target=_point(drive.target) if has_target else "",
-        reached=_point(drive.reached),
+        **drive_facts(case.driven, scene),
+        command=fill_descriptor(case.text, case.target),
+        target=_point(case.target) if has_target else "",
+        reached=_point(case.reached),
         size=f"{size:.0f}",
     )
 
@@ -68,9 +68,9 @@ def _point(bd: Sequence[float]) -> str:
 
 
 async def _judge_one(
-    config: LlmConfig, scene: Scene, size: float, samples: int, asker: Asker, drive: Drive
+    config: LlmConfig, scene: Scene, size: float, samples: int, asker: Asker, case: Case
 ) -> Judgement:
-    prompt = judge_prompt(drive, scene, size)
+    prompt = judge_prompt(case, scene, size)
     verdicts, problems = [], []
     for sample in range(samples):
         answer = await asker.ask(prompt, Verdict, f"judge.{sample}")
@@ -90,7 +90,7 @@ async def _judge_one(
 
 
 def judge_llm(
-    drives: Sequence[Drive],
+    cases: Sequence[Case],
     scene: Scene,
     size: float,
     config: LlmConfig,
@@ -101,7 +101,7 @@ def judge_llm(
     """Have a model judge drives, each `samples` times.
 
     Args:
-        drives: in any order.
+        cases: drives in any order.
         scene: the objects and tiles that exist.
         size: the world's side, in world units.
         config: which model, where, and the caps (see LlmConfig).
@@ -109,10 +109,10 @@ def judge_llm(
         samples: verdicts per drive.
 
     Returns:
-        one judgement per drive, in their order.
+        one judgement per case, in their order.
 
     Raises:
         Stop: the server cannot be used or the cap is reached (see archive_tools.llm.client).
     """
     work = partial(_judge_one, config, scene, size, samples)
-    return ask_all(drives, work, config, ledger, desc="judge")
+    return ask_all(cases, work, config, ledger, desc="judge")

@@ -46,12 +46,12 @@ def judge_rules(
     parsed = parse(text, scene)
     visits, visited = parsed.visits, driven.visited
     met = [any(name in visited for name in m.names) for m in visits]
-    kept = _longest_common(visits, visited)
+    in_order = _longest_common(visits, visited)
     parts: list[float] = []
     reasons: list[str] = []
     if visits:
-        parts += [kept / len(visits)] * 2
-        reasons.append(f"{kept} of {len(visits)} places met in order")
+        parts += [in_order / len(visits)] * 2
+        reasons.append(f"{in_order} of {len(visits)} places met in order")
     avoided = [m for m in parsed.mentions if m.role == "negated"]
     if avoided:
         hit = [m for m in avoided if any(name in visited for name in m.names)]
@@ -76,7 +76,7 @@ def judge_rules(
         reached=[m.words for m, yes in zip(visits, met, strict=True) if yes],
         missed=[m.words for m, yes in zip(visits, met, strict=True) if not yes],
         extra=extra,
-        in_order=kept >= sum(met),
+        in_order=in_order >= sum(met),
         reasons="; ".join(reasons),
     )
 

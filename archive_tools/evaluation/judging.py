@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from archive_tools.evaluation.judge_llm import Drive, judge_llm, judge_prompt
+from archive_tools.evaluation.judge_llm import Case, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import judge_rules
-from archive_tools.evaluation.scoring import Scored
+from archive_tools.evaluation.probes import PROBES
+from archive_tools.evaluation.scored import Scored
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import count_tokens
@@ -32,6 +33,8 @@ class JudgeConfig(LlmConfig):
     """Systems whose drives the model judges."""
     judge_samples: bounds.Count = 3
     """Verdicts per drive; their mean counts."""
+    probes: bounds.Whole = 16
+    """Judged drives that the model judges again, told longer or rearranged; 0 means none."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
@@ -47,7 +50,7 @@ def apply_rules(scored: Scored, world: World) -> None:
     if world.scene is None:
         return
     frame = scored.frame
-    rows = _test_rows(scored)
+    rows = scored.annotated("test")
     marks, reasons = np.full(len(frame), np.nan), [""] * len(frame)
     for row in tqdm(rows, desc="judge", unit="drive"):
         driven = scored.driven[row]
@@ -58,34 +61,30 @@ def apply_rules(scored: Scored, world: World) -> None:
     frame["judge_rules"], frame["reasons"] = marks, reasons
 
 
-def _test_rows(scored: Scored) -> list[int]:
-    parts = scored.frame["set"].tolist()
-    return [
-        row
-        for row, driven in enumerate(scored.driven)
-        if driven is not None and parts[row] == "test"
-    ]
+def cases(scored: Scored, rows: Sequence[int]) -> list[Case]:
+    """Annotated drives as a judge is shown them."""
+    shown = []
+    for row in rows:
+        record, driven = scored.frame.iloc[row], scored.driven[row]
+        assert driven is not None
+        target, reached = (tuple(float(v) for v in record[k]) for k in ("target", "reached"))
+        shown.append(Case(record["text"], driven, target, reached))
+    return shown
 
 
-def _chosen(config: JudgeConfig, scored: Scored) -> tuple[list[int], list[Drive]]:
-    """Rows that the model judges (the first items, the first seed) and what it is told of them."""
+def _chosen(config: JudgeConfig, scored: Scored) -> list[int]:
+    """Rows that the model judges: the first items, the first seed."""
     frame = scored.frame
     items = sorted(set(frame.loc[frame["set"] == "test", "item"]))
     known = set(items[: config.judge_items or len(items)])
     first = frame["seed"].min()
-    rows, drives = [], []
-    for row in _test_rows(scored):
-        record, driven = frame.iloc[row], scored.driven[row]
-        if (
-            record["system"] in config.judge_systems
-            and record["item"] in known
-            and record["seed"] == first
-            and driven is not None
-        ):
-            target, reached = (tuple(float(v) for v in record[k]) for k in ("target", "reached"))
-            rows.append(row)
-            drives.append(Drive(record["text"], driven, target, reached))
-    return rows, drives
+    return [
+        row
+        for row in scored.annotated("test")
+        if frame["system"].iat[row] in config.judge_systems
+        and frame["item"].iat[row] in known
+        and frame["seed"].iat[row] == first
+    ]
 
 
 def estimate(config: JudgeConfig, prompts: Sequence[str]) -> str:
@@ -111,19 +110,20 @@ def apply_model(config: JudgeConfig, scored: Scored, world: World) -> dict[str, 
     """
     if world.scene is None:
         return {}
-    rows, drives = _chosen(config, scored)
-    prompts = [judge_prompt(drive, world.scene, world.size) for drive in drives]
+    rows = _chosen(config, scored)
+    shown = cases(scored, rows)
+    prompts = [judge_prompt(case, world.scene, world.size) for case in shown]
     print(estimate(config, prompts), file=sys.stderr)
     with Ledger(config.ledger_path()) as ledger:
-        found = judge_llm(
-            drives, world.scene, world.size, config, ledger, samples=config.judge_samples
+        judgements = judge_llm(
+            shown, world.scene, world.size, config, ledger, samples=config.judge_samples
         )
         spent = ledger.spent
     marks = np.full(len(scored.frame), np.nan)
-    marks[rows] = [judgement.mean for judgement in found]
+    marks[rows] = [judgement.mean for judgement in judgements]
     scored.frame["judge_llm"] = marks
-    problems = Counter(problem.split(":")[0] for j in found for problem in j.problems)
-    spread = [j.spread for j in found if np.isfinite(j.spread)]
+    problems = Counter(problem.split(":")[0] for j in judgements for problem in j.problems)
+    spread = [j.spread for j in judgements if np.isfinite(j.spread)]
     return {
         "judge_model": config.model,
         "judge_unusable_replies": sum(problems.values()),
@@ -136,8 +136,10 @@ def apply_model(config: JudgeConfig, scored: Scored, world: World) -> dict[str, 
 def show_prompts(config: JudgeConfig, scored: Scored, world: World) -> None:
     """Print three prompts and the estimate; ask nothing."""
     assert world.scene is not None
-    _, drives = _chosen(config, scored)
-    prompts = [judge_prompt(drive, world.scene, world.size) for drive in drives]
+    shown = cases(scored, _chosen(config, scored))
+    prompts = [judge_prompt(case, world.scene, world.size) for case in shown]
     for number, prompt in enumerate(prompts[:: max(1, -(-len(prompts) // 3))], 1):
         print(f"--- verdict {number} ---\n{prompt}")
     print(estimate(config, prompts))
+    again = config.probes * (len(PROBES) + 1) * config.judge_samples
+    print(f"and at most {again:,} verdicts more to probe the judge (--probes {config.probes})")

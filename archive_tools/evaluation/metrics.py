@@ -69,13 +69,13 @@ def bootstrap(
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
     median = statistic == "median"
-    found = (np.median if median else np.mean)(sample, axis=0)
+    centre = (np.median if median else np.mean)(sample, axis=0)
     sign = np.array([1.0, -1.0])[: len(columns)]
     state = int(np.random.SeedSequence(seed).generate_state(1)[0])
     draws = _resample(sample, np.argsort(sample, axis=0), sign, resamples, state, median)
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(draws, [tail, 100.0 - tail])
-    return Interval(float(sign @ found), float(low), float(high), n)
+    return Interval(float(sign @ centre), float(low), float(high), n)
 
 
 @numba.njit(cache=True)

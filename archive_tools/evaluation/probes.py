@@ -1,6 +1,6 @@
 """Are the judges moved by what should not move them? The same drive, told longer or rearranged.
 
-Each probe changes how a drive or its command is told and nothing of what it says. A judge that is
+Each probe changes how a drive or its command is put and nothing of what it says. A judge that is
 worth trusting gives the same score. How far a score moves when a model is merely asked again is
 measured too: no probe can be told apart from less.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation, Event
-from archive_tools.evaluation.judge_llm import Drive, Judgement, judge_llm, judge_prompt
+from archive_tools.evaluation.judge_llm import Case, Judgement, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import Verdict, judge_rules
 from archive_tools.evaluation.metrics import bootstrap
 from archive_tools.language.mentions import parse
@@ -42,45 +42,45 @@ MOVED = 0.05  # a larger change of a score counts as a move
 
 
 @dataclass(frozen=True)
-class Telling:
-    """A drive as it is told to a judge."""
+class Presentation:
+    """A drive as it is put before a judge."""
 
-    drive: Drive
+    case: Case
     scene: Scene
     lines: tuple[tuple[str, str], ...] = ()
     """(line of the drive, the line that stands for it), for a model's prompt."""
 
 
-def longer_command(drive: Drive, scene: Scene, rng: np.random.Generator) -> Telling:
+def longer_command(case: Case, scene: Scene, rng: np.random.Generator) -> Presentation:
     """The command with a polite sentence before and after it."""
-    text = BEFORE[rng.integers(len(BEFORE))] + drive.text + AFTER[rng.integers(len(AFTER))]
-    return Telling(replace(drive, text=text), scene)
+    text = BEFORE[rng.integers(len(BEFORE))] + case.text + AFTER[rng.integers(len(AFTER))]
+    return Presentation(replace(case, text=text), scene)
 
 
-def longer_drive(drive: Drive, scene: Scene, rng: np.random.Generator) -> Telling:
+def longer_drive(case: Case, scene: Scene, rng: np.random.Generator) -> Presentation:
     """The drive with every line padded, and with events at which nothing changes."""
     lines = tuple(
         (line, FILLER[rng.integers(len(FILLER))].format(line))
-        for line in drive_facts(drive.driven, scene)["drive"]
+        for line in drive_facts(case.driven, scene)["drive"]
     )
     events: list[Event] = []
-    for event in drive.driven.events:
+    for event in case.driven.events:
         if events:
             between = (events[-1].timestep + event.timestep) // 2
             if between > events[-1].timestep:
                 events.append(replace(events[-1], timestep=between))
         events.append(event)
-    return Telling(replace(drive, driven=Annotation(tuple(events))), scene, lines)
+    return Presentation(replace(case, driven=Annotation(tuple(events))), scene, lines)
 
 
-def facts_reordered(drive: Drive, scene: Scene, rng: np.random.Generator) -> Telling:
+def facts_reordered(case: Case, scene: Scene, rng: np.random.Generator) -> Presentation:
     """Objects of the scene, and what is near at each event, named in another order."""
     objects = tuple(scene.objects[i] for i in rng.permutation(len(scene.objects)))
-    events = tuple(replace(e, near=e.near[::-1]) for e in drive.driven.events)
-    return Telling(replace(drive, driven=Annotation(events)), replace(scene, objects=objects))
+    events = tuple(replace(e, near=e.near[::-1]) for e in case.driven.events)
+    return Presentation(replace(case, driven=Annotation(events)), replace(scene, objects=objects))
 
 
-PROBES: dict[str, Callable[[Drive, Scene, np.random.Generator], Telling]] = {
+PROBES: dict[str, Callable[[Case, Scene, np.random.Generator], Presentation]] = {
     "longer_command": longer_command,
     "longer_drive": longer_drive,
     "facts_reordered": facts_reordered,
@@ -93,22 +93,22 @@ def _record(
 ) -> dict[str, Any]:
     """How far the scores moved, over the drives that have both."""
     shift = shift[~np.isnan(shift)]
-    found = bootstrap(shift, resamples=resamples, seed=seed)
+    interval = bootstrap(shift, resamples=resamples, seed=seed)
     return {
         "judge": judge,
         "probe": probe,
-        "shift": found.mean,
-        "ci_low": found.ci_low,
-        "ci_high": found.ci_high,
+        "shift": interval.mean,
+        "ci_low": interval.ci_low,
+        "ci_high": interval.ci_high,
         "sd": float(np.std(shift, ddof=1)) if len(shift) > 1 else 0.0,
         "largest": float(np.abs(shift).max()),
         "moved": float((np.abs(shift) > MOVED).mean()),
-        "n": found.n,
+        "n": interval.n,
     }
 
 
 def probe_rules(
-    drives: Sequence[Drive],
+    cases: Sequence[Case],
     references: Sequence[Annotation],
     scene: Scene,
     *,
@@ -118,7 +118,7 @@ def probe_rules(
     """Probe the judge by rules: one record per probe.
 
     Args:
-        drives: to judge.
+        cases: drives to judge.
         references: of each, the annotation of the trajectory that its command describes.
         scene: the objects and tiles that exist.
         resamples, seed: of the bootstrap; the seed is also that of the probes' draws.
@@ -128,31 +128,33 @@ def probe_rules(
         largest (absolute change), moved (share of drives that moved by more than 0.05), n.
     """
 
-    def score(telling: Telling, reference: Annotation) -> float:
-        return judge_rules(telling.drive.text, telling.drive.driven, reference, telling.scene).score
+    def score(presentation: Presentation, reference: Annotation) -> float:
+        return judge_rules(
+            presentation.case.text, presentation.case.driven, reference, presentation.scene
+        ).score
 
-    if not drives:
+    if not cases:
         return []
-    base = [score(Telling(d, scene), r) for d, r in zip(drives, references, strict=True)]
+    base = [score(Presentation(c, scene), r) for c, r in zip(cases, references, strict=True)]
     records = []
-    for number, (name, tell) in enumerate(PROBES.items()):
+    for number, (name, present) in enumerate(PROBES.items()):
         rng = np.random.default_rng([seed, 20 + number])
-        found = [score(tell(d, scene, rng), r) for d, r in zip(drives, references, strict=True)]
-        shift = np.subtract(found, base)
+        scores = [score(present(c, scene, rng), r) for c, r in zip(cases, references, strict=True)]
+        shift = np.subtract(scores, base)
         records.append(_record("rules", name, shift, resamples, seed))
     return records
 
 
-def prompt_of(telling: Telling, size: float) -> str:
-    """A model's prompt for a drive that is told so."""
-    prompt = judge_prompt(telling.drive, telling.scene, size)
-    for line, padded in dict(telling.lines).items():
+def prompt_of(presentation: Presentation, size: float) -> str:
+    """A model's prompt for a drive that is put so."""
+    prompt = judge_prompt(presentation.case, presentation.scene, size)
+    for line, padded in dict(presentation.lines).items():
         prompt = prompt.replace(f"- {line}\n", f"- {padded}\n")
     return prompt
 
 
 def probe_model(
-    drives: Sequence[Drive],
+    cases: Sequence[Case],
     scene: Scene,
     size: float,
     config: LlmConfig,
@@ -165,7 +167,7 @@ def probe_model(
     """Probe a model as judge.
 
     Args:
-        drives, scene, size, config, ledger, samples: as in `judge_llm`; verdicts on the drives as
+        cases, scene, size, config, ledger, samples: as in `judge_llm`; verdicts on the drives as
             they are come from the ledger where they were paid for.
         resamples, seed: of the bootstrap; the seed is also that of the probes' draws.
 
@@ -176,16 +178,16 @@ def probe_model(
     Raises:
         Stop: the server cannot be used or the cap is reached (see archive_tools.llm.client).
     """
-    if not drives:
+    if not cases:
         return [], []
-    found = judge_llm(drives, scene, size, config, ledger, samples=samples)
-    base = np.array([judgement.mean for judgement in found])
+    judgements = judge_llm(cases, scene, size, config, ledger, samples=samples)
+    base = np.array([judgement.mean for judgement in judgements])
     asked: dict[str, list[tuple[str, int]]] = {
-        AGAIN: [(judge_prompt(drive, scene, size), samples) for drive in drives]
+        AGAIN: [(judge_prompt(case, scene, size), samples) for case in cases]
     }
-    for number, (name, tell) in enumerate(PROBES.items()):
+    for number, (name, present) in enumerate(PROBES.items()):
         rng = np.random.default_rng([seed, 20 + number])
-        asked[name] = [(prompt_of(tell(drive, scene, rng), size), 0) for drive in drives]
+        asked[name] = [(prompt_of(present(case, scene, rng), size), 0) for case in cases]
 
     async def work(asker: Asker, item: tuple[str, int]) -> float:
         prompt, first = item
@@ -198,17 +200,17 @@ def probe_model(
 
     questions = [item for items in asked.values() for item in items]
     scores = np.array(ask_all(questions, work, config, ledger, desc="probes"))
-    shifts = scores.reshape(len(asked), len(drives)) - base
+    shifts = scores.reshape(len(asked), len(cases)) - base
     records = [
         _record("llm", name, shift, resamples, seed)
         for name, shift in zip(asked, shifts, strict=True)
         if not np.isnan(shift).all()
     ]
-    return records, found
+    return records, judgements
 
 
 def place_confusion(
-    drives: Sequence[Drive], judgements: Sequence[Judgement], scene: Scene
+    cases: Sequence[Case], judgements: Sequence[Judgement], scene: Scene
 ) -> dict[str, Any] | None:
     """What a model says was reached and missed, against the re-annotated drive, place by place.
 
@@ -220,9 +222,9 @@ def place_confusion(
         false_negative, true_negative, unsaid, precision, recall, n (places with a verdict).
     """
     counts = {(said, met): 0 for said in (True, False, None) for met in (True, False)}
-    for drive, judgement in zip(drives, judgements, strict=True):
-        asked = {name for m in parse(drive.text, scene).visits for name in m.names}
-        visited = set(drive.driven.visited)
+    for case, judgement in zip(cases, judgements, strict=True):
+        asked = {name for m in parse(case.text, scene).visits for name in m.names}
+        visited = set(case.driven.visited)
         for verdict in judgement.verdicts:
             reached, missed = (_names(said, scene) for said in (verdict.reached, verdict.missed))
             for name in sorted(asked):

@@ -66,7 +66,7 @@ def choose(
     if not paths:
         raise InputError(f"{run / 'rollouts'}: no test drive with a path, so nothing to rate")
     first = int(drives["seed"].iloc[0])
-    found = [
+    shown = [
         Shown(
             item,
             first,
@@ -77,4 +77,4 @@ def choose(
         )
         for (item, path), names in sorted(paths.items())
     ]
-    return [found[i] for i in np.random.default_rng(seed).permutation(len(found))]
+    return [shown[i] for i in np.random.default_rng(seed).permutation(len(shown))]

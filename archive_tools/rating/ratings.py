@@ -13,6 +13,7 @@ from archive_tools.rating.drives import Shown
 from envs.errors import InputError
 
 FULL_MARKS = 10.0
+FIELDS = {"item": int, "system": str, "seed": int, "rater": str, "score": (int, float)}
 
 
 def ratings_digest(folder: Path) -> str:
@@ -44,29 +45,42 @@ def read_ratings(folder: Path, rollouts: str) -> tuple[pd.DataFrame, int]:
     rows: dict[tuple[int, str, int, str], float] = {}
     stale = 0
     for path in sorted(folder.glob("*.jsonl")):
-        text = path.read_text(encoding="utf-8")
-        lines = text.split("\n")
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or number == len(lines):  # whole lines end in a line feed
-                continue
-            rating = _rating(line, f"{path}:{number}")
+        for rating, _ in read_lines(path):
             if rating.get("rollouts", rollouts) != rollouts:
                 stale += 1
                 continue
-            key = (rating["item"], rating["system"], rating.get("seed", 0), rating["rater"])
+            key = (rating["item"], rating["system"], rating["seed"], rating["rater"])
             rows[key] = rating["score"] / FULL_MARKS
     table = [(*key, score) for key, score in rows.items()]
     return pd.DataFrame(table, columns=["item", "system", "seed", "rater", "score"]), stale
 
 
-def _rating(line: str, where: str) -> dict[str, Any]:
+def read_lines(path: Path) -> list[tuple[dict[str, Any], int]]:
+    """The ratings of a file, each with the offset in bytes at which its line ends.
+
+    A missing seed is 0. What follows the last line feed was cut off by a crash and is left out.
+
+    Raises:
+        InputError: a line that is not a rating (names file, line and field).
+    """
+    whole = path.read_bytes() if path.exists() else b""
+    ratings, end = [], 0
+    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+        end += len(line) + 1
+        if line.strip():
+            ratings.append((_rating(line, f"{path}:{number}"), end))
+    return ratings
+
+
+def _rating(line: bytes, where: str) -> dict[str, Any]:
     try:
         rating = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg}); expected one rating a line") from None
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error}); expected one rating a line") from None
     if not isinstance(rating, dict):
         raise InputError(f"{where}: found {rating!r}, expected an object with item, system, …")
-    for name, kind in (("item", int), ("system", str), ("rater", str), ("score", (int, float))):
+    rating = {"seed": 0, **rating}
+    for name, kind in FIELDS.items():
         value = rating.get(name)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise InputError(f"{where}: {name} is {value!r}, expected a {_says(kind)}")
@@ -93,25 +107,11 @@ class RatingFile:
 
     def __init__(self, path: Path, rater: str, rollouts: str) -> None:
         self.path, self.rater, self.rollouts = path, rater, rollouts
-        self._lines: list[dict[str, Any]] = []
-        self._ends = [0]  # offset in the file after each line
-        whole = path.read_bytes() if path.exists() else b""
-        for number, line in enumerate(whole.splitlines(keepends=True), 1):
-            if not line.endswith(b"\n"):
-                break  # cut off by a crash: written over by the next rating
-            self._lines.append(self._parse(line, number))
-            self._ends.append(self._ends[-1] + len(line))
+        ratings = read_lines(path)
+        self._lines = [rating for rating, _ in ratings]
+        self._ends = [0, *(end for _, end in ratings)]  # offset in the file after each line
 
-    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            rating = json.loads(line)
-            return {key: rating[key] for key in ("item", "system", "seed", "score")} | rating
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{self.path}:{number}: not a rating ({error!r}); mend or remove the line"
-            ) from None
-
-    def scores(self) -> dict[tuple[str, int, int], int]:
+    def scores(self) -> dict[tuple[str, int, int], float]:
         """(system, item, seed) → the score given last, of the present rollouts."""
         return {
             (row["system"], row["item"], row["seed"]): row["score"]

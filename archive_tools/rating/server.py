@@ -14,14 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from archive_tools.rating.drives import choose
 from archive_tools.rating.ratings import RatingFile
 from archive_tools.rating.session import Session
-from archive_tools.report import charts
+from archive_tools.report.canvas import DARK, LIGHT
 from archive_tools.run.stage import check_folder
+from archive_tools.run.templates import template
 from envs import World, load_world
 from envs.drawing import scene_symbols
 from envs.errors import InputError
@@ -35,21 +35,95 @@ POLICY = (
 
 
 def _page(world: World, rater: str) -> bytes:
-    environment = Environment(
-        loader=PackageLoader("archive_tools"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("rate.html.jinja").render(
-        light=charts.LIGHT,
-        dark=charts.DARK,
+    page = template(__package__, "rate.html.jinja").render(
+        light=LIGHT,
+        dark=DARK,
         symbols=Markup(scene_symbols(world)),
         rater=rater,
         highest=HIGHEST,
     )
     return page.encode()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the rating page: the page itself, what to show next, a score, and undo."""
+
+    page: bytes
+    session: Session
+    server_version, sys_version, protocol_version = "Wayword", "", "HTTP/1.1"
+    timeout = 60
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: the terminal is for the rater."""
+
+    def _send(self, status: int, body: bytes, kind: str = "application/json") -> None:
+        self.send_response(status)
+        for key, value in (
+            ("Content-Type", f"{kind}; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", POLICY),
+        ):
+            self.send_header(key, value)
+        if status >= 400:
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _answer(self, status: int, value: Any) -> None:
+        self._send(status, json.dumps(value, ensure_ascii=False).encode())
+
+    def _refused(self) -> bool:
+        host = self.headers.get("Host", "")
+        ours = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}  # type: ignore[attr-defined]
+        origin = self.headers.get("Origin")
+        if host not in ours or (origin is not None and origin != f"http://{host}"):
+            self._answer(403, {"error": "not asked by the rating page"})
+            return True
+        return False
+
+    def do_GET(self) -> None:
+        if self._refused():
+            return
+        if self.path == "/":
+            self._send(200, self.page, "text/html")
+        elif self.path == "/state":
+            self._answer(200, self.session.state())
+        else:
+            self._answer(404, {"error": "no such page"})
+
+    def do_POST(self) -> None:
+        if self._refused():
+            return
+        if self.headers.get_content_type() != "application/json":
+            self._answer(415, {"error": "expected JSON"})
+            return
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+            asked = json.loads(self.rfile.read(length)) if 0 < length <= 1000 else None
+        except ValueError:
+            asked = None
+        if self.path == "/undo":
+            self._answer(200, self.session.undo())
+        elif self.path == "/rate":
+            self._rate(asked)
+        else:
+            self._answer(404, {"error": "no such page"})
+
+    def _rate(self, asked: Any) -> None:
+        number, score = (
+            (asked.get("number"), asked.get("score")) if isinstance(asked, dict) else (None, None)
+        )
+        if type(number) is not int or type(score) is not int or not 0 <= score <= HIGHEST:
+            self._answer(400, {"error": f"expected number and score, 0 to {HIGHEST}"})
+            return
+        state = self.session.rate(number, score)
+        # Two windows, or a key pressed twice: the page catches up instead of rating blindly.
+        self._answer(
+            409 if state is None else 200, self.session.state() if state is None else state
+        )
 
 
 def make_server(session: Session, *, port: int = 0) -> ThreadingHTTPServer:
@@ -61,86 +135,9 @@ def make_server(session: Session, *, port: int = 0) -> ThreadingHTTPServer:
     Raises:
         InputError: the port is taken.
     """
-    page = _page(session.world, session.ratings.rater)
-
-    class Handler(BaseHTTPRequestHandler):
-        server_version, sys_version, protocol_version = "Wayword", "", "HTTP/1.1"
-        timeout = 60
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: the terminal is for the rater."""
-
-        def _send(self, status: int, body: bytes, kind: str = "application/json") -> None:
-            self.send_response(status)
-            for key, value in (
-                ("Content-Type", f"{kind}; charset=utf-8"),
-                ("Content-Length", str(len(body))),
-                ("Cache-Control", "no-store"),
-                ("X-Content-Type-Options", "nosniff"),
-                ("Content-Security-Policy", POLICY),
-            ):
-                self.send_header(key, value)
-            if status >= 400:
-                self.close_connection = True
-                self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def _answer(self, status: int, value: Any) -> None:
-            self._send(status, json.dumps(value, ensure_ascii=False).encode())
-
-        def _refused(self) -> bool:
-            host = self.headers.get("Host", "")
-            ours = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}  # type: ignore[attr-defined]
-            origin = self.headers.get("Origin")
-            if host not in ours or (origin is not None and origin != f"http://{host}"):
-                self._answer(403, {"error": "not asked by the rating page"})
-                return True
-            return False
-
-        def do_GET(self) -> None:
-            if self._refused():
-                return
-            if self.path == "/":
-                self._send(200, page, "text/html")
-            elif self.path == "/state":
-                self._answer(200, session.state())
-            else:
-                self._answer(404, {"error": "no such page"})
-
-        def do_POST(self) -> None:
-            if self._refused():
-                return
-            if self.headers.get_content_type() != "application/json":
-                self._answer(415, {"error": "expected JSON"})
-                return
-            try:
-                length = int(self.headers.get("Content-Length", ""))
-                asked = json.loads(self.rfile.read(length)) if 0 < length <= 1000 else None
-            except ValueError:
-                asked = None
-            if self.path == "/undo":
-                self._answer(200, session.undo())
-            elif self.path == "/rate":
-                self._rate(asked)
-            else:
-                self._answer(404, {"error": "no such page"})
-
-        def _rate(self, asked: Any) -> None:
-            number, score = (
-                (asked.get("number"), asked.get("score"))
-                if isinstance(asked, dict)
-                else (None, None)
-            )
-            if type(number) is not int or type(score) is not int or not 0 <= score <= HIGHEST:
-                self._answer(400, {"error": f"expected number and score, 0 to {HIGHEST}"})
-                return
-            state = session.rate(number, score)
-            # Two windows, or a key pressed twice: the page catches up instead of rating blindly.
-            self._answer(409 if state is None else 200, session.state() if state is None else state)
-
+    served = {"page": _page(session.world, session.ratings.rater), "session": session}
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", port), type("Served", (Handler,), served))
     except OSError as error:
         raise InputError(
             f"--port {port}: cannot be used ({error.strerror}); 0 takes a free one"

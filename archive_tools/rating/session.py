@@ -9,7 +9,7 @@ import numpy as np
 
 from archive_tools.rating.drives import Shown
 from archive_tools.rating.ratings import RatingFile
-from archive_tools.report.compress import kept
+from archive_tools.report.compress import kept_steps
 from envs import World
 from envs.drawing import Route, draw_scene
 
@@ -27,7 +27,7 @@ class Session:
         }
         self._picture = lru_cache(maxsize=4)(self._draw)
 
-    def _rated(self) -> dict[int, int]:
+    def _rated(self) -> dict[int, float]:
         """Number of a drive → its score, in the order of the ratings."""
         return {
             self._place[key]: score
@@ -48,19 +48,19 @@ class Session:
     def state(self) -> dict[str, Any]:
         """What the page shows: progress, and the next drive unless all are rated."""
         rated = self._rated()
-        found: dict[str, Any] = {"rated": len(rated), "total": len(self.drives)}
-        found["last"] = list(rated.values())[-1] if rated else None
+        state: dict[str, Any] = {"rated": len(rated), "total": len(self.drives)}
+        state["last"] = list(rated.values())[-1] if rated else None
         number = next((n for n in range(len(self.drives)) if n not in rated), None)
-        found["number"] = number
+        state["number"] = number
         if number is not None:
             drive = self.drives[number]
-            found["picture"] = self._picture(number)
-            found["words"] = drive.text.split("<DESCRIPTOR>")
-            found["path"] = [
+            state["picture"] = self._picture(number)
+            state["words"] = drive.text.split("<DESCRIPTOR>")
+            state["path"] = [
                 [round(float(x), 1), round(float(y), 1), round(float(np.degrees(angle)))]
-                for x, y, angle in drive.pose[kept(len(drive.pose) - 1)]
+                for x, y, angle in drive.pose[kept_steps(len(drive.pose) - 1)]
             ]
-        return found
+        return state
 
     def rate(self, number: int, score: int) -> dict[str, Any] | None:
         """Keep a score for the drive that is shown; None where another one is."""

@@ -21,7 +21,7 @@ def stride(length: int) -> int:
     return max(1, -(-length // POINTS))
 
 
-def kept(length: int) -> NDArray[np.int64]:
+def kept_steps(length: int) -> NDArray[np.int64]:
     """The timesteps kept of a path of `length` steps: every stride-th, and the last."""
     steps = np.arange(0, length, stride(length))
     return np.append(steps, length)
@@ -41,7 +41,7 @@ def pack_paths(paths: Sequence[ArrayLike], size: float) -> bytes:
     parts = [np.zeros(0, np.int32)]
     for path in paths:
         points = np.asarray(path, np.float64)[:, :2]
-        where = np.rint(points[kept(len(points) - 1)] * (GRID / size)).astype(np.int32)
+        where = np.rint(points[kept_steps(len(points) - 1)] * (GRID / size)).astype(np.int32)
         twice = np.diff(np.diff(where, axis=0, prepend=0), axis=0, prepend=0)
         parts.append(twice.T.ravel())
     values = np.concatenate(parts)
@@ -62,7 +62,7 @@ def unpack_paths(data: bytes, lengths: Sequence[int], size: float) -> list[NDArr
     values = (zigzag >> 1) ^ -(zigzag & 1)
     paths, at = [], 0
     for length in lengths:
-        count = len(kept(length))
+        count = len(kept_steps(length))
         twice = values[at : at + 2 * count].reshape(2, count).T
         paths.append(np.cumsum(np.cumsum(twice, axis=0), axis=0) * (size / GRID))
         at += 2 * count

@@ -9,27 +9,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from archive_tools.evaluation.scoring import Scored
+from archive_tools.evaluation.registry import METRICS
+from archive_tools.evaluation.scored import Scored
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
 from archive_tools.report.explorer import Names
-from archive_tools.report.figures import kind, label
 from archive_tools.report.gallery import common
+from archive_tools.rollouts.systems import system_of
 from envs import World
 
 BUDGET = 2_500_000  # characters of the packed drives
 OBEDIENCE = "obedience"  # route_lcs less bd_error as a share of the diagonal
-# column → what it is called, which way is better, decimals
-SORTS = {
-    OBEDIENCE: ("route and place", "high", 2),
-    "route_lcs": ("route", "high", 2),
-    "bd_error": ("distance to the target", "low", 1),
-    "set_f1": ("places", "high", 2),
-    "order_tau": ("order", "high", 2),
-    "judge_rules": ("judge by rules", "high", 2),
-    "judge_llm": ("judge by LLM", "high", 2),
-    "judge_people": ("people", "high", 2),
-}
 Record = dict[str, Any]
+
+
+def sort_choices() -> dict[str, Record]:
+    """Columns by which the page can sort drives: key, name, whether low is good, decimals."""
+    choices: list[Record] = [
+        {"key": OBEDIENCE, "name": "route and place", "low": False, "decimals": 2}
+    ]
+    choices += [
+        {"key": metric.column, "name": metric.short, "low": metric.lower,
+         "decimals": metric.decimals}
+        for metric in METRICS.values()
+        if metric.sortable
+    ]  # fmt: skip
+    return {choice["key"]: choice for choice in choices}
 
 
 def drive_rows(scored: Scored) -> list[int]:
@@ -64,9 +68,15 @@ def drives(
     frame = scored.frame.iloc[rows].assign(row=rows)
     frame[OBEDIENCE] = frame["route_lcs"] - frame["bd_error"] / 100
     order = list(dict.fromkeys(frame["system"]))
-    order.sort(key=lambda name: ("policy", "control", "baseline", "ceiling").index(kind(name)))
+    order.sort(
+        key=lambda name: ("policy", "control", "baseline", "ceiling").index(system_of(name).kind)
+    )
     items = sorted(set(frame["item"].tolist()))
-    sorts = [name for name in SORTS if name in frame and frame[name].notna().any()]
+    sorts = [
+        choice
+        for name, choice in sort_choices().items()
+        if name in frame and frame[name].notna().any()
+    ]
     count = len(items)
     while True:
         part = frame[frame["item"].isin(items[:count])]
@@ -77,10 +87,10 @@ def drives(
         count = max(1, min(int(count * budget / size * 0.98), count - 1))
     return packed | {
         "systems": [
-            {"number": number, "name": label(name), "kind": kind(name)}
-            for number, name in enumerate(order)
+            {"number": number, "name": system.label, "kind": system.kind}
+            for number, system in enumerate(map(system_of, order))
         ],
-        "sorts": [{"key": name, "name": SORTS[name][0]} for name in sorts],
+        "sorts": sorts,
         "references": sorted(set(part["trajectory_id"].tolist())),
         "shown": count,
         "total": len(items),
@@ -92,13 +102,12 @@ def _pack(
     scored: Scored,
     world: World,
     order: list[str],
-    sorts: list[str],
+    sorts: list[Record],
     positions: bool,
 ) -> Record:
     names = Names(world)
     items = frame.drop_duplicates("item")
     place = {item: number for number, item in enumerate(items["item"])}
-    told = frame["told"] if "told" in frame else pd.Series([None] * len(frame), frame.index)
     columns: Record = {
         "positions": positions,
         "items": [
@@ -108,15 +117,18 @@ def _pack(
                 items["item"], items["trajectory_id"], items["text"], items["target"], strict=True
             )
         ],
-        "sorts": [{"key": n, "name": SORTS[n][0], "low": SORTS[n][1] == "low",
-                   "decimals": SORTS[n][2]} for n in sorts],
+        "sorts": sorts,
         "system": [order.index(name) for name in frame["system"]],
         "item": [place[item] for item in frame["item"]],
-        "told": [text if isinstance(text, str) else None for text in told],
+        # Only where the system was given another text than the item's.
+        "instruction": [
+            given if isinstance(given, str) and given != text else None
+            for given, text in zip(frame["instruction"], frame["text"], strict=True)
+        ],
         "reasons": frame["reasons"].fillna("").tolist(),
         "marks": {
             name: [round(float(v), 4) if np.isfinite(v) else None for v in frame[name]]
-            for name in sorts
+            for name in (choice["key"] for choice in sorts)
         },
     }  # fmt: skip
     paths, routes, events = [], [], []

@@ -3,19 +3,22 @@ files that stage 09 writes for them. A file that is missing or empty leaves its 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archive_tools.report.charts import Curve, Dot, dot_chart, fixed, line_chart
-from archive_tools.report.figures import DECIMALS, PANELS, judge, kind, label
+from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
+from archive_tools.report.charts import Curve, Dot, dot_chart, line_chart
+from archive_tools.report.figures import metric_chart
+from archive_tools.report.formatting import fixed
+from archive_tools.rollouts.systems import system_of
 from archive_tools.run.tables import read_json
 
 Record = dict[str, Any]
 CURVES = ("nanodt", "nearest_elite_both", "nearest_elite_text", "nearest_elite_bd")
 COLOURS = ("policy", "baseline", "control", "ceiling")
 COMPARED = ("nanodt", "nanodt/text_off", "nearest_elite_bd", "nearest_elite_both")
-HEADLINES = ("bd_error_median", "bd_success", "route_lcs", "contrast")
 
 
 def read_records(folder: Path, name: str) -> list[Record]:
@@ -24,7 +27,7 @@ def read_records(folder: Path, name: str) -> list[Record]:
     return [r for r in read_json(path) if isinstance(r, dict)] if path.exists() else []
 
 
-def told(record: Record, decimals: int = 2, *, signed: bool = False) -> Record:
+def interval_cell(record: Record, decimals: int = 2, *, signed: bool = False) -> Record:
     """A mean with its interval and n as text."""
     low, high = (fixed(record[key], decimals) for key in ("ci_low", "ci_high"))
     mean = fixed(record["mean"], decimals, signed=signed)
@@ -35,17 +38,18 @@ def _pivot(
     title: str, records: Sequence[Record], heads: Sequence[str], key: str, *, signed: bool = False
 ) -> Record:
     """Records as a table: one row per `heads`, one column per metric."""
-    metrics = [m for m in PANELS if any(r[key] == m for r in records)]
+    metrics = [m.name for m in shown_metrics() if any(r[key] == m.name for r in records)]
     metrics += sorted({r[key] for r in records} - set(metrics))
     rows: dict[tuple[str, ...], Record] = {}
     for record in records:
         head = tuple(_word(name, record[name]) for name in heads)
-        shown = told(record, DECIMALS.get(record[key], 2), signed=signed)
+        metric = METRICS.get(record[key])
+        shown = interval_cell(record, metric.decimals if metric else 2, signed=signed)
         rows.setdefault(head, {})[record[key]] = shown
     return {
         "title": title,
         "heads": list(heads),
-        "columns": [PANELS[m][0] if m in PANELS else m.replace("_", " ") for m in metrics],
+        "columns": [METRICS[m].title if m in METRICS else m.replace("_", " ") for m in metrics],
         "rows": [{"heads": head, "cells": [cells.get(m) for m in metrics]}
                  for head, cells in rows.items()],
     }  # fmt: skip
@@ -53,43 +57,40 @@ def _pivot(
 
 def _word(name: str, value: Any) -> str:
     if name == "judge":
-        return judge(str(value))
-    return label(value) if name in ("system", "minus", "control") else str(value).replace("_", " ")
+        return judge_label(str(value))
+    if name in ("system", "minus", "control"):
+        return system_of(value).label
+    return str(value).replace("_", " ")
 
 
-def _limits(metric: str, rows: Sequence[Dot]) -> tuple[float, float]:
-    fitting = PANELS[metric][2] if metric in PANELS else None
-    low, high = min(row.low for row in rows), max(row.high for row in rows)
-    if fitting and fitting[0] <= low and high <= fitting[1]:
-        return (0.0, fitting[1]) if low >= 0 else fitting
-    return (min(0.0, 1.1 * low), max(1.05 * high, 1e-9))
-
-
-def _swaps(records: Sequence[Record]) -> Record | None:
+def _counterfactuals(records: Sequence[Record]) -> Record | None:
     if not records:
         return None
     charts = []
+    metric = METRICS["follows_counterfactual"]
     for control, group in groupby(
-        [r for r in records if r["metric"] == "follows_swap"], lambda r: r["control"]
+        [r for r in records if r["metric"] == metric.name], lambda r: r["control"]
     ):
         rows = [
             Dot(
-                f"{_word('', r['kind'])}, {'swapped' if r['drive'] == 'swapped' else 'as written'}",
+                f"{_word('', r['kind'])}, {'exchanged' if exchanged else 'as written'}",
                 r["mean"], r["ci_low"], r["ci_high"],
-                "policy" if r["drive"] == "swapped" else "baseline",
+                "policy" if exchanged else "baseline",
                 r["kind"],
             )
             for r in group
-            if r["drive"] in ("swapped", "unswapped")
+            if r["drive"] != "difference"
+            for exchanged in [r["drive"] == "counterfactual"]
         ]  # fmt: skip
         if rows:
+            title = system_of(control).label.capitalize()
             note = "share that drives by the word put in"
-            limits = _limits("follows_swap", rows)
-            charts.append(dot_chart(label(control).capitalize(), note, rows, limits=limits))
-    table = _pivot("Words swapped", records, ("control", "kind", "drive"), "metric")
+            named = replace(metric, title=title, note=note)
+            charts.append(metric_chart(named, rows, left=150))
+    table = _pivot("Counterfactual instructions", records, ("control", "kind", "drive"), "metric")
     return {
-        "key": "swaps",
-        "title": "One word swapped",
+        "key": "counterfactuals",
+        "title": "One word exchanged",
         "note": "The text names another object, tile or direction than the item’s; the policy is "
         "driven with either text. One that reads follows the word that was put in.",
         "charts": charts,
@@ -102,21 +103,23 @@ def _curve(records: Sequence[Record], differences: Sequence[Record]) -> Record |
     if not records:
         return None
     charts = []
-    for metric in (m for m in PANELS if m in HEADLINES):
+    for metric in (m for m in shown_metrics() if m.headline):
         curves = []
         for system, colour in zip(CURVES, COLOURS, strict=True):
-            found = sorted(
-                (r for r in records if (r["system"], r["metric"]) == (system, metric)),
+            points = sorted(
+                (r for r in records if (r["system"], r["metric"]) == (system, metric.name)),
                 key=lambda r: r["x"],
             )
-            if found:
+            if points:
                 x, y, low, high = (
-                    [r[key] for r in found] for key in ("x", "mean", "ci_low", "ci_high")
+                    [r[key] for r in points] for key in ("x", "mean", "ci_low", "ci_high")
                 )
-                curves.append(Curve(label(system), x, y, colour, dots=True, low=low, high=high))
+                name = system_of(system).label
+                curves.append(Curve(name, x, y, colour, dots=True, low=low, high=high))
         if curves:
-            title, note, _, _ = PANELS[metric]
-            charts.append(line_chart(title, note, curves, x_label="training trajectories"))
+            charts.append(
+                line_chart(metric.title, metric.note, curves, x_label="training trajectories")
+            )
     tables = [_pivot("By the share of the training data", records, ("name", "system"), "metric")]
     tables += _apart(differences, "On less data: policy minus the others")
     return {
@@ -136,19 +139,16 @@ def _siblings(
     if not records:
         return None
     charts = []
-    for metric in (m for m in PANELS if m in HEADLINES):
+    for metric in (m for m in shown_metrics() if m.headline):
         rows = [
-            Dot(f"{r['name']}: {label(r['system'])}", r["mean"], r["ci_low"], r["ci_high"],
-                kind(r["system"]), r["name"])
+            Dot(f"{r['name']}: {system.label}", r["mean"], r["ci_low"], r["ci_high"],
+                system.kind, r["name"])
             for r in records
-            if r["metric"] == metric and r["system"] in COMPARED
+            if r["metric"] == metric.name and r["system"] in COMPARED
+            for system in [system_of(r["system"])]
         ]  # fmt: skip
         if rows:
-            head, unit, _, chance = PANELS[metric]
-            charts.append(
-                dot_chart(head, unit, rows, limits=_limits(metric, rows), chance=chance,
-                          decimals=DECIMALS.get(metric, 2), left=150)
-            )  # fmt: skip
+            charts.append(metric_chart(metric, rows, left=150))
     names = {r["name"] for r in records}
     apart = [r for r in differences if r["name"] in names]
     return {
@@ -176,7 +176,7 @@ def _probes(records: Sequence[Record], confusions: Sequence[Record]) -> Record |
     if shifts:
         rows = [
             Dot(
-                f"{judge(r['judge'])}: {_word('', r['probe'])}",
+                f"{judge_label(r['judge'])}: {_word('', r['probe'])}",
                 r["shift"], r["ci_low"], r["ci_high"],
                 "policy" if r["judge"] == "rules" else "control",
                 r["judge"],
@@ -194,8 +194,8 @@ def _probes(records: Sequence[Record], confusions: Sequence[Record]) -> Record |
     return {
         "key": "probes",
         "title": "Can the judges be trusted?",
-        "note": "The same drive told longer, or its facts in another order, should score the same; "
-        "and a judge’s scores should agree with the route taken from the driven path anew.",
+        "note": "The same drive in longer words, or its facts in another order, should score the "
+        "same; and a judge’s scores should agree with the route taken from the driven path anew.",
         "charts": charts,
         "tables": tables,
         "matrices": [_matrix(r) for r in matrices],
@@ -225,7 +225,7 @@ def _matrix(record: Record) -> Record:
     matrix = record["matrix"]
     names = record.get("levels") or [str(number) for number in range(len(matrix))]
     total = max(sum(map(sum, matrix)), 1)
-    name = judge(record["judge"])
+    name = judge_label(record["judge"])
     if not record["judge"].startswith("people:"):
         name = name[0].upper() + name[1:]
     return {
@@ -245,14 +245,14 @@ def experiments(folder: Path) -> list[Record]:
     """The parts of the report on experiments: key, title, note, charts (SVG), tables, matrices.
 
     Args:
-        folder: evaluation/, with some of swaps.json, splits.json, seeds.json,
-            settings.json, curve.json, experiments.json, probes.json and confusion.json.
+        folder: evaluation/, with some of counterfactuals.json, splits.json, seeds.json,
+            variants.json, curve.json, experiments.json, probes.json and confusion.json.
     """
     differences = read_records(folder, "experiments")
     by_size = [r for r in differences if r.get("x") is not None]
     by_run = [r for r in differences if r.get("x") is None]
     parts = [
-        _swaps(read_records(folder, "swaps")),
+        _counterfactuals(read_records(folder, "counterfactuals")),
         _siblings(
             "splits",
             "Beyond the archive",
@@ -269,11 +269,11 @@ def experiments(folder: Path) -> list[Record]:
             by_run,
         ),
         _siblings(
-            "settings",
+            "variants",
             "Other ways to train",
             "The plain layout of nanodt.train, and the one that was published before, trained for "
             "as long on the same archive.",
-            read_records(folder, "settings"),
+            read_records(folder, "variants"),
             by_run,
         ),
         _curve(read_records(folder, "curve"), by_size),

@@ -75,7 +75,12 @@ def sample(cells: ArrayLike, count: int, *, always: Sequence[int] = (), seed: in
 
 def are_positions(info: Record, world: World) -> bool:
     """Whether the BDs that dataset.json describes are positions (x, y) in the world."""
-    return (list(info["bd_low"]), list(info["bd_high"])) == ([0, 0], [world.size, world.size])
+    return covers_world(info["bd_low"], info["bd_high"], world)
+
+
+def covers_world(low: Sequence[float], high: Sequence[float], world: World) -> bool:
+    """Whether bounds of two values are those of positions in the world."""
+    return (list(low), list(high)) == ([0, 0], [world.size, world.size])
 
 
 def _map(archive: Record, world: World) -> Record:
@@ -85,7 +90,7 @@ def _map(archive: Record, world: World) -> Record:
     cells = archive.get("cells")
     if not isinstance(cells, list) or len(cells) != len(measures["names"]):
         cells = [CELLS] * len(names)
-    whole = (low, high) == ([0, 0], [world.size, world.size]) and names == ["x", "y"]
+    whole = covers_world(low, high, world) and names == ["x", "y"]
     if len(names) == 1:
         names, low, high, cells = [*names, ""], [*low, 0], [*high, 1], [*cells, 1]
     return {"names": names, "low": low, "high": high, "cells": cells[:2],

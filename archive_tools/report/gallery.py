@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation, Event
-from archive_tools.evaluation.scoring import Scored
+from archive_tools.evaluation.scored import Scored
 from archive_tools.language.checks import fill_descriptor
 from envs import World
 from envs.drawing import Route, draw_scene, draw_scenes
@@ -244,14 +244,14 @@ def contrast_cards(
 
 
 def _contrast(scored: Scored, rows: Sequence[int], world: World, positions: bool) -> Card:
-    drives, told = [], []
+    drives, sides = [], []
     for row, colour, name in zip(rows, (FIRST, SECOND), "AB", strict=True):
         frame = scored.frame.iloc[row]
         pose, driven, asked = _drawable(scored, row)
         target = _mark(frame["target"], positions)
         drives.append(Route(pose, name, colour, "solid", target))
         hits = common(asked.visited, driven.visited)
-        told.append({
+        sides.append({
             "name": name,
             "colour": colour,
             "sentence": sentence(frame["text"], frame["target"]),
@@ -261,4 +261,4 @@ def _contrast(scored: Scored, rows: Sequence[int], world: World, positions: bool
             "asked": chips(asked.visited, hits[0], world),
             "driven": chips(driven.visited, hits[1], world),
         })  # fmt: skip
-    return {**_pictures(world, drives), "told": told}
+    return {**_pictures(world, drives), "sides": sides}

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from archive_tools.evaluation.scoring import Scored
-from archive_tools.report import charts, explorer, figures, latex, tables
+from archive_tools.evaluation.registry import judge_label
+from archive_tools.evaluation.scored import Scored
 from archive_tools.report import drives as drive_data
+from archive_tools.report import explorer, figures, formatting, maps, tables
+from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
 from archive_tools.report.explorer import are_positions
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.run.stage import SCRIPTS, read_manifest
 from archive_tools.run.tables import atomic_write, read_json, read_table
+from archive_tools.run.templates import template
 from envs import World, load_world
 from envs.drawing import scene_symbols
 from envs.drawing.svg import svg_to_png
@@ -36,15 +38,15 @@ def _coverage(run: Path, world: World) -> str | None:
     elites = read_table(run / "archive" / "elites.parquet", ("policy_id", "measures"))
     dataset = read_table(run / "dataset" / "trajectories.parquet", ("trajectory_id", "split"))
     side = dict(zip(dataset["trajectory_id"], dataset["split"], strict=True))
-    whole = (list(measures["low"]), list(measures["high"])) == ([0, 0], [world.size, world.size])
-    return figures.coverage_map(
+    return maps.coverage_map(
         np.stack(elites["measures"].tolist()),
         [side.get(i, "") for i in elites["policy_id"]],
         measures["low"],
         measures["high"],
         cells,
         world,
-        measures["names"] == ["x", "y"] and whole,
+        measures["names"] == ["x", "y"]
+        and explorer.covers_world(measures["low"], measures["high"], world),
     )
 
 
@@ -56,7 +58,7 @@ def _error_map(scored: Scored, world: World) -> str | None:
     target, reached = (np.stack(rows[name].tolist()) for name in ("target", "reached"))
     if target.shape[1] != 2:
         return None
-    return figures.error_map(target, reached, np.asarray(rows["bd_error"]), world)
+    return maps.error_map(target, reached, np.asarray(rows["bd_error"]), world)
 
 
 def collect(
@@ -69,7 +71,7 @@ def collect(
     stage: Record,
 ) -> Record:
     """Everything the templates show."""
-    found = tables.Figures(records, paired)
+    measured = tables.Figures(records, paired)
     world = load_world(run / "archive" / "world")
     manifests = {
         name: read_manifest(run / name)
@@ -80,30 +82,29 @@ def collect(
     dataset = read_json(run / "dataset" / "dataset.json")
     positions = are_positions(dataset, world)
     drives = drive_data.drives(scored, world, positions=positions)
-    maps = [
+    contrasts = contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
+    drawn = [
         m for m in (_error_map(scored, world) if positions else None, _coverage(run, world)) if m
     ]
     return {
         "name": run.resolve().name,
         "world": world.name,
-        "lede": tables.lede(found),
+        "lede": tables.lede(measured),
         "overview": overview(scored, world) if drives else None,
-        "tiles": tables.tiles(found),
+        "tiles": tables.tiles(measured),
         "panels": figures.metric_panels(records),
-        "table": tables.metric_table(found),
-        "differences": tables.difference_table(found),
+        "table": tables.metric_table(measured),
+        "differences": tables.difference_table(measured),
         "showcase": showcase(scored, world, positions=positions) if drives else None,
         "galleries": galleries(scored, world, 2, positions=positions) if drives else [],
         "gallery": gallery,
         "drives": drives,
-        "contrasts": contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
-        if drives
-        else [],
+        "contrasts": contrasts if drives else [],
         "experiments": experiments(folder.parent),
         "elites": explorer.elites(
             run, world, scored.references, always=drives["references"] if drives else ()
         ),
-        "maps": maps,
+        "maps": drawn,
         "curves": [
             *figures.training_panels(run / "model" / "log.jsonl"),
             *figures.history_panel(run / "archive" / "history.parquet"),
@@ -111,12 +112,7 @@ def collect(
         ],
         "tokenizer": tables.plain_table(read_json(tokenizer)) if tokenizer.exists() else None,
         "dataset": tables.dataset_facts(dataset),
-        "replayed": [
-            *tables.scalars(manifests["verification"]["rows"]),
-            *tables.scalars(manifests["verification"]["facts"]),
-        ]
-        if "verification" in manifests
-        else [],
+        "replayed": tables.replayed(manifests.get("verification")),
         "manifests": manifests,
         "models": tables.models({**manifests, "evaluation": stage} if stage else manifests),
         "prompts": tables.prompt_digests(),
@@ -124,6 +120,34 @@ def collect(
         "scene": explorer.scene_facts(world, explorer.Names(world)),
         "symbols": Markup(scene_symbols(world)) + Markup(explorer.label_symbols(world)),
     }
+
+
+def _pictures(facts: Record) -> dict[str, str]:
+    """The SVGs that are written beside the page, by name."""
+    pictures: dict[str, str] = {"drives": facts["showcase"]} if facts["showcase"] else {}
+    charted = {group: facts[group] for group in ("panels", "maps", "curves")}
+    charted |= {part["key"]: part["charts"] for part in facts["experiments"]}
+    for group, drawn in charted.items():
+        for number, picture in enumerate(drawn):
+            pictures[f"{group}-{number}"] = resolve(picture)
+    for gallery_number, shown in enumerate(facts["galleries"]):
+        for number, card in enumerate(shown["cards"][:2]):
+            pictures[f"drive-{gallery_number}-{number}"] = card["alone"]()
+    for number, card in enumerate(facts["contrasts"][:2]):
+        pictures[f"contrast-{number}"] = card["alone"]()
+    return pictures
+
+
+def _write_tables(folder: Path, facts: Record) -> None:
+    """The tables of the page for papers: NAME.tex and NAME.csv."""
+    for name, table in tables.paper_tables(facts).items():
+        columns, rows = table["columns"], table["rows"]
+        head = f"% {table['title']}\n"
+        atomic_write(
+            folder / f"{name}.tex",
+            head + formatting.tabular(columns, rows, left=table["left"]),
+        )
+        atomic_write(folder / f"{name}.csv", formatting.comma_separated(columns, rows))
 
 
 def write_report(
@@ -155,21 +179,16 @@ def write_report(
         **collect(folder, run, scored, records, paired, gallery, stage or {}),
         "agreement": agreement,
     }
-    environment = Environment(
-        loader=PackageLoader("archive_tools"),
-        autoescape=lambda name: name is not None and ".html" in name,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = charts.figure
-    environment.filters["fixed"] = charts.fixed
-    environment.filters["duration"] = figures.duration
-    environment.filters["judge"] = figures.judge
-    environment.filters["svg"] = Markup
-    environment.filters["cell"] = lambda value: str(value).replace("|", r"\|").replace("<", "&lt;")
-    page = environment.get_template("report.html.jinja").render(
-        facts, light=charts.LIGHT, dark=charts.DARK
+    filters: dict[str, Any] = {
+        "figure": formatting.figure,
+        "fixed": formatting.fixed,
+        "duration": formatting.duration,
+        "judge": judge_label,
+        "svg": Markup,
+        "cell": lambda value: str(value).replace("|", r"\|").replace("<", "&lt;"),
+    }
+    page = template(__package__, "report.html.jinja", **filters).render(
+        facts, light=LIGHT, dark=DARK
     )
     size = len(page.encode())
     if size > LIMIT:
@@ -178,28 +197,10 @@ def write_report(
             f"show fewer contrast pairs with --gallery (now {gallery})"
         )
     atomic_write(folder / "index.html", page)
-    pictures: dict[str, str] = {"drives": facts["showcase"]} if facts["showcase"] else {}
-    charted = {group: facts[group] for group in ("panels", "maps", "curves")}
-    charted |= {part["key"]: part["charts"] for part in facts["experiments"]}
-    for group, drawn in charted.items():
-        for number, picture in enumerate(drawn):
-            pictures[f"{group}-{number}"] = charts.resolve(picture)
-    for gallery_number, shown in enumerate(facts["galleries"]):
-        for number, card in enumerate(shown["cards"][:2]):
-            pictures[f"drive-{gallery_number}-{number}"] = card["alone"]()
-    for number, card in enumerate(facts["contrasts"][:2]):
-        pictures[f"contrast-{number}"] = card["alone"]()
-    for name, picture in pictures.items():
+    for name, picture in _pictures(facts).items():
         path = folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         svg_to_png(picture, path)
-    for name, table in tables.paper_tables(facts).items():
-        columns, rows = table["columns"], table["rows"]
-        head = f"% {table['title']}\n"
-        atomic_write(
-            folder / "tables" / f"{name}.tex",
-            head + latex.tabular(columns, rows, left=table["left"]),
-        )
-        atomic_write(folder / "tables" / f"{name}.csv", latex.comma_separated(columns, rows))
-    text = environment.get_template("report.md.jinja").render(facts)
+    _write_tables(folder / "tables", facts)
+    text = template(__package__, "report.md.jinja", **filters).render(facts)
     atomic_write(folder / "report.md", text)

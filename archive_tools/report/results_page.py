@@ -1,4 +1,4 @@
-"""The page of results: targets, the policy beside its rivals, its siblings, and pictures.
+"""The page of results: goals, the policy beside its rivals, its siblings, and pictures.
 
 Everything comes from the files of an evaluated run, so that the page can be made again from them.
 """
@@ -6,22 +6,22 @@ Everything comes from the files of an evaluated run, so that the page can be mad
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from archive_tools.report import figures
-from archive_tools.report.tables import SHARES, Figures, span
+from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.report.tables import Figures, span
+from archive_tools.rollouts.systems import system_of
 from archive_tools.run.siblings import training_seconds
 from archive_tools.run.stage import read_manifest
 from archive_tools.run.tables import atomic_write, read_json
+from archive_tools.run.templates import template
 from envs.errors import InputError
 
 Record = dict[str, Any]
-METRICS = ("bd_error_median", "bd_success", "route_lcs", "contrast")
+COMPARED = ("nanodt", "nearest_elite_both")
 PICTURES = {
     "drives": "The best obeyed of the test commands that name a way, and their reference elites",
     "drive-1-0": "A drive of middling obedience",
@@ -35,7 +35,7 @@ PICTURES = {
 
 
 @dataclass(frozen=True)
-class Target:
+class Goal:
     """A figure that is asked for, and what was found."""
 
     what: str
@@ -46,84 +46,27 @@ class Target:
 
 
 def share(record: Record | None) -> str:
-    """A figure and its interval; shares in per cent, routes finely, as one decides by them."""
+    """A figure and its interval; shares in per cent, scores finely, as one decides by them."""
     if record is None:
         return "–"
-    if record["metric"] == "route_lcs":
+    metric = METRICS[record["metric"]]
+    if not metric.percent and not metric.unit:
         return "{mean:.3f} [{ci_low:.3f}, {ci_high:.3f}]".format(**record)
     mean, interval = span(record, percent=True)
-    unit = " %" if record["metric"] in (*SHARES, "bd_error_median") else ""
-    return f"{mean}{unit} {interval}"
+    return f"{mean} {'%' if metric.percent else metric.unit} {interval}"
 
 
-def targets(found: Figures, beside: Sequence[Record]) -> list[Target]:
-    """What was aimed at (with an hour of training on two cores), and what a run reached.
-
-    Args:
-        found: figures of the run.
-        beside: differences of its siblings (experiments.json).
-    """
-
-    def bound(what: str, system: str, metric: str, limit: float, most: bool = False) -> Target:
-        record = found.get(system, metric)
-        number = f"{100 * limit:.0f} %" if metric in SHARES else f"{limit:g}"
-        number += " %" if metric == "bd_error_median" else ""
-        met = None
-        if record is not None:
-            met = record["mean"] <= limit if most else record["mean"] >= limit
-        return Target(what, f"{'≤' if most else '≥'} {number}", share(record), met)
-
-    def better(what: str, record: Record | None, asked: str = "intervals apart") -> Target:
-        if record is None:
-            return Target(what, asked, "–", None)
-        lower = record["metric"] == "bd_error_median"
-        met = record["apart"] and (record["mean"] < 0) == lower
-        mean, interval = span(record, signed=True)
-        return Target(what, asked, f"{mean} {interval}", met)
-
-    rows = [
-        bound("distance to the target, median", "nanodt", "bd_error_median", 2.0, most=True),
-        bound("targets reached (within 5 %)", "nanodt", "bd_success", 0.8),
-        bound("route obeyed", "nanodt", "route_lcs", 0.9),
-        bound("contrast pairs told apart", "nanodt", "contrast", 0.9),
-        bound("route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.85),
-    ]
-    for name, what in (("unseen_wording", "as it is"), ("unseen_reworded", "reworded")):
-        lost = found.minus(f"nanodt/{name}", "route_lcs")
-        rows.append(
-            Target(
-                f"route lost by unseen wording, {what}",
-                "≤ 0.03",
-                "–" if lost is None else " ".join(span(lost)),
-                None if lost is None else lost["mean"] <= 0.03,
-            )
-        )
-    rows.append(
-        better("route, minus the nearest elite by BD", found.minus("nearest_elite_bd", "route_lcs"))
-    )
-    rows.append(
-        better(
-            "distance, minus the nearest elite by text",
-            found.minus("nearest_elite_text", "bd_error_median"),
-        )
-    )
-    for name in ("regions", "routes", "10 %"):
-        for metric, what in (("bd_error_median", "distance"), ("route_lcs", "route")):
-            records = (
-                r
-                for r in beside
-                if (r["name"], r["minus"], r["metric"]) == (name, "nearest_elite_both", metric)
-            )
-            title = f"{name}: {what}, minus the nearest elite by both"
-            rows.append(better(title, next(records, None)))
-    return rows
+def headlines(records: Sequence[Record]) -> list[Metric]:
+    """The metrics that the page's tables show: the headline ones of which there is a record."""
+    known = {record["metric"] for record in records}
+    return [metric for metric in METRICS.values() if metric.headline and metric.name in known]
 
 
-def table(records: Sequence[Record], key: str) -> list[list[str]]:
-    """Rows of a table: a name (field `key`) and the METRICS, in the order of the records."""
+def table(records: Sequence[Record], key: str, metrics: Sequence[Metric]) -> list[list[str]]:
+    """Rows of a table: a name (field `key`) and the metrics, in the order of the records."""
     known = {(r[key], r["metric"]): r for r in records}
     names = list(dict.fromkeys(r[key] for r in records))
-    return [[name, *(share(known.get((name, m))) for m in METRICS)] for name in names]
+    return [[name, *(share(known.get((name, m.name))) for m in metrics)] for name in names]
 
 
 def training(run: Path) -> Record:
@@ -138,8 +81,36 @@ def training(run: Path) -> Record:
     }
 
 
+def _copy_pictures(figures: Path, page: Path) -> list[tuple[str, str]]:
+    """Copy what there is of PICTURES beside the page: address and what it shows."""
+    pictures = []
+    for name, what in PICTURES.items():
+        source = figures / f"{name}.png"
+        if source.exists():
+            folder = page.parent / "images" / page.stem
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / source.name)
+            pictures.append((f"images/{page.stem}/{source.name}", what))
+    return pictures
+
+
+def _named(records: Sequence[Record], *, run: bool = False) -> list[Record]:
+    """Records with the `name` of their system, after that of their run if asked."""
+    labels = [system_of(record["system"]).label for record in records]
+    return [
+        {**record, "name": f"{record['name']}: {label}" if run else label}
+        for record, label in zip(records, labels, strict=True)
+    ]
+
+
 def write_results(
-    run: Path, page: Path, command: str, title: str = "Results", note: str = ""
+    run: Path,
+    page: Path,
+    command: str,
+    title: str = "Results",
+    note: str = "",
+    goals: Callable[[Figures, Sequence[Record]], Sequence[Goal]] | None = None,
+    condition: str = "",
 ) -> Path:
     """Write the page of an evaluated run; its pictures go into `images/` beside it, in a folder
     of the page's name.
@@ -150,56 +121,47 @@ def write_results(
         command: what the page says it was made by.
         title: of the page.
         note: a sentence for its head.
+        goals: from the run's figures, and the differences of its siblings (experiments.json), to
+            what was aimed at; None leaves that part out.
+        condition: a sentence on the conditions of the goals.
 
     Raises:
         InputError: the run has no evaluation, or one that cannot be read.
     """
     evaluation = run / "evaluation"
     read_manifest(evaluation)
-    if not (evaluation / "settings.json").exists():
+    if not (evaluation / "variants.json").exists():
         raise InputError(
-            f"{evaluation}: no settings.json, so an earlier version made it: run "
+            f"{evaluation}: no variants.json, so an earlier version made it: run "
             f"scripts/09_evaluate.py --run {run} --redo"
         )
-    names = ("metrics", "differences", "experiments", "splits", "curve", "seeds", "settings")
-    records, paired, beside, splits, curve, seeds, settings = (
+    names = ("metrics", "differences", "experiments", "splits", "curve", "seeds", "variants")
+    records, paired, beside, splits, curve, seeds, variants = (
         read_json(evaluation / f"{name}.json") for name in names
     )
-    found = Figures(records, paired)
-    pictures = []
-    for name, what in PICTURES.items():
-        source = evaluation / "report" / "figures" / f"{name}.png"
-        if source.exists():
-            folder = page.parent / "images" / page.stem
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / source.name)
-            pictures.append((f"images/{page.stem}/{source.name}", what))
-    named = [{**r, "name": figures.label(r["system"])} for r in records]
-    nanodt = [
-        r for r in (*splits, *curve, *seeds) if r["system"] in ("nanodt", "nearest_elite_both")
-    ]
-    siblings = [{**r, "name": f"{r['name']}: {figures.label(r['system'])}"} for r in nanodt]
-    ours = [r for r in settings if r["system"] == "nanodt"]
+    figures = Figures(records, paired)
+    siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in COMPARED]
+    ours = [r for r in variants if r["system"] == "nanodt"]
     trained = {"ours": training(run)} | {
         name: training(run.with_name(f"{run.name}-{name}"))
         for name in dict.fromkeys(r["name"] for r in ours)
         if name != "ours"
     }
-    environment = Environment(
-        loader=PackageLoader("archive_tools"), undefined=StrictUndefined, autoescape=False
-    )
-    text = environment.get_template("results.md.jinja").render(
+    metrics = headlines(records)
+    text = template(__package__, "results.md.jinja").render(
         run=run.name,
         command=command,
         title=title,
         note=note,
         dataset={"augmentation_rollouts": 0, **read_json(run / "dataset" / "dataset.json")},
         trained=trained,
-        targets=targets(found, beside),
-        systems=table(named, "name"),
-        settings=table(ours, "name"),
-        siblings=table(siblings, "name"),
-        pictures=pictures,
+        goals=goals(figures, beside) if goals is not None else [],
+        condition=condition,
+        headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
+        systems=table(_named(records), "name", metrics),
+        variants=table(ours, "name", metrics),
+        siblings=table(_named(siblings, run=True), "name", metrics),
+        pictures=_copy_pictures(evaluation / "report" / "figures", page),
     )
     page.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(page, text)

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from archive_tools.report import charts, figures
+from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
+from archive_tools.report import formatting
+from archive_tools.rollouts.systems import system_of
 
-SHARES = ("bd_success", "contrast")  # metrics that read well in per cent
 Record = dict[str, Any]
 
 
@@ -27,116 +28,110 @@ class Figures:
 
 def span(record: Record, *, percent: bool = False, signed: bool = False) -> tuple[str, str]:
     """A figure and its interval as text: ("0.61", "[0.57, 0.65]"); a share in per cent if asked."""
-    factor, decimals = 1.0, figures.DECIMALS.get(record["metric"], 2)
-    if percent and record["metric"] in SHARES:
-        factor, decimals = 100.0, 0
+    metric = METRICS[record["metric"]]
+    factor, decimals = (100.0, 0) if percent and metric.percent else (1.0, metric.decimals)
     mean, low, high = (factor * record[key] for key in ("mean", "ci_low", "ci_high"))
-    shown = charts.fixed(mean, decimals, signed=signed)
-    return shown, f"[{charts.fixed(low, decimals)}, {charts.fixed(high, decimals)}]"
+    shown = formatting.fixed(mean, decimals, signed=signed)
+    return shown, f"[{formatting.fixed(low, decimals)}, {formatting.fixed(high, decimals)}]"
 
 
-def lede(found: Figures) -> list[str]:
+def lede(figures: Figures) -> list[str]:
     """What the figures say, in sentences that the intervals bear out."""
-    error, success = found.get("nanodt", "bd_error_median"), found.get("nanodt", "bd_success")
+    error, success = figures.get("nanodt", "bd_error_median"), figures.get("nanodt", "bd_success")
     if error is None or success is None:
         return ["The policy was not driven in this run: there are only baselines to see."]
 
-    def told(record: Record, unit: str = "", **how: bool) -> str:
+    def said(record: Record, unit: str = "", **how: bool) -> str:
         mean, interval = span(record, **how)
         return f"{mean}{unit} {interval}"
 
     sentences = [
         f"On {error['n']} commands of the test split the policy ends a median "
-        f"{told(error, ' %')} of the world’s diagonal from the place it was told, and within 5 % "
-        f"in {told(success, ' %', percent=True)} of the drives."
+        f"{said(error, ' %')} of the world’s diagonal from the place it was told, and within 5 % "
+        f"in {said(success, ' %', percent=True)} of the drives."
     ]
-    if text_off := found.minus("nanodt/text_off", "route_lcs"):
-        gain = f"{told(text_off, signed=True)} in route score over the same policy without it"
+    if text_off := figures.minus("nanodt/text_off", "route_lcs"):
+        gain = f"{said(text_off, signed=True)} in route score over the same policy without it"
         if text_off["ci_low"] > 0:
             sentences.append(f"It reads the text: {gain}.")
         elif text_off["ci_high"] < 0:
             sentences.append(f"The text misleads it: {gain}.")
         else:
             sentences.append(f"There is no sign that it reads the text: {gain}.")
-    if contrast := found.get("nanodt", "contrast"):
+    if contrast := figures.get("nanodt", "contrast"):
         verdict = "." if contrast["ci_low"] > 0.5 else ", no better than guessing."
-        share = told(contrast, " %", percent=True)
+        share = said(contrast, " %", percent=True)
         sentences.append(
             f"Told of two ways to one place, it takes the one it was told in {share} "
             f"of the cases{verdict}"
         )
-    if rival := found.minus("nearest_elite_both", "route_lcs"):
+    if rival := figures.minus("nearest_elite_both", "route_lcs"):
         verdict = (
             "It beats a lookup in the archive" if rival["ci_low"] > 0
             else "A lookup in the archive still beats it" if rival["ci_high"] < 0
             else "It is level with a lookup in the archive"
         )  # fmt: skip
         sentences.append(
-            f"{verdict}: {told(rival, signed=True)} in route score against the elite that is "
+            f"{verdict}: {said(rival, signed=True)} in route score against the elite that is "
             "nearest by text and place."
         )
     return sentences
 
 
-def tiles(found: Figures) -> list[Record]:
+def tiles(figures: Figures) -> list[Record]:
     """The headline figures: value, interval, and where random, lookup and ceiling lie."""
-    chosen = (
-        ("bd_error_median", "median distance to the target"),
-        ("bd_success", "targets reached within 5 %"),
-        ("route_lcs", "route obeyed"),
-        ("contrast", "contrast pairs told apart"),
-    )
     result = []
-    for metric, name in chosen:
-        record = found.get("nanodt", metric)
-        if record is None:
+    for metric in shown_metrics():
+        record = figures.get("nanodt", metric.name)
+        if record is None or not metric.headline:
             continue
         mean, interval = span(record, percent=True)
         beside = [
-            (figures.label(system), span(other, percent=True)[0])
+            (system_of(system).label, span(other, percent=True)[0])
             for system in ("random_elite", "nearest_elite_both", "replay")
-            if (other := found.get(system, metric))
+            if (other := figures.get(system, metric.name))
         ]
-        unit = "%" if metric in SHARES or metric == "bd_error_median" else ""
-        result.append({"name": name, "mean": mean, "unit": unit, "interval": interval,
-                       "n": record["n"], "beside": beside})  # fmt: skip
+        result.append({
+            "name": metric.title + (", median" if metric.statistic == "median" else ""),
+            "note": metric.note, "mean": mean, "unit": "%" if metric.percent else metric.unit,
+            "interval": interval, "n": record["n"], "beside": beside,
+        })  # fmt: skip
     return result
 
 
-def metric_table(found: Figures) -> Record:
+def metric_table(figures: Figures) -> Record:
     """Every system by every metric: mean, interval and n as text."""
-    names = [m for m in figures.PANELS if any(key[1] == m for key in found.records)]
-    systems = list(dict.fromkeys(system for system, _ in found.records))
+    metrics = [m for m in shown_metrics() if any(key[1] == m.name for key in figures.records)]
     rows = []
-    for system in systems:
+    for system in map(system_of, dict.fromkeys(system for system, _ in figures.records)):
         cells = []
-        for name in names:
-            record = found.get(system, name)
+        for metric in metrics:
+            record = figures.get(system.name, metric.name)
             mean, interval = span(record) if record else ("–", "")
             cells.append({"mean": mean, "interval": interval, "n": record["n"] if record else 0})
-        rows.append({"label": figures.label(system), "system": system,
-                     "kind": figures.kind(system), "cells": cells})  # fmt: skip
-    return {"names": [figures.PANELS[name][0] for name in names], "keys": names, "rows": rows}
+        rows.append({"label": system.label, "system": system.name, "kind": system.kind,
+                     "cells": cells})  # fmt: skip
+    return {"names": [m.title for m in metrics], "keys": [m.name for m in metrics], "rows": rows}
 
 
-def difference_table(found: Figures) -> Record:
+def difference_table(figures: Figures) -> Record:
     """The policy minus every other system, item by item, with a verdict where 0 is excluded."""
-    names = [m for m in figures.PANELS if any(key[1] == m for key in found.paired)]
+    metrics = [m for m in shown_metrics() if any(key[1] == m.name for key in figures.paired)]
     rows = []
-    for system in dict.fromkeys(system for system, _ in found.paired):
+    for system in dict.fromkeys(system for system, _ in figures.paired):
         cells = []
-        for name in names:
-            record = found.minus(system, name)
+        for metric in metrics:
+            record = figures.minus(system, metric.name)
             if record is None:
                 cells.append({"mean": "–", "interval": "", "verdict": ""})
                 continue
             mean, interval = span(record, signed=True)
-            better = (record["mean"] < 0) == (name == "bd_error_median")
+            better = (record["mean"] < 0) == metric.lower
             sure = record["ci_low"] * record["ci_high"] > 0
             verdict = ("better" if better else "worse") if sure else ""
             cells.append({"mean": mean, "interval": interval, "verdict": verdict})
-        rows.append({"label": figures.label(system), "cells": cells})
-    return {"names": [figures.PANELS[name][0] for name in names], "rows": rows}
+        rows.append({"label": system_of(system).label, "cells": cells})
+    return {"names": [metric.title for metric in metrics], "rows": rows}
 
 
 def plain_table(value: Any) -> Record | None:
@@ -147,15 +142,15 @@ def plain_table(value: Any) -> Record | None:
     if not isinstance(value, list) or not value or not isinstance(value[0], dict):
         return None
     columns = list(dict.fromkeys(key for row in value for key in row))
-    rows = [[cell(row.get(column)) for column in columns] for row in value]
+    rows = [[as_cell(row.get(column)) for column in columns] for row in value]
     for column in zip(*rows, strict=True):
-        figures_in = any(found["number"] for found in column)
-        for found in column:
-            found["number"] = figures_in
+        numbers = any(cell["number"] for cell in column)
+        for cell in column:
+            cell["number"] = numbers
     return {"columns": [column.replace("_", " ") for column in columns], "rows": rows}
 
 
-def cell(value: Any) -> Record:
+def as_cell(value: Any) -> Record:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if value is None:
         shown = "–"
@@ -164,17 +159,24 @@ def cell(value: Any) -> Record:
     elif isinstance(value, int):
         shown = f"{value:,}"
     else:
-        shown = charts.figure(value) if number else str(value)
+        shown = formatting.figure(value) if number else str(value)
     return {"text": shown, "number": number}
 
 
 def scalars(facts: Record) -> list[tuple[str, str]]:
     """The plain values of a manifest's facts, with their names."""
     return [
-        (name.replace("_", " "), cell(value)["text"])
+        (name.replace("_", " "), as_cell(value)["text"])
         for name, value in facts.items()
         if isinstance(value, (int, float, str))
     ]
+
+
+def replayed(verification: Record | None) -> list[tuple[str, str]]:
+    """What the replay of the archive found, of its manifest."""
+    return [] if verification is None else [
+        *scalars(verification["rows"]), *scalars(verification["facts"]),
+    ]  # fmt: skip
 
 
 def dataset_facts(info: Record) -> Record:
@@ -209,13 +211,13 @@ def models(manifests: Mapping[str, Record]) -> list[tuple[str, str]]:
     """Who wrote the texts and judged the drives, and what the language models cost."""
     facts = []
     if "descriptions" in manifests:
-        config, said = (manifests["descriptions"][key] for key in ("config", "facts"))
+        config, facts_of = (manifests["descriptions"][key] for key in ("config", "facts"))
         facts.append(("descriptions by", _model(config, "the built-in narrator, no model")))
-        facts.append(("paid for descriptions", f"${said.get('usd_in_ledger', 0.0):.2f}"))
+        facts.append(("paid for descriptions", f"${facts_of.get('usd_in_ledger', 0.0):.2f}"))
     if "evaluation" in manifests:
-        config, said = (manifests["evaluation"][key] for key in ("config", "facts"))
+        config, facts_of = (manifests["evaluation"][key] for key in ("config", "facts"))
         facts.append(("judged by", _model(config, "rules, no model")))
-        facts.append(("paid for verdicts", f"${said.get('usd_in_ledger', 0.0):.2f}"))
+        facts.append(("paid for verdicts", f"${facts_of.get('usd_in_ledger', 0.0):.2f}"))
     if "model" in manifests:
         size = manifests["model"]["facts"].get("parameters")
         if isinstance(size, int):
@@ -276,8 +278,8 @@ def paper_tables(facts: Record) -> dict[str, Record]:
             "columns": ["judges", "Kendall τ", "Spearman", "Pearson", "weighted κ", "n"],
             "rows": [
                 [
-                    f"{figures.judge(r['first'])}, {figures.judge(r['second'])}",
-                    *(charts.figure(r[key]) for key in keys),
+                    f"{judge_label(r['first'])}, {judge_label(r['second'])}",
+                    *(formatting.figure(r[key]) for key in keys),
                     str(r["n"]),
                 ]
                 for r in facts["agreement"]

@@ -5,67 +5,40 @@ again. An archive that is dense around the target is a strong rival; a policy ha
 BD at once, or reach what no elite reaches, to beat it.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.spatial import KDTree
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from envs.errors import InputError
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 NEIGHBOURS = 20  # how many of the nearest by BD `nearest_elite_both` chooses from
-BASELINES = ("random_elite", "nearest_elite_bd", "nearest_elite_text", "nearest_elite_both")
 
 
-class TextSpace(Protocol):
-    """Anything that turns texts into rows whose dot products are similarities."""
-
-    def __call__(self, texts: Sequence[str]) -> Any: ...
+TextSpace = Callable[[Sequence[str]], Any]
+"""Texts → rows whose dot products are similarities: [N, terms], sparse or dense."""
 
 
-class TfIdf:
+def tfidf(texts: Sequence[str]) -> TextSpace:
     """TF-IDF over words and word pairs, rows of unit length (Salton & Buckley 1988).
 
     Term frequency 1 + log(count), inverse document frequency log((1 + N) / (1 + df)) + 1, both from
-    `texts`; terms not among them are ignored later. `tfidf(texts)` gives a sparse [N, terms].
+    `texts`; terms not among them are ignored later.
+
+    Raises:
+        InputError: the texts have no word.
     """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.terms: dict[str, int] = {}
-        counts = self._counts(texts, grow=True)
-        frequency = np.bincount(counts.indices, minlength=len(self.terms))
-        self.idf = np.log((1 + len(texts)) / (1 + frequency)) + 1.0
-
-    def __call__(self, texts: Sequence[str]) -> sparse.csr_matrix:
-        rows = self._counts(texts, grow=False)
-        rows.data = (1.0 + np.log(rows.data)) * self.idf[rows.indices]
-        norm = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1))).ravel()
-        scale = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
-        return sparse.csr_matrix(sparse.diags(scale) @ rows)
-
-    def _counts(self, texts: Sequence[str], *, grow: bool) -> sparse.csr_matrix:
-        pointers, columns, values = [0], [], []
-        for text in texts:
-            words = re.findall(r"\w+", text.lower())
-            count: dict[int, int] = {}
-            for term in [*words, *(f"{a} {b}" for a, b in pairwise(words))]:
-                if grow:
-                    self.terms.setdefault(term, len(self.terms))
-                if (column := self.terms.get(term)) is not None:
-                    count[column] = count.get(column, 0) + 1
-            columns += sorted(count)
-            values += [float(count[column]) for column in sorted(count)]
-            pointers.append(len(columns))
-        return sparse.csr_matrix(
-            (np.array(values), np.array(columns, np.int64), np.array(pointers, np.int64)),
-            shape=(len(texts), len(self.terms)),
-        )
+    vectors = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True)
+    try:
+        return vectors.fit(texts).transform
+    except ValueError as error:
+        raise InputError(f"training elites: no text to look up by ({error})") from None
 
 
 class Elites:
@@ -84,7 +57,7 @@ class Elites:
         self,
         bd: ArrayLike,
         texts: Sequence[Sequence[str]],
-        space: Callable[[Sequence[str]], TextSpace] = TfIdf,
+        space: Callable[[Sequence[str]], TextSpace] = tfidf,
     ) -> None:
         self.bd = np.asarray(bd, np.float64)
         if len(self.bd) == 0 or len(self.bd) != len(texts):
@@ -144,19 +117,6 @@ class Elites:
                 pick = np.take_along_axis(score, among[rows], axis=1).argmax(axis=1)
                 chosen[rows] = among[rows][np.arange(len(pick)), pick]
         return chosen
-
-    def choose(self, baseline: str, texts: Sequence[str], bd: ArrayLike, seed: int) -> Index:
-        """Indices [N] of the elites that the named baseline drives for commands (texts, bd)."""
-        match baseline:
-            case "random_elite":
-                return self.random(len(texts), seed)
-            case "nearest_elite_bd":
-                return self.nearest_bd(bd)
-            case "nearest_elite_text":
-                return self.nearest_text(texts)
-            case "nearest_elite_both":
-                return self.nearest_both(texts, bd)
-        raise InputError(f"baseline {baseline!r}: unknown; one of {', '.join(BASELINES)}")
 
 
 def derangement(n: int, seed: int) -> Index:

@@ -1,4 +1,4 @@
-"""Commands with one word exchanged: another object or tile, or the opposite direction.
+"""Counterfactual instructions: one word exchanged for another place or the opposite direction.
 
 A policy that reads its text follows the exchanged word; one that does not drives as before. The
 exchange is one that a drive could follow with everything else as it was: places where the reference
@@ -35,19 +35,21 @@ IT = re.compile(r"\b(?:of|by|at|to|near|beside|on) (?:it|them)\b")
 
 
 @dataclass(frozen=True)
-class Swap:
-    """A text with one word exchanged."""
+class Instruction:
+    """A text that a control is given in place of an item's own.
+
+    All but the text is of counterfactual instructions: texts with one word exchanged.
+    """
 
     text: str
-    """The new text."""
-    kind: Kind
+    kind: Kind | None = None
     """object, tile: another place. side: of an object that it is passed on. heading: in which a
     tile is entered. turn: left or right, by a place."""
-    place: str
+    place: str | None = None
     """Name of the place where the exchange is looked for in a drive; `out` for a place."""
-    out: str
+    out: str | None = None
     """What the text said: a name of the scene, a compass word, left or right."""
-    into: str
+    into: str | None = None
     """What it says now."""
 
 
@@ -58,9 +60,9 @@ def opposite(word: str) -> str:
     return {"left": "right", "right": "left"}[word]
 
 
-def swap_object(
+def replace_object(
     text: str, reference: Annotation, scene: Scene, rng: np.random.Generator
-) -> Swap | None:
+) -> Instruction | None:
     """Exchange one object of a command for another, or one tile if no object can be.
 
     Every mention of it is replaced. None where nothing can be exchanged.
@@ -73,52 +75,52 @@ def swap_object(
     """
     parsed = parse(text, scene)
     fixed = _ends(reference) | {name for m in _fixed(parsed) for name in m.names}
-    told = {name for m in parsed.mentions for name in m.names}
+    named = {name for m in parsed.mentions for name in m.names}
     known: dict[Kind, Sequence[str]] = {"object": scene.object_names, "tile": scene.tile_names}
     for kind, names in known.items():
-        found = {m.names[0] for m in parsed.visits if m.kind == kind and len(m.names) == 1}
-        out = sorted(found - fixed)
-        into = sorted(set(names) - told - set(reference.visited))
+        places = {m.names[0] for m in parsed.visits if m.kind == kind and len(m.names) == 1}
+        out = sorted(places - fixed)
+        into = sorted(set(names) - named - set(reference.visited))
         # A scene with a sofa and a couch has words for both that must not be told apart here.
         pairs = [(a, b) for a in out for b in into]
         for index in rng.permutation(len(pairs)).tolist():
-            swap = _exchange_place(text, parsed, kind, *pairs[index])
-            if swap is not None and _reads_as(swap, parsed, scene):
-                return swap
+            changed = _exchange_place(text, parsed, kind, *pairs[index])
+            if _reads_as(changed, parsed, scene):
+                return changed
     return None
 
 
-def swap_direction(
+def reverse_direction(
     text: str, reference: Annotation, scene: Scene, rng: np.random.Generator
-) -> Swap | None:
+) -> Instruction | None:
     """Exchange one direction word of a command for its opposite.
 
     Only words whose meaning can be looked up in a drive count: the side on which an object is
     passed, the direction in which a tile is entered, and a turn to the left or right by a place.
     None where the text has no such word.
 
-    Args: see `swap_object`.
+    Args: see `replace_object`.
     """
     parsed = parse(text, scene)
     lower = text.lower()
     if len(lower) != len(text):  # a letter that grows in lower case: places would be off
         return None
-    fixed, found = _fixed(parsed), []
+    fixed, words = _fixed(parsed), []  # of the words: kind, place, where they start and end
     for m in parsed.visits:
         if m in fixed or len(m.names) != 1:
             continue
         kind, span = _direction_of(m, lower)
         if span:
-            found.append((kind, m.names[0], *span))
+            words.append((kind, m.names[0], *span))
     for match in TURN.finditer(parsed.masked):
         if mention := _nearest(match, parsed):
-            found.append(("turn", mention.names[0], *match.span(1)))
-    if not found:
+            words.append(("turn", mention.names[0], *match.span(1)))
+    if not words:
         return None
-    kind, place, start, end = found[int(rng.integers(len(found)))]
+    kind, place, start, end = words[int(rng.integers(len(words)))]
     word = re.sub(r"^(north|south)[- ]?(east|west)$", r"\1-\2", lower[start:end])
     into = opposite(word)
-    return Swap(_put(text, start, end, into), kind, place, word, into)
+    return Instruction(_put(text, start, end, into), kind, place, word, into)
 
 
 def _direction_of(mention: Mention, lower: str) -> tuple[Kind, tuple[int, int] | None]:
@@ -147,7 +149,7 @@ def _nearest(match: re.Match[str], parsed: Parsed) -> Mention | None:
 
 
 def _fixed(parsed: Parsed) -> list[Mention]:
-    """Mentions that must stay: where it stops, what is denied, what stands on a told tile, and
+    """Mentions that must stay: where it stops, what is denied, what stands on a named tile, and
     what is spoken of again as "it"."""
     mentions = parsed.mentions
     placed = [m for m, after in pairwise(mentions) if after.role == "place"]
@@ -165,11 +167,11 @@ def _ends(reference: Annotation) -> set[str]:
     return {name for e in ends for name in (e.tile, *(near.object for near in e.near)) if name}
 
 
-def _exchange_place(text: str, parsed: Parsed, kind: Kind, out: str, into: str) -> Swap | None:
-    told = [m for m in parsed.mentions if m.names == (out,)]
-    for mention in sorted(told, key=lambda m: -m.start):
+def _exchange_place(text: str, parsed: Parsed, kind: Kind, out: str, into: str) -> Instruction:
+    same = [m for m in parsed.mentions if m.names == (out,)]
+    for mention in sorted(same, key=lambda m: -m.start):
         text = _put(text, mention.start, mention.end, spoken(into))
-    return Swap(text, kind, out, out, into)
+    return Instruction(text, kind, out, out, into)
 
 
 def _put(text: str, start: int, end: int, word: str) -> str:
@@ -184,12 +186,12 @@ def _put(text: str, start: int, end: int, word: str) -> str:
     return before + word + text[end:]
 
 
-def _reads_as(swap: Swap, before: Parsed, scene: Scene) -> bool:
+def _reads_as(changed: Instruction, before: Parsed, scene: Scene) -> bool:
     """Whether the new text is read as the old one with the place exchanged, and nothing else."""
-    expected = [
-        replace(m, names=(swap.into,)) if m.names == (swap.out,) else m for m in before.mentions
-    ]
-    found = parse(swap.text, scene)
-    return [(m.names, m.kind, m.role, m.side) for m in found.mentions] == [
+    assert changed.into is not None
+    into = (changed.into,)
+    expected = [replace(m, names=into) if m.names == (changed.out,) else m for m in before.mentions]
+    after = parse(changed.text, scene)
+    return [(m.names, m.kind, m.role, m.side) for m in after.mentions] == [
         (m.names, m.kind, m.role, m.side) for m in expected
     ]

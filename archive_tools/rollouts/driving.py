@@ -14,8 +14,9 @@ import pyarrow as pa
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from archive_tools.rollouts.baselines import BASELINES, Elites
+from archive_tools.rollouts.baselines import Elites
 from archive_tools.rollouts.items import Commands
+from archive_tools.rollouts.systems import SYSTEMS, System
 from archive_tools.run.tables import read_table
 from envs.errors import InputError
 
@@ -33,7 +34,7 @@ ROLLOUT_SCHEMA = pa.schema(
 )
 
 
-class Drives(Protocol):
+class Rollouts(Protocol):
     """Closed-loop runs of a batch of N robots over T steps."""
 
     @property
@@ -45,7 +46,7 @@ class Drives(Protocol):
     ) -> dict[str, Any]: ...  # arrays [N, T+1, ...]: "bd", and "pose" where there is one
 
 
-Drive = Callable[[VectorEnv, list[str] | None, Array | None, int], Drives]
+DrivePolicy = Callable[[VectorEnv, list[str] | None, Array | None, int], Rollouts]
 """drive(envs, texts or None, bd [N, n_bd] or None, seed): one command per sub-environment."""
 
 
@@ -89,46 +90,42 @@ class Driver:
         environment: dict[str, Any],
         dataset: pd.DataFrame,
         records: Path,
-        drive: Callable[[], Drive],
+        drive: Callable[[], DrivePolicy],
     ) -> None:
         self.environment = environment
         self._dataset = dataset.set_index("trajectory_id", drop=False)
         self._records, self._load_drive = records, drive
-        self._drive: Drive | None = None
+        self._drive: DrivePolicy | None = None
         self._elites: Elites | None = None
         self._recorded: pd.DataFrame | None = None
 
     def __call__(self, system: str, commands: Commands, rows: slice, seed: int) -> pa.Table:
         """Drive items `rows` of `commands`: rows of ROLLOUT_SCHEMA for those that count."""
-        if system in BASELINES:
-            return self._retrieve(system, commands, rows, seed)
-        if system == "replay":
-            return self._replay(commands, rows, seed)
-        return self._policy(system, commands, rows, seed)
+        record = SYSTEMS[system]
+        if record.choose is not None:
+            return self._retrieve(record, commands, rows, seed)
+        if record.kind == "ceiling":
+            return self._replay(record, commands, rows, seed)
+        return self._policy(record, commands, rows, seed)
 
-    def _policy(self, system: str, commands: Commands, rows: slice, seed: int) -> pa.Table:
-        control = system.partition("/")[2]
-        text: list[str] | None = commands.text[rows]
-        bd: Array | None = commands.bd[rows]
-        if control in ("text_off", "both_off"):
-            text = None
-        if control in ("bd_off", "both_off"):
-            bd = None
+    def _policy(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
+        text = None if system.deaf else commands.text[rows]
+        bd = None if system.blind else commands.bd[rows]
         if self._drive is None:
             self._drive = self._load_drive()
         item = commands.item[rows]
         envs = make_envs(self.environment, len(item))
         try:
-            drives = self._drive(envs, text, bd, seed)
+            driven = self._drive(envs, text, bd, seed)
         finally:
             envs.close()
-        _check_info(drives.info, self.environment)
-        bd, pose = drives.info["bd"][:, -1], drives.info.get("pose")
+        _check_info(driven.info, self.environment)
+        reached, pose = driven.info["bd"][:, -1], driven.info.get("pose")
         counts = commands.counts[rows]
-        table = _table(system, item, seed, None, bd, pose, drives.action)
+        table = _table(system.name, item, seed, None, reached, pose, driven.action)
         return table if counts.all() else table.filter(pa.array(counts))
 
-    def _replay(self, commands: Commands, rows: slice, seed: int) -> pa.Table:
+    def _replay(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
         """The reference's own actions, through the environment: the ceiling of every metric."""
         ids = commands.trajectory_id[rows]
         flat = [np.asarray(self._dataset.at[i, "action"], np.float32) for i in ids]
@@ -148,9 +145,9 @@ class Driver:
         last = np.arange(len(ids))
         bd = np.stack([info["bd"] for info in track], axis=1)[last, length]
         pose = np.stack([i["pose"] for i in track], axis=1) if "pose" in info else None
-        return _table("replay", commands.item[rows], seed, ids, bd, pose, action)
+        return _table(system.name, commands.item[rows], seed, ids, bd, pose, action)
 
-    def _retrieve(self, system: str, commands: Commands, rows: slice, seed: int) -> pa.Table:
+    def _retrieve(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
         """Elites that were recorded already: their drive is the record."""
         train = self._dataset.query("split == 'train'")
         if self._elites is None:
@@ -162,16 +159,17 @@ class Driver:
         assert self._recorded is not None
         item = commands.item[rows]
         draw = int(np.random.SeedSequence([seed, int(item[0])]).generate_state(1)[0])
-        chosen = self._elites.choose(system, commands.text[rows], commands.bd[rows], draw)
+        assert system.choose is not None
+        chosen = system.choose(self._elites, commands.text[rows], commands.bd[rows], draw)
         ids = np.asarray(train["trajectory_id"], np.int64)[chosen]
         missing = [i for i in ids.tolist() if i not in self._recorded.index]
         if missing:
             raise InputError(
                 f"{self._records}: trajectory_id {missing[0]} of the dataset is missing"
             )
-        found = self._recorded.loc[ids]
-        pose = None if found["pose"].isna().any() else found["pose"].tolist()
-        return _table(system, item, seed, ids, found["bd"].tolist(), pose, None)
+        records = self._recorded.loc[ids]
+        pose = None if records["pose"].isna().any() else records["pose"].tolist()
+        return _table(system.name, item, seed, ids, records["bd"].tolist(), pose, None)
 
 
 def _table(

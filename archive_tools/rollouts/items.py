@@ -1,17 +1,17 @@
-"""The commands of the evaluation: test items, contrast pairs, and what the controls are told.
+"""The commands of the evaluation: test items, contrast pairs, and the texts of the controls.
 
 An item is a command (text, bd) with the trajectory that was described by it, its reference. Items
 of the set "test" are trajectories of the test split with one of their texts. Items of the set
 "contrast" come in pairs: one BD, given with each of two texts whose references end at that place
-but go there by different ways.
+but go there by different paths.
 
-A control may be told another text than the item's: another item's, one with a word exchanged, one
-in a wording that training never saw, or the same put into words that training had. These texts
-are a table of their own.
+A control may be given another text than the item's (see `System.instruct`). These instructions are
+a table of their own.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation
-from archive_tools.rollouts.baselines import derangement
 from archive_tools.rollouts.contrast import contrast_pairs
-from archive_tools.rollouts.counterfactuals import swap_direction, swap_object
-from archive_tools.run.tables import read_table
+from archive_tools.rollouts.counterfactuals import Instruction
+from archive_tools.rollouts.instructions import Sources, unseen_texts
+from archive_tools.rollouts.systems import SYSTEMS
+from archive_tools.run.tables import read_table, write_table
 from envs.errors import InputError
 from envs.scene import Scene
 
@@ -39,27 +40,26 @@ ITEM_SCHEMA = pa.schema(
         ("bd", pa.list_(pa.float32())),
     ]
 )
-TOLD_SCHEMA = pa.schema(
+INSTRUCTION_SCHEMA = pa.schema(
     [
         ("system", pa.string()),
         ("item", pa.int64()),
-        ("text", pa.string()),
+        ("instruction", pa.string()),
         ("kind", pa.string()),
         ("place", pa.string()),
         ("out", pa.string()),
         ("into", pa.string()),
     ]
 )
-SWAPS = {"nanodt/object_swapped": swap_object, "nanodt/direction_swapped": swap_direction}
-SHUFFLED, UNSEEN = "nanodt/text_shuffled", "nanodt/unseen_wording"
-REWORDED = "nanodt/unseen_reworded"
 
-Reword = Callable[[list[str]], list[str]]
+PathOf = Callable[[str], Path]
+Rephrase = Callable[[list[str]], list[str]]
+"""Texts in any phrasing → the same in words of the training texts."""
 
 
 @dataclass(frozen=True)
 class Commands:
-    """What a batch of drives is told, and against what it is measured; arrays over N items."""
+    """What a batch of drives is given, and against what it is measured; arrays over N items."""
 
     item: NDArray[np.int64]
     trajectory_id: NDArray[np.int64]
@@ -116,96 +116,118 @@ def make_items(
     chosen = np.sort(rng.permutation(len(ids))[:n])
     rows: list[tuple[Any, ...]] = [("test", None, ids[i], None, text[i], bd[i]) for i in chosen]
     known = [routes.get(i, []) for i in ids.tolist()]
-    found = contrast_pairs(bd, known, diagonal, seed=seed, limit=pairs)
-    for number, (first, second) in enumerate(found.tolist()):
-        for own, other in ((first, second), (second, first)):
-            rows.append(("contrast", number, ids[own], ids[other], text[own], bd[first]))
+    contrast = contrast_pairs(bd, known, diagonal, seed=seed, limit=pairs)
+    for number, (first, second) in enumerate(contrast.tolist()):
+        for one, rival in ((first, second), (second, first)):
+            rows.append(("contrast", number, ids[one], ids[rival], text[one], bd[first]))
     frame = pd.DataFrame(rows, columns=ITEM_SCHEMA.names[1:])
     frame.insert(0, "item", np.arange(len(frame)))
     return frame
 
 
-def make_told(
+def make_instructions(
     items: pd.DataFrame,
     annotations: Mapping[int, Annotation],
-    unseen: Mapping[int, Sequence[str]],
+    dataset: Path,
     scene: Scene | None,
     *,
     seed: int,
+    systems: Collection[str],
+    load_rephraser: Callable[[], Rephrase] | None = None,
 ) -> pd.DataFrame:
-    """What controls are told instead of the item's text (columns of TOLD_SCHEMA).
+    """What controls are given instead of the item's text (columns of INSTRUCTION_SCHEMA).
 
-    An item that cannot be told so has no row: its text holds no word to exchange, or nobody wrote
-    it in an unseen wording. The draws hang on seed and trajectory alone, so a larger selection of
-    items holds the same texts.
+    An item for which a control has no text has no row of it.
 
     Args:
         items: of `make_items`.
         annotations: of the items' trajectories.
-        unseen: trajectory_id → texts in a wording withheld from training.
+        dataset: the folder, whose `test_wording.parquet` has the texts in an unseen phrasing.
         scene: None where the environment has none; then no word is exchanged.
         seed: of the draws.
+        systems: the ones to be driven.
+        load_rephraser: loads what rephrases texts; called only where there is one to rephrase.
     """
+    sources = Sources(annotations, unseen_texts(dataset), scene, seed)
+    chosen = [SYSTEMS[name] for name in systems]
     rows: list[tuple[Any, ...]] = []
-    for name in dict.fromkeys(items["set"]):  # texts are shuffled within each set
-        part = items[items["set"] == name]
-        order, texts = derangement(len(part), seed), part["text"].tolist()
-        rows += [
-            (SHUFFLED, item, texts[other], None, None, None, None)
-            for item, other in zip(part["item"], order, strict=True)
-        ]
-    test = items.loc[items["set"] == "test", ["item", "trajectory_id", "text"]]
-    for item, identity, text in test.itertuples(index=False, name=None):
-        for number, (system, exchange) in enumerate(SWAPS.items()):
-            if scene is None or identity not in annotations:
-                continue
-            rng = np.random.default_rng([seed, 1 + number, identity])
-            swap = exchange(text, annotations[identity], scene, rng)
-            if swap is not None:
-                rows.append((system, item, swap.text, swap.kind, swap.place, swap.out, swap.into))
-        written = unseen.get(identity, ())
-        if len(written):
-            rng = np.random.default_rng([seed, 3, identity])
-            chosen = written[int(rng.integers(len(written)))]
-            rows.append((UNSEEN, item, chosen, None, None, None, None))
-    return pd.DataFrame(rows, columns=TOLD_SCHEMA.names)
+    for part in dict.fromkeys(items["set"]):
+        some: Any = items.loc[items["set"] == part, :]
+        for one_set in (False, True) if part == "test" else (False,):
+            columns: Any = [
+                zip(repeat(s.name), some["item"], s.instruct(some, sources))
+                for s in chosen
+                if s.instruct is not None and s.one_set == one_set
+            ]
+            # Item by item, where a word of it is exchanged; else system by system.
+            cells: Any = zip(*columns, strict=True) if one_set else columns
+            for system, item, given in chain.from_iterable(cells):
+                if given is not None:
+                    rows.append(_row(system, item, given))
+    if load_rephraser is not None:
+        rows += _rephrased(items, sources, systems, load_rephraser)
+    return pd.DataFrame(rows, columns=INSTRUCTION_SCHEMA.names)
 
 
-def reworded(told: pd.DataFrame, reword: Reword) -> pd.DataFrame:
-    """What controls are told, with the texts of unseen wording once more in known words.
+def _row(system: str, item: int, given: Instruction) -> tuple[Any, ...]:
+    return (system, item, given.text, given.kind, given.place, given.out, given.into)
 
-    Args:
-        told: of `make_told`.
-        reword: texts in any wording → the same in words of the training texts.
+
+def _rephrased(
+    items: pd.DataFrame,
+    sources: Sources,
+    systems: Collection[str],
+    load_rephraser: Callable[[], Rephrase],
+) -> list[tuple[Any, ...]]:
+    """Rows of the systems that get another one's texts rephrased; says so where there are none."""
+    rows: list[tuple[Any, ...]] = []
+    names = [system.name for system in SYSTEMS.values() if system.rephrases]
+    for name in names:
+        source = SYSTEMS[SYSTEMS[name].rephrases]
+        if name not in systems or source.instruct is None:
+            continue
+        some: Any = items.loc[items["set"] == "test", :]
+        given = zip(some["item"], source.instruct(some, sources), strict=True)
+        texts = {item: instruction.text for item, instruction in given if instruction is not None}
+        if texts:
+            known = load_rephraser()(list(texts.values()))
+            rows += [_row(name, item, Instruction(t)) for item, t in zip(texts, known, strict=True)]
+        else:
+            print(f"--rephrase: the dataset has no text of {source.label}: nothing is rephrased")
+    if not set(names) & set(systems):
+        print(f"--rephrase: {', '.join(names)} is not among --systems: nothing is rephrased")
+    return rows
+
+
+def write_commands(items: pd.DataFrame, instructions: pd.DataFrame, path: PathOf) -> None:
+    """Write items.parquet and instructions.parquet to `path(name)`."""
+    for name, table, schema in (
+        ("items.parquet", items, ITEM_SCHEMA),
+        ("instructions.parquet", instructions, INSTRUCTION_SCHEMA),
+    ):
+        write_table(path(name), pa.Table.from_pandas(table, schema, preserve_index=False))
+
+
+def read_instructions(rollouts: Path) -> pd.DataFrame:
+    """The instructions of a `rollouts/` folder: columns of INSTRUCTION_SCHEMA.
+
+    Raises:
+        InputError: the table is missing, truncated or lacks a column.
     """
-    unseen = told[told["system"] == UNSEEN]
-    known = unseen.assign(system=REWORDED, text=reword(unseen["text"].tolist()))
-    return pd.concat([told, known], ignore_index=True)
+    return read_table(rollouts / "instructions.parquet", INSTRUCTION_SCHEMA.names)
 
 
-def unseen_texts(dataset: Path) -> dict[int, list[str]]:
-    """trajectory_id → accepted texts in a wording withheld from training, of a dataset's folder;
-    none where it has no `test_wording.parquet`."""
-    path = dataset / "test_wording.parquet"
-    if not path.exists():
-        return {}
-    rows = read_table(path, ("trajectory_id", "text", "status"))
-    found: dict[int, list[str]] = {}
-    columns = zip(rows["trajectory_id"], rows["text"], rows["status"], strict=True)
-    for identity, text, status in columns:
-        if status == "accepted":
-            found.setdefault(identity, []).append(text)
-    return found
-
-
-def commands_of(items: pd.DataFrame, told: pd.DataFrame, system: str, part: str) -> Commands:
-    """The commands of one system on the items of set `part`, with what it is told."""
+def commands_of(
+    items: pd.DataFrame, instructions: pd.DataFrame, system: str, part: str
+) -> Commands:
+    """The commands of one system on the items of set `part`, with the texts that it is given."""
     rows: Any = items[items["set"] == part]
     text, counts = rows["text"], np.ones(len(rows), bool)
-    if system in (SHUFFLED, UNSEEN, REWORDED, *SWAPS):
-        own = told[told["system"] == system].set_index("item")["text"].reindex(rows["item"])
-        counts = own.notna().to_numpy()
-        text = text.where(~counts, own.to_numpy())
+    if SYSTEMS[system].instructed:
+        given: Any = instructions.loc[instructions["system"] == system].set_index("item")
+        given = given["instruction"].reindex(rows["item"])
+        counts = given.notna().to_numpy()
+        text = text.where(~counts, given.to_numpy())
     return Commands(
         np.asarray(rows["item"], np.int64),
         np.asarray(rows["trajectory_id"], np.int64),

@@ -1,12 +1,82 @@
-"""The systems that are driven: the policy, its controls, lookups in the archive, replay."""
+"""The systems that are driven: the policy, its controls, lookups in the archive, replay.
 
-from archive_tools.rollouts.baselines import BASELINES
-from archive_tools.rollouts.items import REWORDED, SWAPS, UNSEEN
+A record is all that a system needs to be driven, measured and shown: everything that lists systems
+reads SYSTEMS. A further control is a record and the function that it names.
+"""
 
-CONTROLS = (
-    *("text_off", "bd_off", "both_off", "text_shuffled"),
-    *("object_swapped", "direction_swapped", "unseen_wording", "unseen_reworded"),
-)
-SYSTEMS = ("nanodt", *(f"nanodt/{name}" for name in CONTROLS), *BASELINES, "replay")
-ONE_SET = (*SWAPS, UNSEEN, REWORDED)
-"""Systems that drive the test items only, not the contrast pairs."""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from archive_tools.rollouts import instructions
+from archive_tools.rollouts.baselines import Elites, Index
+from archive_tools.rollouts.counterfactuals import Instruction
+
+Kind = Literal["policy", "control", "baseline", "ceiling"]
+
+
+@dataclass(frozen=True)
+class System:
+    """One system. Without any option it is the policy, given an item's text and BD."""
+
+    name: str
+    kind: Kind
+    label: str
+    """Its name for people."""
+    deaf: bool = False
+    """It is given no text."""
+    blind: bool = False
+    """It is given no BD."""
+    one_set: bool = False
+    """It drives the test items only, not the contrast pairs."""
+    instruct: Callable[[pd.DataFrame, instructions.Sources], list[Instruction | None]] | None = None
+    """Its texts in place of those of the items (rows of one set); None for an item without one,
+    which it then does not drive."""
+    rephrases: str = ""
+    """The system whose texts it gets, rephrased."""
+    choose: Callable[[Elites, Sequence[str], ArrayLike, int], Index] | None = None
+    """Of a lookup: for texts, BDs and a seed, which elites it drives."""
+
+    @property
+    def instructed(self) -> bool:
+        """It is given other texts than those of the items."""
+        return self.instruct is not None or bool(self.rephrases)
+
+
+_ALL = (
+    System("nanodt", "policy", "policy"),
+    System("nanodt/text_off", "control", "text off", deaf=True),
+    System("nanodt/bd_off", "control", "BD off", blind=True),
+    System("nanodt/both_off", "control", "both off", deaf=True, blind=True),
+    System("nanodt/text_shuffled", "control", "texts shuffled", instruct=instructions.shuffled),
+    System("nanodt/counterfactual_object", "control", "other object", one_set=True,
+           instruct=instructions.other_object),
+    System("nanodt/counterfactual_direction", "control", "other direction", one_set=True,
+           instruct=instructions.other_direction),
+    System("nanodt/unseen_phrasing", "control", "unseen phrasing", one_set=True,
+           instruct=instructions.unseen_phrasing),
+    System("nanodt/unseen_rephrased", "control", "unseen, rephrased", one_set=True,
+           rephrases="nanodt/unseen_phrasing"),
+    System("random_elite", "baseline", "random elite",
+           choose=lambda elites, text, bd, seed: elites.random(len(text), seed)),
+    System("nearest_elite_bd", "baseline", "nearest by BD",
+           choose=lambda elites, text, bd, seed: elites.nearest_bd(bd)),
+    System("nearest_elite_text", "baseline", "nearest by text",
+           choose=lambda elites, text, bd, seed: elites.nearest_text(text)),
+    System("nearest_elite_both", "baseline", "nearest by both",
+           choose=lambda elites, text, bd, seed: elites.nearest_both(text, bd)),
+    System("replay", "ceiling", "replay"),
+)  # fmt: skip
+SYSTEMS = {system.name: system for system in _ALL}
+"""All systems by name, in the order in which they are driven and shown."""
+
+
+def system_of(name: str) -> System:
+    """The record of a name; of one that is not among SYSTEMS (an older run's) what it tells."""
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    kind = "control" if name.startswith("nanodt/") else "baseline"
+    return System(name, kind, name.removeprefix("nanodt/").replace("_", " "))

@@ -13,6 +13,8 @@ from envs.errors import InputError
 C = TypeVar("C", bound=StageConfig)
 RENAMED = {
     "05_verify_dataset": {"practice": "augmentation"},
+    "08_rollout": {"reword": "rephrase"},
+    "09_evaluate": {"reword": "rephrase"},
 }
 """Script → old name of an option → its name now."""
 

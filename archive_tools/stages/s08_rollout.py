@@ -6,24 +6,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from archive_tools.annotations.events import load_annotations
-from archive_tools.rollouts.baselines import BASELINES
-from archive_tools.rollouts.driving import Drive, Driver, make_envs
+from archive_tools.rollouts.driving import DrivePolicy, Driver, make_envs
 from archive_tools.rollouts.items import (
-    ITEM_SCHEMA,
-    REWORDED,
-    TOLD_SCHEMA,
-    UNSEEN,
-    Reword,
+    Rephrase,
+    make_instructions,
     make_items,
-    make_told,
-    reworded,
-    unseen_texts,
+    write_commands,
 )
-from archive_tools.rollouts.systems import CONTROLS, ONE_SET, SYSTEMS
+from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.rollouts.work import batches, drive_all
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
@@ -33,7 +25,7 @@ from envs import load_world
 from envs.errors import InputError
 
 COLUMNS = ("trajectory_id", "split", "bd", "length", "action", "texts")
-__all__ = ["BASELINES", "CONTROLS", "SYSTEMS", "Drive", "RolloutConfig", "make_envs", "run"]
+__all__ = ["DrivePolicy", "RolloutConfig", "make_envs", "run"]
 
 
 @dataclass
@@ -48,10 +40,10 @@ class RolloutConfig(StageConfig):
     """Drive every item this many times, with as many seeds. Matters for policies that draw."""
     batch: bounds.Count = 256
     """Robots driven at once."""
-    systems: tuple[str, ...] = SYSTEMS
+    systems: tuple[str, ...] = tuple(SYSTEMS)
     """What to drive: the policy (nanodt), its controls (nanodt/…), retrieval baselines, replay."""
-    reword: str | None = None
-    """Drive the commands of unseen wording once more, put into words of the training texts by the
+    rephrase: str | None = None
+    """Drive the commands of unseen phrasing once more, put into words of the training texts by the
     likeness of this sentence-transformers model (name or path)."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"items": 0, "pairs": 500}}
@@ -66,16 +58,16 @@ class RolloutConfig(StageConfig):
 
 def run(
     config: RolloutConfig,
-    load_drive: Callable[[Path], Drive],
-    load_reader: Callable[[Path, str], Reword] | None = None,
+    load_drive: Callable[[Path], DrivePolicy],
+    load_rephraser: Callable[[Path, str], Rephrase] | None = None,
 ) -> Path:
     """Stage 08: dataset, annotations, model → `rollouts/items.parquet` and `rollouts.parquet`.
 
     Args:
         config: options.
         load_drive: given the model's folder, loads the policy; called only if a policy is driven.
-        load_reader: given the model's folder and a sentence encoder, loads what rewords texts;
-            needed with `reword` only.
+        load_rephraser: given the model's folder and a sentence encoder, loads what rephrases texts;
+            needed with `rephrase` only.
 
     Raises:
         InputError: an earlier stage is missing or stale, or an option is out of range.
@@ -97,27 +89,33 @@ def run(
             seed=config.seed,
         )
         folder = stage.input("archive") / "world"
-        told = make_told(
+
+        def rephraser() -> Rephrase:
+            assert load_rephraser is not None and config.rephrase is not None
+            return load_rephraser(stage.input("model"), config.rephrase)
+
+        instructions = make_instructions(
             items,
             annotations,
-            unseen_texts(stage.input("dataset")),
+            stage.input("dataset"),
             load_world(folder).scene if folder.exists() else None,
             seed=config.seed,
+            systems=config.systems,
+            load_rephraser=rephraser if config.rephrase is not None else None,
         )
-        if config.reword is not None:
-            told = _reworded(config, told, stage.input("model"), load_reader)
-        told = told.loc[told["system"].isin(config.systems), :]
-        write_table(stage.path("items.parquet"), pa.Table.from_pandas(items, ITEM_SCHEMA, False))
-        write_table(stage.path("told.parquet"), pa.Table.from_pandas(told, TOLD_SCHEMA, False))
+        write_commands(items, instructions, stage.path)
         driver = Driver(
             run_environment(Path(config.run), info),
             dataset,
             stage.input("trajectories") / "trajectories.parquet",
             lambda: load_drive(stage.input("model")),
         )
-        sets = {s: ("test",) if s in ONE_SET else ("test", "contrast") for s in config.systems}
+        sets = {
+            name: ("test",) if SYSTEMS[name].one_set else ("test", "contrast")
+            for name in config.systems
+        }
         seeds = range(config.seed, config.seed + config.seeds)
-        work = list(batches(items, told, sets, seeds, config.batch))
+        work = list(batches(items, instructions, sets, seeds, config.batch))
         if not work:
             raise InputError(
                 f"--systems {' '.join(config.systems)}: none has a command to drive; with --items "
@@ -131,20 +129,3 @@ def run(
             contrast_pairs=items["set"].tolist().count("contrast") // 2,
         )
     return stage.folder
-
-
-def _reworded(
-    config: RolloutConfig,
-    told: pd.DataFrame,
-    model: Path,
-    load_reader: Callable[[Path, str], Reword] | None,
-) -> pd.DataFrame:
-    """With --reword, texts of unseen wording in known words; a line where there are none."""
-    if REWORDED not in config.systems:
-        print(f"--reword: {REWORDED} is not among --systems: nothing is reworded")
-    elif UNSEEN not in set(told["system"]):
-        print("--reword: the dataset has no text of unseen wording: nothing is reworded")
-    else:
-        assert load_reader is not None and config.reword is not None
-        return reworded(told, load_reader(model, config.reword))
-    return told

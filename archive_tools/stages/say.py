@@ -18,9 +18,8 @@ from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.mentions import PLACEHOLDER, parse
 from archive_tools.report.gallery import events
-from archive_tools.rollouts.driving import Drive as DrivePolicy
-from archive_tools.rollouts.driving import make_envs
-from archive_tools.rollouts.items import Reword
+from archive_tools.rollouts.driving import DrivePolicy, make_envs
+from archive_tools.rollouts.items import Rephrase
 from archive_tools.run.stage import check_folder
 from archive_tools.run.tables import atomic_write, read_json, read_table
 from archive_tools.tasks.measures import Measures
@@ -37,7 +36,7 @@ def say(
     text: str,
     bd: Sequence[float] | None,
     load_drive: Callable[[Path], DrivePolicy],
-    load_reader: Callable[[Path], Reword] | None = None,
+    load_rephraser: Callable[[Path], Rephrase] | None = None,
     *,
     seed: int = 0,
 ) -> Path:
@@ -48,14 +47,14 @@ def say(
         text: the command; `<DESCRIPTOR>` in it stands for the place.
         bd: [n_bd] where to end, in the environment's units; None leaves it to the text.
         load_drive: given the model's folder, loads the policy.
-        load_reader: given the model's folder, loads what puts the command into words of the
+        load_rephraser: given the model's folder, loads what puts the command into words of the
             training texts; None drives it as it is.
 
     Returns:
         The path of the picture, said.png.
 
     Raises:
-        InputError: a stage is missing, the text is empty (as it is or reworded), or `bd` is no
+        InputError: a stage is missing, the text is empty (as it is or rephrased), or `bd` is no
             point of the BD space.
     """
     if not text.strip():
@@ -70,8 +69,8 @@ def say(
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
     told = text
-    if load_reader is not None:
-        [told] = load_reader(run / "model")([text])
+    if load_rephraser is not None:
+        [told] = load_rephraser(run / "model")([text])
         if not told.strip():
             raise InputError("--say: no word of the sentence is like one of the training texts")
         console.print(f"read as: {told}", highlight=False, markup=False)

@@ -6,10 +6,10 @@ from text_factory import APARTMENT, ODD, drives
 
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, Event, Near
-from archive_tools.evaluation.counterfactuals import fits
+from archive_tools.evaluation.counterfactuals import FITS
 from archive_tools.language.mentions import parse
 from archive_tools.language.narrator import describe
-from archive_tools.rollouts.counterfactuals import opposite, swap_direction, swap_object
+from archive_tools.rollouts.counterfactuals import opposite, replace_object, reverse_direction
 
 RNG = np.random.default_rng
 
@@ -31,18 +31,18 @@ def route(*places, start="pink", end="purple"):
 def test_every_mention_of_an_object_is_exchanged_and_nothing_else():
     text = "Starting on the pink tile, pass the stove, cross the gray tile and return to the stove."
     reference = route(("stove", "north"), "gray", ("stove", "south"))
-    swap = swap_object(text, reference, APARTMENT, RNG(3))
+    swap = replace_object(text, reference, APARTMENT, RNG(3))
     assert swap is not None and (swap.kind, swap.out) == ("object", "stove")
     assert swap.text == text.replace("stove", swap.into)
     assert swap.into not in reference.visited
-    assert swap == swap_object(text, reference, APARTMENT, RNG(3))
-    others = {swap_object(text, reference, APARTMENT, RNG(k)).into for k in range(30)}
+    assert swap == replace_object(text, reference, APARTMENT, RNG(3))
+    others = {replace_object(text, reference, APARTMENT, RNG(k)).into for k in range(30)}
     assert len(others) > 5
 
 
 def test_a_tile_is_exchanged_where_no_object_can_be():
     text = "Go through the gray and orange tiles and stop by the bed."
-    swap = swap_object(text, route("gray", "orange", ("bed", "west")), APARTMENT, RNG(0))
+    swap = replace_object(text, route("gray", "orange", ("bed", "west")), APARTMENT, RNG(0))
     assert swap is not None and swap.kind == "tile" and swap.out in ("gray", "orange")
     assert "stop by the bed" in swap.text
 
@@ -60,14 +60,14 @@ def test_a_tile_is_exchanged_where_no_object_can_be():
 )
 def test_what_must_stay_is_not_exchanged(text):
     reference = route(("bed", "north"), start="pink", end="purple")
-    swap = swap_object(text, reference, APARTMENT, RNG(0))
+    swap = replace_object(text, reference, APARTMENT, RNG(0))
     assert swap is None or (swap.out != "bed" and swap.kind == "tile")
 
 
 def test_articles_and_capitals_are_kept_right():
     reference = route(("red ball", "north"), start="kitchen", end="blue")
     seen = {
-        swap_object("Pass a red ball. Red ball again!", reference, ODD, RNG(k)).text
+        replace_object("Pass a red ball. Red ball again!", reference, ODD, RNG(k)).text
         for k in range(40)
     }
     assert any(text.startswith("Pass an armchair. Armchair again!") for text in seen)
@@ -87,7 +87,7 @@ def test_articles_and_capitals_are_kept_right():
     ],
 )  # fmt: skip
 def test_directions_become_their_opposites(text, kind, place, after):
-    swap = swap_direction(text, route(), APARTMENT, RNG(0))
+    swap = reverse_direction(text, route(), APARTMENT, RNG(0))
     assert swap is not None and (swap.kind, swap.place, swap.text) == (kind, place, after)
     assert opposite(swap.out) == swap.into
 
@@ -103,7 +103,7 @@ def test_directions_become_their_opposites(text, kind, place, after):
     ],
 )
 def test_words_that_are_no_direction_of_a_place_stay(text):
-    assert swap_direction(text, route(), APARTMENT, RNG(0)) is None
+    assert reverse_direction(text, route(), APARTMENT, RNG(0)) is None
 
 
 def test_narrated_texts_read_as_before_but_for_the_exchange():
@@ -111,30 +111,30 @@ def test_narrated_texts_read_as_before_but_for_the_exchange():
     for number, reference in enumerate(drives(APARTMENT, 150, seed=5)):
         text = describe(reference, APARTMENT, style="request", rng=RNG(number))
         before = [m.names for m in parse(text, APARTMENT).mentions]
-        swap = swap_object(text, reference, APARTMENT, RNG(number))
+        swap = replace_object(text, reference, APARTMENT, RNG(number))
         if swap is not None:
             found[swap.kind] += 1
             after = [m.names for m in parse(swap.text, APARTMENT).mentions]
             assert after == [(swap.into,) if m == (swap.out,) else m for m in before]
-        swap = swap_direction(text, reference, APARTMENT, RNG(number))
+        swap = reverse_direction(text, reference, APARTMENT, RNG(number))
         if swap is not None:
             found[swap.kind] += 1
             assert [m.names for m in parse(swap.text, APARTMENT).mentions] == before
-            assert fits(swap.kind, swap.place, swap.out, reference, None, APARTMENT)
+            assert FITS[swap.kind](swap.place, swap.out, reference, None, APARTMENT)
     assert found["object"] > 50 and found["side"] > 15 and found["heading"] > 15
 
 
 def test_places_and_sides_are_looked_up_in_the_drive():
     driven = route(("bed", "north-east"), "gray", ("fan", "on"))
-    assert fits("object", "bed", "bed", driven, None, APARTMENT)
-    assert not fits("object", "bed", "piano", driven, None, APARTMENT)
-    assert fits("tile", "gray", "gray", driven, None, APARTMENT)
-    assert fits("side", "bed", "north", driven, None, APARTMENT)  # within 45 degrees
-    assert not fits("side", "bed", "south", driven, None, APARTMENT)
-    assert not fits("side", "fan", "north", driven, None, APARTMENT)
+    assert FITS["object"]("bed", "bed", driven, None, APARTMENT)
+    assert not FITS["object"]("bed", "piano", driven, None, APARTMENT)
+    assert FITS["tile"]("gray", "gray", driven, None, APARTMENT)
+    assert FITS["side"]("bed", "north", driven, None, APARTMENT)  # within 45 degrees
+    assert not FITS["side"]("bed", "south", driven, None, APARTMENT)
+    assert not FITS["side"]("fan", "north", driven, None, APARTMENT)
     # In the apartment the gray tile lies east of the pink one.
-    assert fits("heading", "gray", "east", driven, None, APARTMENT)
-    assert not fits("heading", "gray", "west", driven, None, APARTMENT)
+    assert FITS["heading"]("gray", "east", driven, None, APARTMENT)
+    assert not FITS["heading"]("gray", "west", driven, None, APARTMENT)
 
 
 @pytest.mark.parametrize("turn", ["left", "right"])
@@ -148,7 +148,7 @@ def test_turns_are_looked_up_in_the_poses(turn):
     pose[:, 2] = np.mod(3.1 + sign * np.linspace(0, 1.5, 81) + np.pi, 2 * np.pi) - np.pi
     driven = annotate(APARTMENT, [pose], size=None)[0]
     assert "bed" in driven.objects
-    assert fits("turn", "bed", turn, driven, pose, APARTMENT)
-    assert not fits("turn", "bed", opposite(turn), driven, pose, APARTMENT)
+    assert FITS["turn"]("bed", turn, driven, pose, APARTMENT)
+    assert not FITS["turn"]("bed", opposite(turn), driven, pose, APARTMENT)
     pose[:, 2] = 0
-    assert not fits("turn", "bed", turn, driven, pose, APARTMENT)
+    assert not FITS["turn"]("bed", turn, driven, pose, APARTMENT)

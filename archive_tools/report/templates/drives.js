@@ -11,7 +11,7 @@ Wayword.ready.drives = (async () => {
   function card(drive) {
     const item = drives.items[drives.item[drive]], elite = eliteOf.get(item.reference);
     const known = elite !== undefined;
-    const [asked, driven] = drives.routes[drive], told = drives.told[drive];
+    const [asked, driven] = drives.routes[drive], instruction = drives.instruction[drive];
     const marks = drives.sorts.filter((s) => s.key !== "obedience" && drives.marks[s.key][drive] !== null)
       .map((s) => s.key === "bd_error" ? `${drives.marks.bd_error[drive].toFixed(1)} % off the target`
         : `${s.name} ${drives.marks[s.key][drive].toFixed(s.decimals)}`);
@@ -19,7 +19,7 @@ Wayword.ready.drives = (async () => {
       tag("div", { class: "scene" }, scene(`Item ${item.item}: driven route, its reference dashed`,
         path(drive), known ? elitePath(elite) : [], drives.positions ? item.target : null)),
       tag("p", { class: "sentence" }, sentence(item.text, item.target)),
-      told ? tag("p", { class: "marks" }, "It was told instead: ", sentence(told, item.target)) : null,
+      instruction ? tag("p", { class: "marks" }, "Its instruction instead: ", sentence(instruction, item.target)) : null,
       tag("p", { class: "marks" }, marks.join(" · ")),
       drives.reasons[drive] ? tag("p", { class: "marks verdict" }, `Verdict: ${drives.reasons[drive]}`) : null,
       tag("div", { class: "routes" }, tag("span", {}, "asked"), chips(asked),

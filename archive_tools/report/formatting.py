@@ -1,13 +1,14 @@
-"""Tables for papers: LaTeX (booktabs) and CSV from the same cells.
+"""Numbers and tables as text: for the page, and for papers as LaTeX (booktabs) and CSV.
 
 A document needs `\\usepackage{booktabs}`; every other command is LaTeX's own, and the text is
 ASCII, so that any engine takes it.
 """
 
-import csv
-import io
+import math
 import unicodedata
 from collections.abc import Sequence
+
+import pandas as pd
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
@@ -18,6 +19,31 @@ SPECIAL = {
     "’": "'", "‘": "`", "“": "``", "”": "''", "\u00a0": "~", "\u2009": r"\,",
     "…": r"\ldots{}", "\n": " ", "\r": " ", "\t": " ",
 }  # fmt: skip
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number for people: three significant digits, a true minus, a dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, digits)}f}".replace("-", "−")
+
+
+def fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+    """A number with a set count of decimals, for columns: a true minus, no sign on a zero."""
+    shown = f"{value:{'+' if signed else ''}.{decimals}f}"
+    if float(shown) == 0:
+        shown = shown.lstrip("+-")
+    return shown.replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
 
 
 def escape(text: str) -> str:
@@ -42,16 +68,13 @@ def tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int 
         rows: cells of each row, as many as columns.
         left: how many columns are words, set to the left; the others are figures.
     """
-    lines = [rf"\begin{{tabular}}{{{'l' * left + 'r' * (len(columns) - left)}}}", r"\toprule"]
-    lines += [" & ".join(map(escape, columns)) + r" \\", r"\midrule"]
-    lines += [" & ".join(map(escape, row)) + r" \\" for row in rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    frame = pd.DataFrame(
+        [list(map(escape, row)) for row in rows], columns=list(map(escape, columns))
+    )
+    layout = "l" * left + "r" * (len(columns) - left)
+    return frame.style.hide(axis="index").to_latex(column_format=layout, hrules=True)
 
 
 def comma_separated(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """CSV with a head line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")

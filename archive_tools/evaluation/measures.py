@@ -1,0 +1,95 @@
+"""The metrics of single drives: functions from all drives to one value each, NaN where undefined.
+
+A route is the sequence of visited objects and tiles, merged in the order of the visits, of the
+drive annotated anew: what the robot did and not what it was told.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from archive_tools.annotations.routes import Route, lcs_length, lcs_ratio, order_tau, set_f1
+from archive_tools.evaluation import metrics
+from archive_tools.evaluation.metrics import Floats
+from archive_tools.evaluation.scored import Scored
+from archive_tools.language.mentions import parse
+from archive_tools.rollouts.contrast import contrast_score
+from envs.scene import Scene
+
+Measure = Callable[[Scored], Floats]
+"""All drives → [N] values, one per row of the frame."""
+
+
+def distance(scored: Scored) -> Floats:
+    """Of the last position to the target, in % of the diagonal."""
+    reached, target = (np.stack(scored.frame[name].tolist()) for name in ("reached", "target"))
+    return metrics.bd_error(reached, target, scored.diagonal)
+
+
+def success(scored: Scored) -> Floats:
+    """1 where that distance is at most 5 %, else 0."""
+    return metrics.bd_success(distance(scored))
+
+
+def _route_measure(compare: Callable[[Sequence[Route], Sequence[Route]], Floats]) -> Measure:
+    """A comparison of the driven routes with those of the references."""
+
+    def measure(scored: Scored) -> Floats:
+        values, rows = np.full(len(scored.frame), np.nan), scored.annotated()
+        values[rows] = compare(scored.routes(rows), scored.reference_routes(rows))
+        return values
+
+    return measure
+
+
+route = _route_measure(lcs_ratio)
+places = _route_measure(set_f1)
+order = _route_measure(order_tau)
+
+
+def contrast(scored: Scored) -> Floats:
+    """Of the drives of contrast pairs: nearer to the own text's reference than to the rival's?"""
+    values, rows = np.full(len(scored.frame), np.nan), scored.annotated("contrast")
+    values[rows] = contrast_score(
+        scored.routes(rows),
+        scored.reference_routes(rows),
+        scored.reference_routes(rows, "rival_id"),
+    )
+    return values
+
+
+def followed(scored: Scored) -> Floats:
+    """`instruction_order` of the text that the system was given."""
+    values, rows = np.full(len(scored.frame), np.nan), scored.annotated()
+    if scored.scene is not None:
+        texts = scored.frame["instruction"].iloc[rows].tolist()
+        values[rows] = instruction_order(texts, scored.routes(rows), scored.scene)
+    return values
+
+
+def instruction_order(texts: Sequence[str | None], routes: Sequence[Route], scene: Scene) -> Floats:
+    """Share of the places that a text names which the route meets in its order: [N].
+
+    NaN for None and for a text that names no place to be met.
+
+    Args:
+        texts: what each drive was asked for.
+        routes: what it visited.
+        scene: the objects and tiles that exist.
+    """
+    asked: dict[str, list[tuple[str, ...]]] = {}
+    for text in texts:
+        if text is not None and text not in asked:
+            asked[text] = [mention.names for mention in parse(text, scene).visits]
+    named: list[list[str]] = []
+    met: list[list[str]] = []
+    for text, visited in zip(texts, routes, strict=True):
+        names = asked[text] if text is not None else []
+        # Words that may mean several things ("couch") count whichever of them is met.
+        one = {name: several[0] for several in names for name in several}
+        named.append([one[several[0]] for several in names])
+        met.append([one.get(name, name) for name in visited])
+    share = np.full(len(texts), np.nan)
+    count = np.array([len(row) for row in named])
+    np.divide(lcs_length(met, named), count, out=share, where=count > 0)
+    return share

@@ -1,0 +1,56 @@
+"""The drives of an evaluation, row by row: what was asked, what was driven, and every metric."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from archive_tools.annotations.events import Annotation
+from archive_tools.annotations.routes import Route
+from envs.scene import Scene
+
+
+@dataclass
+class Scored:
+    """Everything known about the drives, row by row.
+
+    Attributes:
+        frame: one row per drive: system, set, pair, item, seed, trajectory_id, rival_id, text,
+            target [n_bd], reached [n_bd], and the columns of METRICS. Those of the judges, and
+            `reasons`, are filled by `judging`. `instruction` is the text that the system was
+            given: the item's, another one, or None.
+        poses: per drive [T+1, 3] world units, or None where the environment has no pose.
+        driven: per drive its annotation, or None.
+        references: trajectory_id → annotation.
+        scene: with the tiles; None where the environment has none.
+        diagonal: of the BD space, in its units.
+        reference_poses: trajectory_id → [T+1, 3], of the items' references; for pictures.
+    """
+
+    frame: pd.DataFrame
+    poses: list[NDArray[np.float32] | None]
+    driven: list[Annotation | None]
+    references: dict[int, Annotation]
+    scene: Scene | None = None
+    diagonal: float = float("nan")
+    reference_poses: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    def annotated(self, part: str | None = None) -> list[int]:
+        """Rows with an annotation; with `part`, only those of this set of items."""
+        sets = self.frame["set"].tolist()
+        return [
+            row
+            for row, driven in enumerate(self.driven)
+            if driven is not None and part in (None, sets[row])
+        ]
+
+    def routes(self, rows: Sequence[int]) -> list[Route]:
+        """What the drives of annotated rows visited."""
+        chosen = (self.driven[row] for row in rows)
+        return [driven.visited for driven in chosen if driven is not None]
+
+    def reference_routes(self, rows: Sequence[int], column: str = "trajectory_id") -> list[Route]:
+        """What the references of rows visited, or with "rival_id" the other ones of the pairs."""
+        return [self.references[int(i)].visited for i in self.frame[column].iloc[rows]]
