@@ -8,7 +8,7 @@ and runs/NAME-published, trained on the same data for as long as the run was, in
 whole drives as context). They link to the run's archive, trajectories, annotations and
 descriptions, and take over every option with which its later stages were made. At the end the run
 is evaluated again, with its siblings beside it: evaluation/splits.json, curve.json, seeds.json,
-settings.json and experiments.json, and in the report.
+variants.json and experiments.json, and in the report.
 
 A finished stage is left alone and a killed one goes on, so the same command resumes.
 

@@ -118,11 +118,12 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
     records = read_json(run / "evaluation" / "metrics.json")
     by_key = {(record["system"], record["metric"]): record for record in records}
     headlines = [metric for metric in METRICS.values() if metric.headline]
-    metrics = Table(title="Mean or median, and 95 % interval", box=None, padding=(0, 1))
+    title = "Mean or median, and 95 % interval (shares in %)"
+    metrics = Table(title=title, box=None, padding=(0, 1, 0, 0))
     metrics.add_column("system", no_wrap=True)
     for metric in headlines:
-        unit = ", %" if metric.percent else f", {metric.unit}" if metric.unit else ""
-        metrics.add_column(metric.short + unit, justify="right", no_wrap=True)
+        heading = f"{metric.short}, {metric.unit}" if metric.unit else metric.short
+        metrics.add_column(heading, justify="right", no_wrap=True)
     for system in dict.fromkeys(record["system"] for record in records):
         cells = (interval(by_key.get((system, metric.name)), metric) for metric in headlines)
         metrics.add_row(system_of(system).label, *cells)

@@ -10,7 +10,7 @@ import pytest
 from run_factory import STEPS, Plan, Planted, make_run
 
 from archive_tools.annotations.routes import lcs_ratio
-from archive_tools.rollouts.counterfactuals import Instruction
+from archive_tools.rollouts.counterfactuals import GivenText
 from archive_tools.rollouts.systems import SYSTEMS, System
 from archive_tools.run.stage import Stage
 from archive_tools.run.tables import write_table
@@ -205,7 +205,7 @@ def test_a_control_is_a_record_and_its_function(made, monkeypatch):
     """Nothing else has to know of it: it is driven on the items that it has a text for."""
 
     def shout(items, sources):
-        return [Instruction(text.upper()) if i else None for i, text in enumerate(items["text"])]
+        return [GivenText(text.upper()) if i else None for i, text in enumerate(items["text"])]
 
     record = System("nanodt/shouted", "control", "shouted at", one_set=True, instruct=shout)
     monkeypatch.setitem(SYSTEMS, record.name, record)

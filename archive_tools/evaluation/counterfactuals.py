@@ -74,8 +74,8 @@ def _turns(
 
 
 FITS = {"object": _visits, "tile": _visits, "side": _passes, "heading": _enters, "turn": _turns}
-"""Kind of `Instruction` → whether a drive does what a word of its command says: f(place, word,
-annotation of the drive, its poses [T+1, 3], scene), with place and word as in `Instruction`."""
+"""Kind of `GivenText` → whether a drive does what a word of its command says: f(place, word,
+annotation of the drive, its poses [T+1, 3], scene), with place and word as in `GivenText`."""
 
 
 def compare(scored: Scored, instructions: pd.DataFrame) -> pd.DataFrame:

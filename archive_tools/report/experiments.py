@@ -4,7 +4,7 @@ files that stage 09 writes for them. A file that is missing or empty leaves its 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ from archive_tools.evaluation.registry import METRICS, judge_label, shown_metric
 from archive_tools.report.charts import Curve, Dot, dot_chart, line_chart
 from archive_tools.report.figures import metric_chart
 from archive_tools.report.formatting import fixed
-from archive_tools.rollouts.systems import system_of
+from archive_tools.rollouts.systems import SYSTEMS, system_of
 from archive_tools.run.tables import read_json
 
 Record = dict[str, Any]
-CURVES = ("nanodt", "nearest_elite_both", "nearest_elite_text", "nearest_elite_bd")
-COLOURS = ("policy", "baseline", "control", "ceiling")
-COMPARED = ("nanodt", "nanodt/text_off", "nearest_elite_bd", "nearest_elite_both")
+COLOURS = ("policy", "ceiling", "control", "baseline")
 
 
 def read_records(folder: Path, name: str) -> list[Record]:
@@ -103,9 +101,10 @@ def _curve(records: Sequence[Record], differences: Sequence[Record]) -> Record |
     if not records:
         return None
     charts = []
+    shown = [system.name for system in SYSTEMS.values() if "curve" in system.shown_in]
     for metric in (m for m in shown_metrics() if m.headline):
         curves = []
-        for system, colour in zip(CURVES, COLOURS, strict=True):
+        for system, colour in zip(shown, cycle(COLOURS)):
             points = sorted(
                 (r for r in records if (r["system"], r["metric"]) == (system, metric.name)),
                 key=lambda r: r["x"],
@@ -139,12 +138,13 @@ def _siblings(
     if not records:
         return None
     charts = []
+    shown = [system.name for system in SYSTEMS.values() if "runs" in system.shown_in]
     for metric in (m for m in shown_metrics() if m.headline):
         rows = [
             Dot(f"{r['name']}: {system.label}", r["mean"], r["ci_low"], r["ci_high"],
                 system.kind, r["name"])
             for r in records
-            if r["metric"] == metric.name and r["system"] in COMPARED
+            if r["metric"] == metric.name and r["system"] in shown
             for system in [system_of(r["system"])]
         ]  # fmt: skip
         if rows:

@@ -13,7 +13,7 @@ from typing import Any
 
 from archive_tools.evaluation.registry import METRICS, Metric
 from archive_tools.report.tables import Figures, span
-from archive_tools.rollouts.systems import system_of
+from archive_tools.rollouts.systems import SYSTEMS, system_of
 from archive_tools.run.siblings import training_seconds
 from archive_tools.run.stage import read_manifest
 from archive_tools.run.tables import atomic_write, read_json
@@ -21,7 +21,6 @@ from archive_tools.run.templates import template
 from envs.errors import InputError
 
 Record = dict[str, Any]
-COMPARED = ("nanodt", "nearest_elite_both")
 PICTURES = {
     "drives": "The best obeyed of the test commands that name a way, and their reference elites",
     "drive-1-0": "A drive of middling obedience",
@@ -140,7 +139,8 @@ def write_results(
         read_json(evaluation / f"{name}.json") for name in names
     )
     figures = Figures(records, paired)
-    siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in COMPARED]
+    shown = [system.name for system in SYSTEMS.values() if "results" in system.shown_in]
+    siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
     ours = [r for r in variants if r["system"] == "nanodt"]
     trained = {"ours": training(run)} | {
         name: training(run.with_name(f"{run.name}-{name}"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
 from archive_tools.report import formatting
-from archive_tools.rollouts.systems import system_of
+from archive_tools.rollouts.systems import SYSTEMS, system_of
 
 Record = dict[str, Any]
 
@@ -80,6 +80,7 @@ def lede(figures: Figures) -> list[str]:
 
 def tiles(figures: Figures) -> list[Record]:
     """The headline figures: value, interval, and where random, lookup and ceiling lie."""
+    shown = [system.name for system in SYSTEMS.values() if "tiles" in system.shown_in]
     result = []
     for metric in shown_metrics():
         record = figures.get("nanodt", metric.name)
@@ -88,7 +89,7 @@ def tiles(figures: Figures) -> list[Record]:
         mean, interval = span(record, percent=True)
         beside = [
             (system_of(system).label, span(other, percent=True)[0])
-            for system in ("random_elite", "nearest_elite_both", "replay")
+            for system in shown
             if (other := figures.get(system, metric.name))
         ]
         result.append({

@@ -35,7 +35,7 @@ IT = re.compile(r"\b(?:of|by|at|to|near|beside|on) (?:it|them)\b")
 
 
 @dataclass(frozen=True)
-class Instruction:
+class GivenText:
     """A text that a control is given in place of an item's own.
 
     All but the text is of counterfactual instructions: texts with one word exchanged.
@@ -62,7 +62,7 @@ def opposite(word: str) -> str:
 
 def replace_object(
     text: str, reference: Annotation, scene: Scene, rng: np.random.Generator
-) -> Instruction | None:
+) -> GivenText | None:
     """Exchange one object of a command for another, or one tile if no object can be.
 
     Every mention of it is replaced. None where nothing can be exchanged.
@@ -92,7 +92,7 @@ def replace_object(
 
 def reverse_direction(
     text: str, reference: Annotation, scene: Scene, rng: np.random.Generator
-) -> Instruction | None:
+) -> GivenText | None:
     """Exchange one direction word of a command for its opposite.
 
     Only words whose meaning can be looked up in a drive count: the side on which an object is
@@ -120,7 +120,7 @@ def reverse_direction(
     kind, place, start, end = words[int(rng.integers(len(words)))]
     word = re.sub(r"^(north|south)[- ]?(east|west)$", r"\1-\2", lower[start:end])
     into = opposite(word)
-    return Instruction(_put(text, start, end, into), kind, place, word, into)
+    return GivenText(_put(text, start, end, into), kind, place, word, into)
 
 
 def _direction_of(mention: Mention, lower: str) -> tuple[Kind, tuple[int, int] | None]:
@@ -167,11 +167,11 @@ def _ends(reference: Annotation) -> set[str]:
     return {name for e in ends for name in (e.tile, *(near.object for near in e.near)) if name}
 
 
-def _exchange_place(text: str, parsed: Parsed, kind: Kind, out: str, into: str) -> Instruction:
+def _exchange_place(text: str, parsed: Parsed, kind: Kind, out: str, into: str) -> GivenText:
     same = [m for m in parsed.mentions if m.names == (out,)]
     for mention in sorted(same, key=lambda m: -m.start):
         text = _put(text, mention.start, mention.end, spoken(into))
-    return Instruction(text, kind, out, out, into)
+    return GivenText(text, kind, out, out, into)
 
 
 def _put(text: str, start: int, end: int, word: str) -> str:
@@ -186,7 +186,7 @@ def _put(text: str, start: int, end: int, word: str) -> str:
     return before + word + text[end:]
 
 
-def _reads_as(changed: Instruction, before: Parsed, scene: Scene) -> bool:
+def _reads_as(changed: GivenText, before: Parsed, scene: Scene) -> bool:
     """Whether the new text is read as the old one with the place exchanged, and nothing else."""
     assert changed.into is not None
     into = (changed.into,)

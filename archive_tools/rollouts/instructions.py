@@ -14,11 +14,11 @@ import pandas as pd
 
 from archive_tools.annotations.events import Annotation
 from archive_tools.rollouts.baselines import derangement
-from archive_tools.rollouts.counterfactuals import Instruction, replace_object, reverse_direction
+from archive_tools.rollouts.counterfactuals import GivenText, replace_object, reverse_direction
 from archive_tools.run.tables import read_table
 from envs.scene import Scene
 
-Exchange = Callable[[str, Annotation, Scene, np.random.Generator], Instruction | None]
+Exchange = Callable[[str, Annotation, Scene, np.random.Generator], GivenText | None]
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,26 @@ def unseen_texts(dataset: Path) -> dict[int, list[str]]:
     return texts
 
 
-def shuffled(items: pd.DataFrame, sources: Sources) -> list[Instruction | None]:
+def shuffled(items: pd.DataFrame, sources: Sources) -> list[GivenText | None]:
     """Each item gets the text of another one."""
     texts = items["text"].tolist()
-    return [Instruction(texts[other]) for other in derangement(len(items), sources.seed)]
+    return [GivenText(texts[other]) for other in derangement(len(items), sources.seed)]
 
 
-def other_object(items: pd.DataFrame, sources: Sources) -> list[Instruction | None]:
+def other_object(items: pd.DataFrame, sources: Sources) -> list[GivenText | None]:
     """One object of the text exchanged for another, or one tile where no object can be."""
     return _exchanged(replace_object, 1, items, sources)
 
 
-def other_direction(items: pd.DataFrame, sources: Sources) -> list[Instruction | None]:
+def other_direction(items: pd.DataFrame, sources: Sources) -> list[GivenText | None]:
     """One direction of the text turned into its opposite."""
     return _exchanged(reverse_direction, 2, items, sources)
 
 
 def _exchanged(
     exchange: Exchange, number: int, items: pd.DataFrame, sources: Sources
-) -> list[Instruction | None]:
-    instructions: list[Instruction | None] = []
+) -> list[GivenText | None]:
+    instructions: list[GivenText | None] = []
     for identity, text in zip(items["trajectory_id"], items["text"], strict=True):
         if sources.scene is None or identity not in sources.annotations:
             instructions.append(None)
@@ -78,12 +78,12 @@ def _exchanged(
     return instructions
 
 
-def unseen_phrasing(items: pd.DataFrame, sources: Sources) -> list[Instruction | None]:
+def unseen_phrasing(items: pd.DataFrame, sources: Sources) -> list[GivenText | None]:
     """The item's trajectory, described in a phrasing that training never had."""
-    instructions: list[Instruction | None] = []
+    instructions: list[GivenText | None] = []
     for identity in items["trajectory_id"]:
         texts = sources.unseen.get(identity, ())
         rng = np.random.default_rng([sources.seed, 3, identity])
         chosen = texts[int(rng.integers(len(texts)))] if len(texts) else None
-        instructions.append(None if chosen is None else Instruction(chosen))
+        instructions.append(None if chosen is None else GivenText(chosen))
     return instructions

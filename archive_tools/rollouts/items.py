@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation
 from archive_tools.rollouts.contrast import contrast_pairs
-from archive_tools.rollouts.counterfactuals import Instruction
+from archive_tools.rollouts.counterfactuals import GivenText
 from archive_tools.rollouts.instructions import Sources, unseen_texts
 from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.run.tables import read_table, write_table
@@ -169,7 +169,7 @@ def make_instructions(
     return pd.DataFrame(rows, columns=INSTRUCTION_SCHEMA.names)
 
 
-def _row(system: str, item: int, given: Instruction) -> tuple[Any, ...]:
+def _row(system: str, item: int, given: GivenText) -> tuple[Any, ...]:
     return (system, item, given.text, given.kind, given.place, given.out, given.into)
 
 
@@ -191,7 +191,7 @@ def _rephrased(
         texts = {item: instruction.text for item, instruction in given if instruction is not None}
         if texts:
             known = load_rephraser()(list(texts.values()))
-            rows += [_row(name, item, Instruction(t)) for item, t in zip(texts, known, strict=True)]
+            rows += [_row(name, item, GivenText(t)) for item, t in zip(texts, known, strict=True)]
         else:
             print(f"--rephrase: the dataset has no text of {source.label}: nothing is rephrased")
     if not set(names) & set(systems):

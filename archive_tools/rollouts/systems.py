@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 
 from archive_tools.rollouts import instructions
 from archive_tools.rollouts.baselines import Elites, Index
-from archive_tools.rollouts.counterfactuals import Instruction
+from archive_tools.rollouts.counterfactuals import GivenText
 
 Kind = Literal["policy", "control", "baseline", "ceiling"]
+Place = Literal["tiles", "runs", "curve", "results"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ class System:
     """It is given no BD."""
     one_set: bool = False
     """It drives the test items only, not the contrast pairs."""
-    instruct: Callable[[pd.DataFrame, instructions.Sources], list[Instruction | None]] | None = None
+    instruct: Callable[[pd.DataFrame, instructions.Sources], list[GivenText | None]] | None = None
     """Its texts in place of those of the items (rows of one set); None for an item without one,
     which it then does not drive."""
     rephrases: str = ""
     """The system whose texts it gets, rephrased."""
     choose: Callable[[Elites, Sequence[str], ArrayLike, int], Index] | None = None
     """Of a lookup: for texts, BDs and a seed, which elites it drives."""
+
+    shown_in: tuple[Place, ...] = ()
+    """Where few systems have room, those that show it: beside the policy's headline figures
+    (tiles), for each of several runs (runs, results), over the size of the training split."""
 
     @property
     def instructed(self) -> bool:
@@ -47,8 +52,8 @@ class System:
 
 
 _ALL = (
-    System("nanodt", "policy", "policy"),
-    System("nanodt/text_off", "control", "text off", deaf=True),
+    System("nanodt", "policy", "policy", shown_in=("runs", "curve", "results")),
+    System("nanodt/text_off", "control", "text off", deaf=True, shown_in=("runs",)),
     System("nanodt/bd_off", "control", "BD off", blind=True),
     System("nanodt/both_off", "control", "both off", deaf=True, blind=True),
     System("nanodt/text_shuffled", "control", "texts shuffled", instruct=instructions.shuffled),
@@ -61,14 +66,18 @@ _ALL = (
     System("nanodt/unseen_rephrased", "control", "unseen, rephrased", one_set=True,
            rephrases="nanodt/unseen_phrasing"),
     System("random_elite", "baseline", "random elite",
-           choose=lambda elites, text, bd, seed: elites.random(len(text), seed)),
+           choose=lambda elites, text, bd, seed: elites.random(len(text), seed),
+           shown_in=("tiles",)),
     System("nearest_elite_bd", "baseline", "nearest by BD",
-           choose=lambda elites, text, bd, seed: elites.nearest_bd(bd)),
+           choose=lambda elites, text, bd, seed: elites.nearest_bd(bd),
+           shown_in=("runs", "curve")),
     System("nearest_elite_text", "baseline", "nearest by text",
-           choose=lambda elites, text, bd, seed: elites.nearest_text(text)),
+           choose=lambda elites, text, bd, seed: elites.nearest_text(text),
+           shown_in=("curve",)),
     System("nearest_elite_both", "baseline", "nearest by both",
-           choose=lambda elites, text, bd, seed: elites.nearest_both(text, bd)),
-    System("replay", "ceiling", "replay"),
+           choose=lambda elites, text, bd, seed: elites.nearest_both(text, bd),
+           shown_in=("tiles", "runs", "curve", "results")),
+    System("replay", "ceiling", "replay", shown_in=("tiles",)),
 )  # fmt: skip
 SYSTEMS = {system.name: system for system in _ALL}
 """All systems by name, in the order in which they are driven and shown."""
