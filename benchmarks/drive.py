@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from train import build, synthetic
 
-from nanodt.model import TrunkConfig
-from nanodt.policy import Policy
+from nanodt.driving.policy import Policy
+from nanodt.model.network import TrunkConfig
 
 
 def drive(

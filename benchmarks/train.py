@@ -30,12 +30,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanodt.data import Trajectories, Windows
-from nanodt.model import Model, ModelConfig, Trunk, TrunkConfig
-from nanodt.settings import TrainConfig
-from nanodt.text import TextConfig
-from nanodt.tokenizer import train_tokenizer
-from nanodt.trainer import Trainer
+from nanodt.data.folder import Trajectories, Windows
+from nanodt.model.network import Model, ModelConfig, Trunk, TrunkConfig
+from nanodt.text.encoders import TextConfig
+from nanodt.text.tokenizer import train_tokenizer
+from nanodt.training.options import TrainConfig
+from nanodt.training.trainer import Trainer
 
 MATRIX, VOCABULARY = 2048, 512
 WORDS = "go drive past the bed sofa table by red blue tile then stop at kitchen door"

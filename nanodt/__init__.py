@@ -7,13 +7,13 @@ It knows arrays, text and batched Gymnasium environments, and nothing of mazes o
     actions = policy.act(obs, text=["go to the bed by the kitchen", ...], bd=targets)
 """
 
+from nanodt.driving.policy import Policy, load
+from nanodt.driving.rollout import Drives, drive
 from nanodt.errors import InputError
-from nanodt.heads import Sampling
-from nanodt.model import Model, ModelConfig, TrunkConfig
-from nanodt.policy import Policy, load
-from nanodt.rollout import Drives, drive
-from nanodt.tokenizer import Tokenizer, train_tokenizer
-from nanodt.wording import Reader, load_reader
+from nanodt.model.heads import Sampling
+from nanodt.model.network import Model, ModelConfig, TrunkConfig
+from nanodt.text.rephraser import Reader, load_reader
+from nanodt.text.tokenizer import Tokenizer, train_tokenizer
 
 __all__ = [
     "Drives",

@@ -32,7 +32,13 @@ import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
-from nanodt.checkpoint import (
+from nanodt.data.folder import INFO, PRACTICE, TABLE, Windows, load_dataset
+from nanodt.driving.policy import CONFIG, WEIGHTS
+from nanodt.errors import InputError
+from nanodt.model.network import Model, ModelConfig
+from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
+from nanodt.text.rephraser import WORDS, Wording
+from nanodt.training.checkpoint import (
     Log,
     check_settings,
     digest,
@@ -41,15 +47,9 @@ from nanodt.checkpoint import (
     save_weights,
     write_json,
 )
-from nanodt.data import INFO, PRACTICE, TABLE, Windows, load_dataset
-from nanodt.errors import InputError
-from nanodt.model import Model, ModelConfig
-from nanodt.policy import CONFIG, WEIGHTS
-from nanodt.score import ClosedLoop, ValidationLoss, keep
-from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
-from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
-from nanodt.trainer import Processes, Trainer, learning_rate, pick_device, processes
-from nanodt.wording import WORDS, Wording
+from nanodt.training.options import NOT_SETTINGS, PRESETS, TrainConfig, build_model
+from nanodt.training.trainer import Processes, Trainer, learning_rate, pick_device, processes
+from nanodt.training.validation import ClosedLoop, ValidationLoss, keep
 
 CHECKPOINT, TRAINING, LOG = "checkpoint", "training.json", "log.jsonl"
 
@@ -272,7 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["--recipe"]:
-        from nanodt.recipes import main as recipe  # the other systems of the family
+        from nanodt.family.recipes import main as recipe  # the other systems of the family
 
         return recipe(arguments[1:])
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -17,7 +17,7 @@ from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import atomic_write, read_table, write_json
 from envs import InputError
 from nanodt import train_tokenizer
-from nanodt.comparison import comparison, to_markdown
+from nanodt.text.comparison import comparison, to_markdown
 
 
 @dataclass

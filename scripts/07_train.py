@@ -21,9 +21,9 @@ import nanodt
 from archive_tools.run.options import main
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_json
-from nanodt.data import INFO
-from nanodt.settings import TrainConfig, TrainOptions
+from nanodt.data.folder import INFO
 from nanodt.train import CHECKPOINT, train
+from nanodt.training.options import TrainConfig, TrainOptions
 
 # What obeyed best for its time (docs/log.md); python -m nanodt.train keeps the plain defaults.
 OBEDIENT: dict[str, Any] = {

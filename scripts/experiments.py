@@ -33,9 +33,9 @@ from archive_tools.run.siblings import Sibling, inherited, link_stages, siblings
 from archive_tools.run.stage import SCRIPTS, Preset, read_manifest
 from archive_tools.run.tables import read_json, write_json
 from envs.errors import InputError
-from nanodt.data import Windows, load_dataset
-from nanodt.settings import TrainConfig, TrainOptions, build_model
-from nanodt.trainer import Trainer, pick_device
+from nanodt.data.folder import Windows, load_dataset
+from nanodt.training.options import TrainConfig, TrainOptions, build_model
+from nanodt.training.trainer import Trainer, pick_device
 
 
 @dataclass

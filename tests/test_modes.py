@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanodt.recipes.modes import Config, Outcome, probe, run
+from nanodt.family.recipes.modes import Config, Outcome, probe, run
 
 SMALL = Config(drives=120, steps=250)
 

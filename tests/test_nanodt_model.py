@@ -10,14 +10,14 @@ import torch
 from nanodt_toy import record, write_dataset
 
 import nanodt
-from nanodt.data import Trajectories, Windows, load_dataset
-from nanodt.heads import HeadConfig
-from nanodt.model import Cache, Model, ModelConfig, Trunk, TrunkConfig, Write
-from nanodt.odometry import OdometryConfig
-from nanodt.policy import Policy, window_start
-from nanodt.stream import pack, ragged
-from nanodt.text import TextConfig
-from nanodt.tokenizer import train_tokenizer
+from nanodt.data.folder import Trajectories, Windows, load_dataset
+from nanodt.driving.policy import Policy, window_start
+from nanodt.model.heads import HeadConfig
+from nanodt.model.network import Cache, Model, ModelConfig, Trunk, TrunkConfig, Write
+from nanodt.model.stream import pack, ragged
+from nanodt.place.odometry import OdometryConfig
+from nanodt.text.encoders import TextConfig
+from nanodt.text.tokenizer import train_tokenizer
 
 TEXTS = [t for row in record(8) for t in row["texts"]]
 

@@ -23,12 +23,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import nanodt
-import nanodt.checkpoint
-from nanodt.data import Windows, load_dataset
-from nanodt.score import keep
-from nanodt.settings import TrainConfig, build_model
+import nanodt.training.checkpoint
+from nanodt.data.folder import Windows, load_dataset
 from nanodt.train import main, train
-from nanodt.trainer import Processes, Trainer, leave_together
+from nanodt.training.options import TrainConfig, build_model
+from nanodt.training.trainer import Processes, Trainer, leave_together
+from nanodt.training.validation import keep
 
 ROOT = Path(__file__).parent.parent
 
@@ -273,7 +273,7 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
         seen.extend(texts)
         return np.array([[len(t), t.count("left"), t.count("right"), 1] for t in texts], "f4")
 
-    monkeypatch.setattr("nanodt.settings.frozen_embedder", lambda config: embed)
+    monkeypatch.setattr("nanodt.training.options.frozen_embedder", lambda config: embed)
     config = small(toy, tmp_path / "m", steps=4, text_encoder="sentence", tokenizer=None)
     out = train(config)
     assert len(seen) == len(set(seen)) == 4
@@ -282,7 +282,7 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
     def refuse(config):
         raise AssertionError("known texts need no encoder")
 
-    monkeypatch.setattr("nanodt.text.frozen_embedder", lambda config: refuse)
+    monkeypatch.setattr("nanodt.text.encoders.frozen_embedder", lambda config: refuse)
     policy = nanodt.load(out)
     text = record(1)[0]["texts"][0]
     assert policy.act(np.zeros((1, 3)), [text], np.zeros((1, 2))).shape == (1, 2)
@@ -300,7 +300,7 @@ def test_the_model_reads_unseen_words_with_a_sentence_encoder(toy, tmp_path, mon
         assert name == "some-encoder"
         return lambda words: np.array([likes.get(w, [0, 0, 0, 1]) for w in words], float)
 
-    monkeypatch.setattr("nanodt.wording.sentence_embedder", encoder)
+    monkeypatch.setattr("nanodt.text.rephraser.sentence_embedder", encoder)
     reader = nanodt.load_reader(out, "some-encoder")
     text = next(r["texts"][0] for r in record(4) if "left" in r["texts"][0])
     assert reader([text, text.replace("left", "port")]) == [text, text]
@@ -424,7 +424,7 @@ def test_wrong_models_and_commands_are_told(toy, tmp_path):
     model = policy.model
     with torch.no_grad():
         model.trunk.blocks[0].up.weight[0, 0] = float("nan")
-    nanodt.checkpoint.save_weights(out / "model.safetensors", model.state_dict(), {})
+    nanodt.training.checkpoint.save_weights(out / "model.safetensors", model.state_dict(), {})
     with pytest.raises(nanodt.InputError, match=r"NaN .* in trunk\.blocks\.0\.up\.weight"):
         nanodt.load(out)
     (out / "model.safetensors").write_bytes(b"short")

@@ -16,13 +16,13 @@ from test_nanodt_model import PRESETS, TEXTS, WHEELS, small_model
 import envs
 import nanodt
 from archive_tools.tasks.navigation import Navigation
-from nanodt.auxiliary import HORIZONS, relative
-from nanodt.data import Windows, load_dataset
+from nanodt.data.folder import Windows, load_dataset
+from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
-from nanodt.odometry import FEATURES, OdometryConfig, features
-from nanodt.policy import Policy
-from nanodt.settings import TrainConfig, build_model
+from nanodt.model.auxiliary import HORIZONS, relative
+from nanodt.place.odometry import FEATURES, OdometryConfig, features
 from nanodt.train import train
+from nanodt.training.options import TrainConfig, build_model
 
 
 def test_reckoning_is_what_the_simulator_does():
@@ -94,20 +94,20 @@ def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, one_token):
 
 @pytest.fixture
 def practised(tmp_path):
-    """A dataset with wheels, subgoals and practice drives whose targets are not their actions."""
+    """A dataset with wheels, milestones and practice drives whose targets are not their actions."""
     rows = record(20)
     names = ["left", "right"]
-    folder = write_dataset(tmp_path / "data", rows, odometry=WHEELS, subgoals=names)
+    folder = write_dataset(tmp_path / "data", rows, odometry=WHEELS, milestones=names)
     table = pq.read_table(folder / "trajectories.parquet")
     marks = [[i % 3] * STEPS for i in range(20)]
-    table = table.append_column("next_subgoal", pa.array(marks, pa.list_(pa.int16())))
+    table = table.append_column("milestone", pa.array(marks, pa.list_(pa.int16())))
     pq.write_table(table, folder / "trajectories.parquet")
     ids = pa.array(np.arange(900, 920))
     practice = table.set_column(0, "trajectory_id", ids)
     practice = practice.set_column(1, "split", pa.array(["train"] * 20))
     halved = [[v / 2 for v in row] for row in table["action"].to_pylist()]
-    practice = practice.append_column("expert_action", pa.array(halved, pa.list_(pa.float32())))
-    pq.write_table(practice, folder / "augmentation.parquet")
+    practice = practice.append_column("target", pa.array(halved, pa.list_(pa.float32())))
+    pq.write_table(practice, folder / "practice.parquet")
     tokenizer = nanodt.train_tokenizer([t for r in rows for t in r["texts"]], 400)
     (tmp_path / "tokenizer").mkdir()
     tokenizer.save(tmp_path / "tokenizer")
@@ -193,19 +193,19 @@ def test_only_practice_is_kept_where_nothing_else_is_asked_for(practised):
     assert (data.split("train").ids >= 900).all() and len(data.split("validation").ids) == 4
     with pytest.raises(InputError, match=r"practice share 1\.5"):
         load_dataset(practised.data, 1.5)
-    table = pq.read_table(practised.data / "augmentation.parquet")
+    table = pq.read_table(practised.data / "practice.parquet")
     pq.write_table(
         table.set_column(1, "split", pa.array(["test"] * len(table))),
-        practised.data / "augmentation.parquet",
+        practised.data / "practice.parquet",
     )
-    with pytest.raises(InputError, match=r"augmentation\.parquet: split 'test'"):
+    with pytest.raises(InputError, match=r"practice\.parquet: split 'test'"):
         load_dataset(practised.data, 1.0)
 
 
 def test_no_practice_is_said(practised, capsys):
-    (practised.data / "augmentation.parquet").unlink()
+    (practised.data / "practice.parquet").unlink()
     train(replace(practised, practice_share=1.0))
-    assert "no augmentation.parquet" in capsys.readouterr().out
+    assert "no practice.parquet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -220,12 +220,12 @@ def test_no_practice_is_said(practised, capsys):
         ({"windows_per_text": 0}, {}, "--windows-per-text 0"),
         ({"trail": -1}, {}, "--trail -1"),
         ({"text_noise": 0.9}, {}, "--text-noise 0.9"),
-        ({}, {"subgoals": []}, "subgoals run from 0 to 2, expected 0 to 0"),
+        ({}, {"milestones": []}, "milestones run from 0 to 2, expected 0 to 0"),
     ],
 )
 def test_what_does_not_fit_is_told(practised, options, info, message):
-    given = {"odometry": WHEELS, "subgoals": ["left", "right"], **info}
-    text = nanodt.data.json.dumps({**INFO, **given})
+    given = {"odometry": WHEELS, "milestones": ["left", "right"], **info}
+    text = nanodt.data.folder.json.dumps({**INFO, **given})
     (practised.data / "dataset.json").write_text(text)
     with pytest.raises(nanodt.InputError, match=message):
         train(replace(practised, **options))

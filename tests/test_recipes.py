@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.beam import Beam, Planner
-from nanodt.collect import collect, load_collection, load_minari, make_env
-from nanodt.collection import Collection, Sampler
+from nanodt.data.episodes import Collection, Sampler
 from nanodt.errors import InputError
-from nanodt.heads import Sampling
-from nanodt.hf import from_hf, load_hf, predict, to_hf
-from nanodt.model import TrunkConfig
-from nanodt.recipes import NAMES, get_recipe
-from nanodt.recipes.command import HERE, lines, run, table
-from nanodt.recipes.recipe import gradients
-from nanodt.sequence import SequenceModel
+from nanodt.family.hf import from_hf, load_hf, predict, to_hf
+from nanodt.family.planner import Beam, Planner
+from nanodt.family.recipes import NAMES, get_recipe
+from nanodt.family.recipes.command import HERE, lines, run, table
+from nanodt.family.recipes.recipe import gradients
+from nanodt.family.sources import collect, load_collection, load_minari, make_env
+from nanodt.model.heads import Sampling
+from nanodt.model.network import TrunkConfig
+from nanodt.model.sequence import SequenceModel
 from nanodt.train import main as train_main
 
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.acting import Actor, Drawn
-from nanodt.collection import Collection, Sampler
+from nanodt.data.episodes import Collection, Sampler
+from nanodt.driving.acting import Actor, Drawn
 from nanodt.errors import InputError
-from nanodt.heads import Sampling
-from nanodt.recipes import babyai, get_recipe, mddt, tdt
-from nanodt.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
-from nanodt.recipes.gato import Player
-from nanodt.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
-from nanodt.recipes.mddt import table
-from nanodt.recipes.mgdt import LAST, PLUS
-from nanodt.recipes.recipe import gradients
-from nanodt.stream import TokenStream
+from nanodt.family.recipes import babyai, get_recipe, mddt, tdt
+from nanodt.family.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
+from nanodt.family.recipes.gato import Player
+from nanodt.family.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
+from nanodt.family.recipes.mddt import table
+from nanodt.family.recipes.mgdt import LAST, PLUS
+from nanodt.family.recipes.recipe import gradients
+from nanodt.model.heads import Sampling
+from nanodt.model.stream import TokenStream
 
 
 def steps_of(length: np.ndarray, seed: int = 0, **sizes: int) -> dict[str, np.ndarray]:

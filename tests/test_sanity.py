@@ -17,8 +17,8 @@ from archive_tools.stages import s04_describe as describe
 from archive_tools.stages import s05_dataset as dataset
 from archive_tools.tasks.registry import run_environment
 from envs import load_world
-from nanodt.settings import TrainConfig
 from nanodt.train import train
+from nanodt.training.options import TrainConfig
 
 
 @pytest.fixture(scope="module")

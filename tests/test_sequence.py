@@ -9,17 +9,17 @@ import pytest
 import torch
 from nanodt_toy import record, write_dataset
 
-from nanodt.acting import Actor, Constant, Decrement, Drawn
-from nanodt.codec import Codec, CodecConfig
-from nanodt.collection import Collection, Sampler, load_npz
-from nanodt.data import Windows, load_dataset
+from nanodt.data.episodes import Collection, Sampler, load_npz
+from nanodt.data.folder import Windows, load_dataset
+from nanodt.driving.acting import Actor, Constant, Decrement, Drawn
 from nanodt.errors import InputError
-from nanodt.heads import HeadConfig, Sampling
-from nanodt.model import Model, ModelConfig, TrunkConfig
-from nanodt.sequence import Layout, SequenceConfig, SequenceModel, load_sequence
-from nanodt.stream import Slot, TokenStream
-from nanodt.text import TextConfig
-from nanodt.tokenizer import train_tokenizer
+from nanodt.model.codec import Codec, CodecConfig
+from nanodt.model.heads import HeadConfig, Sampling
+from nanodt.model.network import Model, ModelConfig, TrunkConfig
+from nanodt.model.sequence import Layout, SequenceConfig, SequenceModel, load_sequence
+from nanodt.model.stream import Slot, TokenStream
+from nanodt.text.encoders import TextConfig
+from nanodt.text.tokenizer import train_tokenizer
 
 BINS = CodecConfig("uniform", 16, (-1.0, -1.0), (1.0, 1.0))
 LAYOUTS = {

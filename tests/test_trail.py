@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanodt.trail import FADE, Trail, Visits, cells_of
+from nanodt.place.visitation import FADE, Trail, Visits, cells_of
 
 
 def by_hand(cells: list[int], step: int, size: int) -> np.ndarray:

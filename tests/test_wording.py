@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanodt import InputError, Reader, load_reader
-from nanodt.wording import END, LEFT_OUT, PART, SMOOTHING, STRENGTH, Wording
+from nanodt.text.rephraser import END, LEFT_OUT, PART, SMOOTHING, STRENGTH, Wording
 
 TEXTS = [
     "Go past the fridge, then stop by the bed.",
