@@ -45,7 +45,7 @@ def run(config: Config) -> Path:
         policy = nanodt.load(model, sampling=sampling)
         return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
 
-    return rollouts.run(config, load_drive, nanodt.load_reader)
+    return rollouts.run(config, load_drive, nanodt.load_rephraser)
 
 
 if __name__ == "__main__":

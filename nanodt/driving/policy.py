@@ -1,300 +1,421 @@
-"""The policy: a trained model that acts, for whole batches of robots at once.
+"""The policy: a trained network that acts, for whole batches of robots at once.
 
-What the model sees while acting
---------------------------------
-The context grows from the first step until `block_size` tokens are full; then all but its newest
-half is dropped and it grows again (`window_start`). A window that slid by one step could not
-reuse what was computed before: the cached states of later steps have already seen, layer by
-layer, the step that would be dropped. With hops, between two of them nothing is dropped, so the
-cached and the uncached way give the same actions, and both see windows as training showed them:
-a stretch of up to K steps read from its first step.
+What the network sees while acting
+----------------------------------
+The context grows from the first step until it is full (`block_size` tokens, or `window` steps);
+then all but its newest half is evicted and it grows again (`window_start`). A window that slid by
+one step could not reuse what was computed before: the cached states of later steps have already
+seen, layer by layer, the step that would be evicted. With evictions of half a window, between two
+of them nothing is evicted, so the cached and the uncached way give the same actions, and both see
+windows as training showed them: a stretch of up to K steps read from its first step.
 
-At a hop, about once every K / 2 steps, the steps that stay are computed anew, but not their texts:
-those come first, so nothing later changes them. At every other step only the new tokens (last
-action, bd, observation; with `one_token` a single one) are computed.
+At an eviction, about once every K / 2 steps, the steps that stay are computed anew, but not their
+texts: those come first, so nothing later changes them. At every other step only the new tokens are
+computed. Which tokens those are follows from the layout alone: at each step the policy walks over
+the step's slots; what is known enters, and what has a head and is asked for is drawn at the token
+where the layout reads it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nanodt.driving.conditions import Condition, Constant, Drawn
 from nanodt.errors import InputError
 from nanodt.model.heads import Sampling
-from nanodt.model.network import Cache, Model, ModelConfig, Write
-from nanodt.model.stream import Batch, pack, ragged
-from nanodt.place.visitation import Trail
-from nanodt.text.encoders import attach_source
-from nanodt.training.checkpoint import read_weights
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+from nanodt.model.network import Network, load_network, numbered
+from nanodt.model.trunk import Cache, Write
+from nanodt.packing import Batch, pack, ragged
+from nanodt.place.visitation import VisitationMap, cells_of
+from nanodt.text.encoders import text_table
 
 
-def window_start(step: np.ndarray | int, room: np.ndarray) -> np.ndarray:
-    """First timestep in the context when acting at `step`, in rows with room for [N] steps.
+def window_start(step: np.ndarray | int, capacity: np.ndarray) -> np.ndarray:
+    """First timestep in the context when acting at `step`, in rows that hold [N] steps.
 
-    The context holds `start .. step`, the current one included. It is dropped to its newest
-    half each time it is full.
+    The context holds `start .. step`, the current one included. All but its newest half is evicted
+    each time it is full.
     """
-    hop = np.maximum(room - room // 2, 1)
-    return np.where(step < room, 0, ((step - room) // hop + 1) * hop)
+    evicted = np.maximum(capacity - capacity // 2, 1)
+    return np.where(step < capacity, 0, ((step - capacity) // evicted + 1) * evicted)
 
 
 class Policy:
-    """A model that acts. Stateful: `reset()` begins a new drive.
+    """A network that acts. Stateful: `reset()` begins a new episode.
 
-    `sampling` says how heads with classes choose; `cache=False` computes the whole context anew
-    at every step (the same actions, slowly).
+    `conditions` say what the network is asked for besides text and bd, slot by slot; `sampling`
+    says how heads with classes choose; `cache=False` computes the whole context anew at every step
+    (the same actions, slowly). `text_ids` are the token ids of each row's text, where these are no
+    English texts. `context` shortens the window. `width`: how many numbers of the action are drawn
+    (the environment's own, where the network knows more); the others are 0.
     """
 
     def __init__(
-        self, model: Model, *, sampling: Sampling | None = None, cache: bool = True, seed: int = 0
+        self,
+        network: Network,
+        conditions: Mapping[str, Condition] | None = None,
+        *,
+        sampling: Sampling | None = None,
+        cache: bool = True,
+        text_ids: Sequence[np.ndarray] | None = None,
+        context: int | None = None,
+        width: int | None = None,
+        seed: int = 0,
     ) -> None:
-        self.model = model.eval()
-        self.config = model.config
-        self.device = next(model.parameters()).device
+        if context is not None and context < 1:
+            raise InputError(f"context {context}: a policy must see at least one step")
+        self.network, self.conditions = network.eval(), dict(conditions or {})
+        self.config, self.device = network.config, network.device
         self.sampling = sampling or Sampling()
-        self.cached = cache
-        self.low = np.array(self.config.action_low, np.float32)
-        self.high = np.array(self.config.action_high, np.float32)
+        self.cached, self.text_ids, self.context, self.width = cache, text_ids, context, width
+        self.slots = {n: s for n, s in network.slots.items() if not s.reckoned}
+        self.sizes = {n: 1 if numbered(s) else s.size for n, s in self.slots.items()}
         self.reset(seed)
 
     def reset(self, seed: int | None = None) -> None:
-        """Forget the drive; with a seed, also begin the random draws anew."""
+        """Forget the episode; with a seed, also begin the random draws anew."""
         if seed is not None:
             self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.step = -1
+        self.step, self.rows = -1, 0
         self.cache: Cache | None = None
 
     @torch.no_grad()
     def act(
         self,
-        obs: np.ndarray,
+        obs: np.ndarray | Mapping[str, Any],
         text: Sequence[str] | None = None,
         bd: np.ndarray | None = None,
+        reward: np.ndarray | None = None,
     ) -> np.ndarray:
         """Actions [N, n_act] float32 for observations [N, n_obs], clipped and rounded as recorded.
 
-        `text` (N descriptions) and `bd` [N, n_bd] are the command; None switches one off. They
-        are taken at the first call after `reset()` and stay; later calls may leave them out.
+        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out. They
+        are taken at the first call after `reset()` and stay; later calls may omit them. `reward`
+        [N] is that of the last step, for networks that are asked for a return. Observations may
+        also be given by the names of their slots.
         """
+        known = obs if isinstance(obs, Mapping) else {"obs": self._observations(obs)}
+        rows = len(next(iter(known.values())))
+        if not self.rows:
+            self._begin(rows, text, bd)
+        self.open_step(known, np.zeros(rows, np.float32) if reward is None else reward)
+        for name, rule in self.conditions.items():
+            if isinstance(rule, Drawn):
+                self.draw(name, rule.kappa)
+        action = self.draw("action", width=self.width)
+        slot = self.slots["action"]
+        if slot.low:
+            action = np.clip(action, np.float32(slot.low), np.float32(slot.high))
+        if slot.decimals is not None:
+            action = np.round(action, slot.decimals)
+        self.put("action", action)
+        return action.astype(np.float32)[:, : self.width]
+
+    def _observations(self, obs: np.ndarray) -> np.ndarray:
         obs = np.asarray(obs, np.float32)
-        if obs.ndim != 2 or obs.shape[1] != self.config.n_obs:
-            raise InputError(
-                f"observations have shape {list(obs.shape)}, expected [N, {self.config.n_obs}]"
-            )
-        if self.step < 0:
-            self._begin(len(obs), text, bd)
-        if len(obs) != self.rows:
-            raise InputError(f"{len(obs)} observations in a drive of {self.rows}: call reset()")
-        self.step += 1
-        if self.step >= self.config.max_steps:
-            raise InputError(
-                f"step {self.step}: the model knows trajectories of {self.config.max_steps} "
-                "steps; call reset() to begin a new drive"
-            )
-        self.obs[:, self.step] = torch.from_numpy(obs)
+        if "obs" in self.sizes and (obs.ndim != 2 or obs.shape[1] != self.sizes["obs"]):
+            raise InputError(f"obs has shape {list(obs.shape)}, expected [N, {self.sizes['obs']}]")
+        return obs
+
+    def _begin(
+        self, rows: int, text: Sequence[str] | None = None, bd: np.ndarray | None = None
+    ) -> None:
+        self._begin_texts(rows, text)
+        device, limit = self.device, self.config.layout.max_steps
+        held = int(self.capacity.max())
+        # One more than a window holds: the step before it, of which conditions may speak.
+        held = min(held, limit or held) + 1
+        self.values = {
+            name: torch.zeros(rows, held, size, device=device)
+            for name, size in self.sizes.items()
+            if not self.slots[name].constant
+        }
         if self.config.odometry is not None:
-            if self.step:
-                last = self.action[:, self.step - 1].cpu().numpy()
-                self.reckoned = self.config.odometry.advance(self.reckoned, last, obs)
-            self.pose[:, self.step] = torch.from_numpy(self.reckoned.astype(np.float32))
-        if self.config.trail:
-            been = self.trail.visit(self.config.cells(self.reckoned), self.step)
-            self.been[:, self.step % self.been.shape[1]] = been.to(self.device)
-        hidden = self._hidden()
-        action = self.model.head.sample(hidden, self.sampling, self.generator).cpu().numpy()
-        action = np.clip(action, self.low, self.high)
-        if self.config.action_decimals is not None:
-            action = np.round(action, self.config.action_decimals)
-        action = action.astype(np.float32)
-        self.action[:, self.step] = torch.from_numpy(action)
-        return action
-
-    def _begin(self, rows: int, text: Sequence[str] | None, bd: np.ndarray | None) -> None:
-        config, device = self.config, self.device
-        if text is not None and len(text) != rows:
-            raise InputError(f"{len(text)} texts for {rows} observations: give one each")
-        table = self.model.text.prepare(text) if text else self.model.text.nothing()
-        chosen = np.arange(rows) if text else np.full(rows, -1)
-        _, _, lengths = table.take(chosen)
-        room = config.room(lengths)
-        if (room < 1).any():
-            i = int(np.argmin(room))
-            raise InputError(
-                f"text {i} takes {lengths[i]} tokens of the {config.block_size} of a row: no step "
-                f"fits beside it; shorten it: {text[i][:60] if text else ''!r}"
-            )
-        values = np.zeros((rows, config.n_bd), np.float32) if bd is None else np.asarray(bd)
-        if values.shape != (rows, config.n_bd) or not np.isfinite(values).all():
-            raise InputError(
-                f"bd has shape {list(values.shape)}, expected [{rows}, {config.n_bd}] finite"
-            )
-        self.rows, self.table, self.text_row = rows, table, chosen
-        self.text_lengths, self.room = lengths, room
-        self.bd = torch.from_numpy(values.astype(np.float32)).to(device)
-        self.bd_off = torch.full((rows,), bd is None, device=device)
-        self.obs = torch.zeros(rows, config.max_steps, config.n_obs, device=device)
-        self.action = torch.zeros(rows, config.max_steps, config.n_act, device=device)
-        if config.odometry is not None:
-            self.reckoned = config.odometry.begin(rows)
-            self.pose = torch.zeros(rows, config.max_steps, 3, device=device)
-        if config.trail:
-            self.trail = Trail(rows, config.trail)
-            # Of no more steps than a window holds, for one is large.
-            held = min(int(room.max()), config.max_steps)
-            self.been = torch.zeros(rows, held, 2 * config.trail**2, device=device)
+            self.reckoned = self.config.odometry.begin(rows)
+            self.values["pose"] = torch.zeros(rows, held, 3, device=device)
+        if "visits" in self.slots:
+            self.map = VisitationMap(rows, self.network.map_side)
+        self._begin_constants(rows, bd)
+        # Tokens that are in the cache, and where its windows begin.
+        self.entered, self.cached_start = 0, np.zeros(rows, np.int64)
+        self.every_row = torch.arange(rows, device=device)
         if self.cached:
-            longest = lengths + config.step_tokens * np.minimum(room, config.max_steps)
-            self.cache = Cache(config.trunk, rows, int(longest.max()), self.obs)
-            self.bd_token = self.model.stream.token("bd", self.bd, self.bd_off)
+            size = self.network.stream.tokens
+            steps = np.minimum(self.capacity, limit) if limit else self.capacity
+            columns = int((self.text_lengths + size * steps).max())
+            like = self.network.trunk.norm.weight
+            self.cache = Cache(self.config.trunk, rows, columns, like)
+            # Only layouts without a text have unseen tokens: a column's place in its step is plain.
+            unseen = torch.from_numpy(np.resize(self.network.stream.unseen, columns)).to(device)
+            self.unseen = unseen if self.network.has_unseen else None
+        self.rows = rows
 
-    def _hidden(self) -> Tensor:
-        """Hidden states [N, C] that predict the action of the current step."""
-        start = window_start(self.step, self.room)
-        if self.cache is None or self.step == 0:
-            return self._whole(start)
-        before = window_start(self.step - 1, self.room)
-        hops = start != before
-        rooms = np.unique(self.room[hops])  # rows with room for equally many steps hop alike
-        if hops.all() and len(rooms) == 1:
-            return self._steps(np.arange(self.rows), int(start[0]))
-        # Rows that hop are computed along with the others and then overwritten: their place in
-        # the cache stays within the row, and what it holds is not read again.
-        hidden = self._extend(before)
-        for room in rooms:
-            rows = np.flatnonzero(hops & (self.room == room))
-            found = self._steps(rows, int(start[rows[0]]))
-            hidden[torch.from_numpy(rows).to(self.device)] = found
-        return hidden
+    def _begin_texts(self, rows: int, text: Sequence[str] | None) -> None:
+        """Take the rows' texts; how many steps their windows hold behind them."""
+        encoder = self.config.layout.text
+        given = text if text else self.text_ids
+        if given is not None and len(given) != rows:
+            raise InputError(f"{len(given)} texts for {rows} observations: give one each")
+        if encoder is None:
+            self.table = text_table([])
+        elif self.text_ids is not None:
+            self.table = text_table(self.text_ids)
+        else:
+            self.table = self.network.text.prepare(text) if text else self.network.text.nothing()
+        some = given and encoder is not None
+        self.text_row = np.arange(rows) if some else np.full(rows, -1)
+        self.text_lengths = self.table.take(self.text_row)[2]
+        capacity = self.network.capacity(self.text_lengths)
+        if (capacity < 1).any():
+            i = int(np.argmin(capacity))
+            raise InputError(
+                f"text {i} takes {self.text_lengths[i]} tokens of the {self.config.block_size} of "
+                f"a row: no step fits behind it; shorten it: {text[i][:60] if text else ''!r}"
+            )
+        self.capacity = capacity if self.context is None else np.minimum(capacity, self.context)
 
-    def _whole(self, start: np.ndarray) -> Tensor:
-        """Compute the whole windows of all rows; with a cache, fill it."""
-        n, device = self.step + 1 - start, self.device
+    def _begin_constants(self, rows: int, bd: np.ndarray | None) -> None:
+        """Values of constant slots, given by conditions or as bd; nulls where not given."""
+        self.constants: dict[str, Tensor] = {}
+        self.dropped: dict[str, Tensor] = {}
+        self.constant_tokens: dict[str, Tensor] = {}
+        for name, slot in self.slots.items():
+            if not slot.constant:
+                continue
+            rule, shape = self.conditions.get(name), (rows, slot.size)
+            value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
+            known = np.zeros(shape, np.float32) if value is None else np.asarray(value, np.float32)
+            if known.shape != shape or not np.isfinite(known).all():
+                raise InputError(
+                    f"{name} has shape {list(known.shape)}, expected {list(shape)} finite"
+                )
+            self.constants[name] = torch.from_numpy(known).to(self.device)
+            self.dropped[name] = torch.full((rows,), value is None, device=self.device)
+            self.constant_tokens[name] = self.network.stream.token(
+                slot, self.constants[name], self.dropped[name]
+            )
+
+    @property
+    def now(self) -> int:
+        """Where the current step's values are kept: of older ones than a window needs, none are."""
+        return self.step % self._held
+
+    @property
+    def _held(self) -> int:
+        return next(iter(self.values.values())).shape[1]
+
+    def value(self, name: str, step: int) -> Tensor:
+        """Values [N, size] of a slot at a step; only those of the window are kept."""
+        return self.values[name][:, step % self._held]
+
+    def put(self, name: str, value: Any) -> None:
+        """Enter a value of the current step: [N, size], or one for all rows."""
+        if name not in self.values:
+            raise InputError(f"the model has no slot {name!r} (it has {', '.join(self.values)})")
+        value = torch.from_numpy(np.asarray(value, np.float32))
+        shape = self.values[name][:, 0].shape
+        if value.dim() == 2 and value.shape != shape:
+            raise InputError(f"{name} has shape {list(value.shape)}, expected {list(shape)}")
+        self.values[name][:, self.now] = value.to(self.device)
+
+    def open_step(self, known: Mapping[str, Any], reward: np.ndarray) -> None:
+        """Begin the next step: what is known of it, and what its window evicts."""
+        rows = len(reward)
+        if not self.rows:
+            self._begin(rows)
+        if rows != self.rows:
+            raise InputError(f"{rows} observations in an episode of {self.rows}: call reset()")
+        self.step += 1
+        limit = self.config.layout.max_steps
+        if limit and self.step >= limit:
+            raise InputError(
+                f"step {self.step}: the model knows {limit} steps; call reset() to begin anew"
+            )
+        for name in self.network.heads:
+            self.values[name][:, self.now] = 0
+        if "reward" in self.values and self.step:
+            self.value("reward", self.step - 1)[:, 0] = torch.from_numpy(reward).to(self.device)
+        if self.config.odometry is not None:
+            self._reckon(known["obs"])
+        for name, value in known.items():
+            self.put(name, value)
+        for name, rule in self.conditions.items():
+            if name in self.values and not isinstance(rule, Drawn):
+                before = self.value(name, self.step - 1).cpu().numpy() if self.step else None
+                self.put(name, rule.next(before, reward))
+        self.start = window_start(self.step, self.capacity)
+
+    def _reckon(self, obs: np.ndarray) -> None:
+        """Move the poses on by the last action, and mark the cells they are in."""
+        odometry = self.config.odometry
+        assert odometry is not None
+        if self.step:
+            last = self.value("action", self.step - 1).cpu().numpy()
+            self.reckoned = odometry.advance(self.reckoned, last, obs)
+        pose = self.reckoned.astype(np.float32)
+        self.put("pose", pose)
+        if "visits" in self.slots:
+            low, high = np.array(self.config.bd_low)[:2], np.array(self.config.bd_high)[:2]
+            cells = cells_of(pose[:, :2], low, high, self.network.map_side)
+            self.put("visits", self.map.visit(cells, self.step))
+
+    def draw(
+        self,
+        name: str,
+        kappa: float = 0.0,
+        width: int | None = None,
+        bias: Tensor | None = None,
+    ) -> np.ndarray:
+        """Draw a slot of the current step from its head [N, size], token by token.
+
+        `bias` [classes] is added to the logits (-inf: never drawn).
+        """
+        network, slot = self.network, self.slots[name]
+        value = self.value(name, self.step)
+        for number, at in enumerate(network.stream.reads[name][:width]):
+            hidden = self.read(int(at))
+            if kappa:
+                classes = slot.codec.bins if slot.codec else slot.size
+                bias = kappa * torch.linspace(0, 1, classes, device=self.device)
+            drawn = network.draw(name, hidden, number, self.sampling, self.generator, bias)
+            if slot.code == "scalars":
+                value[:, number] = drawn[:, 0]
+            else:
+                value[:] = drawn
+        return value.cpu().numpy().copy()
+
+    def read(self, place: int) -> Tensor:
+        """Hidden states [N, C] of token `place` of the current step (negative: of the step before),
+        all tokens up to it entered."""
+        upto = self.step * self.network.stream.tokens + place + 1
+        if self.cache is None or self.entered == 0:
+            self.last = self._whole(upto)
+        elif (self.cached_start != self.start).any():
+            self.last = self._evict(upto)
+        elif upto > self.entered:
+            self.last = self._extend(None, self.entered, upto, self.start)
+        self.entered, self.cached_start = upto, self.start
+        return self.last
+
+    def _whole(self, upto: int) -> Tensor:
+        """Compute the whole windows of all rows up to a token; with a cache, fill it."""
+        size, device = self.network.stream.tokens, self.device
+        last, place = divmod(upto - 1, size)
+        n = last + 1 - self.start
         row, inner = ragged(n)
-        time = start[row] + inner
+        time = self.start[row] + inner
         text, position, lengths = self.table.take(self.text_row)
-        place, read = pack(lengths, n, self.config.step_tokens, self.config.read_at)
-        # The action of the current step is still unknown: zeros stand there, after the token
-        # that is read, and their column of the cache is overwritten at the next step.
-        which = torch.from_numpy(row).to(device)
-        when = torch.from_numpy(time).to(device)
+        # What of the current step is not known yet stands behind the token that is read, and its
+        # columns of the cache are overwritten later.
+        packed, first = pack(lengths, n, size)
+        which, held = torch.from_numpy(row).to(device), torch.from_numpy(time % self._held)
         batch = Batch(
             text=text.to(device),
             text_position=position.to(device),
             values={
-                "bd": self.bd,
-                "obs": self.obs[which, when],
-                "action": self.action[which, when],
-                **self._reckoned(which, when),
+                **{k: v[which, held.to(device)] for k, v in self.values.items()},
+                **self.constants,
             },
-            off={"bd": self.bd_off},
+            dropped=self.dropped,
             row=which,
-            time=when,
-            place=torch.from_numpy(place).to(device),
-            read=torch.from_numpy(read[np.cumsum(n) - 1]).to(device),
+            time=torch.from_numpy(time).to(device),
+            place=torch.from_numpy(packed).to(device),
+            first=torch.from_numpy(first).to(device),
         )
-        return self.model(batch, None if self.cache is None else Write(self.cache))
+        read = batch.first[torch.from_numpy(np.cumsum(n) - 1).to(device)] + place
+        return self.network.states(batch, read, None if self.cache is None else Write(self.cache))
 
-    def _reckoned(self, row: Tensor, time: Tensor) -> dict[str, Tensor]:
-        """What the robots reckoned at some steps: values of the slots place and trail."""
-        found = {}
-        if self.config.odometry is not None:
-            found["pose"] = self.pose[row, time]
-        if self.config.trail:
-            found["trail"] = self.been[row, time % self.been.shape[1]]
-        return found
+    def _evict(self, upto: int) -> Tensor:
+        """Go on where some rows' windows begin later than in the cache."""
+        size, evicted = self.network.stream.tokens, self.cached_start != self.start
+        groups = np.unique(self.capacity[evicted])  # of equal capacity: they evict alike
+        if evicted.all() and len(groups) == 1:
+            return self._extend(None, int(self.start[0]) * size, upto, self.start)
+        # Rows that evict are computed along with the others and then overwritten: their place in
+        # the cache stays within the row, and what it holds is not read again.
+        hidden = self._extend(None, self.entered, upto, self.cached_start)
+        for capacity in groups:
+            rows = np.flatnonzero(evicted & (self.capacity == capacity))
+            begin = int(self.start[rows[0]]) * size
+            found = self._extend(rows, begin, upto, self.start[rows])
+            hidden[torch.from_numpy(rows).to(self.device)] = found
+        return hidden
 
-    def _steps(self, rows: np.ndarray, start: int) -> Tensor:
-        """Compute the steps from `start` on of some rows, behind their texts in the cache."""
+    def _extend(self, rows: np.ndarray | None, first: int, upto: int, start: np.ndarray) -> Tensor:
+        """Enter tokens `first` to `upto` (counted from step 0) of some rows (None = all), whose
+        windows begin at steps `start`; hidden states of the last."""
         assert self.cache is not None
-        n, device = self.step + 1 - start, self.device
-        own = torch.from_numpy(rows).to(device)
-        row = torch.arange(len(rows), device=device).repeat_interleave(n)
-        time = torch.arange(start, self.step + 1, device=device).repeat(len(rows))
-        which, bd, off = own[row], self.bd[own], {"bd": self.bd_off[own]}
-        values = {"bd": bd, "obs": self.obs[which, time], "action": self.action[which, time]}
-        values |= self._reckoned(which, time)
-        x = self.model.embed_steps(values, off, row, time)
-        size, read_at = self.config.step_tokens, self.config.read_at
-        x = x.view(len(rows), n * size, -1)[:, : (n - 1) * size + read_at + 1]
-        columns = torch.from_numpy(self.text_lengths[rows]).to(device)[:, None]
-        columns = columns + torch.arange(x.shape[1], device=device)
-        some = None if len(rows) == self.rows else own
-        return self.model.trunk.extend(x, self.cache, columns, rows=some)
-
-    def _extend(self, start: np.ndarray) -> Tensor:
-        """Add the last action, the bd and the observation of every row to the cache."""
-        stream, step, size = self.model.stream, self.step, self.config.step_tokens
-        before, now = stream.time.weight[step - 1], stream.time.weight[step]
-        obs = stream.token("obs", self.obs[:, step])
-        if self.config.odometry is not None:
-            place = self.model.place(self.pose[:, step], self.bd, self.bd_off)
-            obs = obs + stream.token("place", place)
-        if self.config.trail:
-            obs = obs + stream.token("trail", self.been[:, step % self.been.shape[1]])
-        shown = not (self.config.one_token and self.config.hide_actions)
-        action = stream.token("action", self.action[:, step - 1]) if shown else 0.0
-        if self.config.one_token:
-            tokens = [self.bd_token + obs + action + now]
-        else:
-            tokens = [action + before, self.bd_token + now, obs + now]
-        last = self.text_lengths + size * (step - start) + self.config.read_at
-        columns = last[:, None] + np.arange(1 - len(tokens), 1)
-        assert self.cache is not None
+        which = None if rows is None else torch.from_numpy(rows).to(self.device)
+        x = self._tokens(which, first, upto, start)
+        lengths = self.text_lengths if rows is None else self.text_lengths[rows]
+        columns = (lengths - start * self.network.stream.tokens)[:, None] + np.arange(first, upto)
         columns = np.minimum(columns, self.cache.columns - 1)
         where = torch.from_numpy(columns).to(self.device)
-        return self.model.trunk.extend(torch.stack(tokens, dim=1), self.cache, where)
+        x = self.network.finish(x, where)
+        return self.network.trunk.extend(x, self.cache, where, self.unseen, which)
+
+    def _tokens(self, rows: Tensor | None, first: int, upto: int, start: np.ndarray) -> Tensor:
+        """Tokens `first` to `upto` of some rows [R, upto - first, C]: the rest of a step, whole
+        steps, and the beginning of one."""
+        size, parts = self.network.stream.tokens, []
+        while first < upto:
+            step, place = divmod(first, size)
+            steps = (upto - first) // size if place == 0 else 0
+            end = size if steps else min(size, place + upto - first)
+            span = range(step, step + max(steps, 1))
+            parts.append(self._step_tokens(rows, span, place, end, start))
+            first += steps * size if steps else end - place
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _step_tokens(
+        self, rows: Tensor | None, steps: range, place: int, end: int, start: np.ndarray
+    ) -> Tensor:
+        """Tokens `place` to `end` of some steps of some rows, [R, steps * places, C]."""
+        stream, n, held = self.network.stream, len(steps), self._held
+        count = self.rows if rows is None else len(rows)
+        constants = self.constant_tokens
+        if rows is not None:
+            constants = {k: v[rows] for k, v in constants.items()}
+        row = self.every_row[:count]
+        time = torch.arange(steps.start, steps.stop, device=self.device).repeat(count)
+        row = row if n == 1 else row.repeat_interleave(n)
+        values: dict[str, Tensor] = {}
+        dropped: dict[str, Tensor] = {}
+        slots = stream.within(place, end)
+        names = [slot.name for slot in slots if slot.name in self.values]
+        if any(slot.reckoned for slot in slots):
+            names.append("pose")
+            for k, v in self.constants.items():
+                values[k] = v if rows is None else v[rows]
+                dropped[k] = self.dropped[k] if rows is None else self.dropped[k][rows]
+        for name in names:
+            back = 0
+            if name in self.slots and self.slots[name].shift:
+                back, begin = 1, torch.from_numpy(start).to(self.device)
+                dropped[name] = time == begin[row]
+            kept = self.values[name]
+            if n == 1:
+                found = kept[:, (steps.start - back) % held]
+                values[name] = found if rows is None else found[rows]
+            else:
+                index = [(step - back) % held for step in steps]
+                found = kept[:, index] if rows is None else kept[rows][:, index]
+                values[name] = found.flatten(0, 1)
+        found = self.network.complete(values, dropped, row)
+        x = stream(
+            found, dropped, row, time, places=(place, end), constants=constants, shifted=True
+        )
+        return x.view(count, n * (end - place), -1)
 
 
 def load(
     path: Path | str, *, sampling: Sampling | None = None, cache: bool = True, device: str = "cpu"
 ) -> Policy:
     """The policy of a model folder, or of a model on the Hugging Face Hub by its id."""
-    return Policy(load_model(path, device), sampling=sampling, cache=cache)
-
-
-def load_model(path: Path | str, device: str = "cpu") -> Model:
-    """The model of a folder or Hub id, with its text encoder attached, ready to act."""
-    folder = model_folder(path)
-    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
-    for file in (config_path, weights_path):
-        if not file.exists():
-            raise InputError(f"{file} does not exist: {folder} is not a trained model")
-    try:
-        config = ModelConfig.from_json(json.loads(config_path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{config_path} is not a model configuration: {error}") from error
-    model = Model(config)
-    weights = read_weights(weights_path, "train it again")
-    bad = [name for name, w in weights.items() if not torch.isfinite(w).all()]
-    if bad:
-        raise InputError(f"{weights_path}: NaN or infinite numbers in {bad[0]}")
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{weights_path} does not fit {config_path}: {reason}") from None
-    attach_source(model.text, config.text, folder)
-    return model.to(device).eval()
-
-
-def model_folder(path: Path | str) -> Path:
-    """The folder of a model: the path itself, or where the Hub's model of that id was put."""
-    folder, name = Path(path), str(path)
-    if folder.is_dir():
-        return folder
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise InputError(f"{name} is neither a model folder nor a Hub id like user/model")
-    from huggingface_hub import snapshot_download  # slow to import
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # many kinds: no network, no such repository, no right to it
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{name} is no folder here and not on the Hub ({reason})") from error
+    return Policy(load_network(path, device), sampling=sampling, cache=cache)

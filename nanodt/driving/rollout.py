@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
 
 
-@dataclass
-class Drives:
-    """N recorded drives of T steps; index 0 of obs and info is the state after reset.
+class Acts(Protocol):
+    """What drives: a `Policy`, a planner, or a recording that is replayed."""
 
-    A drive that ended early holds its last state and zero actions from then on.
+    def reset(self, seed: int | None = None) -> None: ...
+
+    def act(self, obs: Any, text: Any, bd: Any, reward: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass
+class Rollouts:
+    """N closed-loop runs of at most T steps; index 0 of obs and info is the state after reset.
+
+    A run that ended early holds its last state and zero actions from then on.
     """
 
-    obs: np.ndarray  # [N, T + 1, n_obs] float32
-    action: np.ndarray  # [N, T, n_act] float32
-    reward: np.ndarray  # [N, T] float32
-    length: np.ndarray  # [N] int64, steps driven
-    info: dict[str, np.ndarray]  # [N, T + 1, ...], every array the environment reports
+    obs: np.ndarray
+    """[N, T + 1, n_obs] float32; empty where observations are not arrays."""
+    action: np.ndarray
+    """[N, T, n_act] float32."""
+    reward: np.ndarray
+    """[N, T] float32."""
+    length: np.ndarray
+    """[N] int64, steps driven."""
+    success: np.ndarray
+    """[N] bool: the environment reported `success` at some step."""
+    info: dict[str, np.ndarray]
+    """[N, T + 1, ...], every array the environment reports at each step."""
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Sum of rewards [N]."""
+        return self.reward.astype(np.float64).sum(1)
 
 
 def drive(
-    policy: Policy,
+    policy: Acts,
     vector_env: Any,
     text: Sequence[str] | None = None,
     bd: np.ndarray | None = None,
@@ -36,47 +55,68 @@ def drive(
     steps: int | None = None,
     seed: int = 0,
     progress: bool = False,
-) -> Drives:
+    see: Callable[[Any], Any] | None = None,
+    send: Callable[[np.ndarray], Any] | None = None,
+) -> Rollouts:
     """Drive all robots of a Gymnasium `VectorEnv` once, each by its own text and bd [N, n_bd].
 
-    `steps` defaults to the longest trajectory the model knows. The seed goes to the environment
-    and to the policy's draws.
+    `steps` defaults to the longest episode the policy knows. The seed goes to the environment and
+    to the policy's draws. `see` turns the environment's observations into what the policy takes (by
+    default float32 vectors), `send` actions [N, n_act] into what the environment takes (by default:
+    numbers of a Discrete space, else the vectors).
     """
-    limit = policy.config.max_steps
-    steps = limit if steps is None else min(steps, limit)
+    limit = policy.config.layout.max_steps if hasattr(policy, "config") else 0  # type: ignore
+    if steps is None and not limit:
+        raise InputError("this policy knows no longest episode: give steps")
+    steps = min(steps or limit, limit or steps)  # type: ignore[type-var]
     n = vector_env.num_envs
     for name, given in (("text", text), ("bd", bd)):
         if given is not None and len(given) != n:
             raise InputError(f"{len(given)} {name}s for {n} environments: give one each")
+    see, send = see or float_vectors, send or sender(vector_env)
     policy.reset(seed)
     obs, info = vector_env.reset(seed=seed)
-    seen = [np.asarray(obs, np.float32)]
-    reports = [arrays(info, n)]
-    actions, rewards = [], []
-    alive, length = np.ones(n, bool), np.zeros(n, np.int64)
-    discrete = policy.config.head.kind == "discrete"
+    seen, reports = [see(obs)], [arrays(info, n)]
+    actions, rewards, reward = [], [], np.zeros(n, np.float32)
+    alive, length, success = np.ones(n, bool), np.zeros(n, np.int64), np.zeros(n, bool)
     for _ in tqdm(range(steps), desc="driving", unit="step", disable=not progress, leave=False):
-        action = np.where(alive[:, None], policy.act(seen[-1], text, bd), 0).astype(np.float32)
-        sent = action[:, 0].astype(np.int64) if discrete else action
-        obs, reward, terminated, truncated, info = vector_env.step(sent)
-        obs, report = true_end(np.asarray(obs, np.float32), info, n)
+        action = policy.act(seen[-1], text, bd, reward)
+        action = np.where(alive[:, None], action, 0).astype(np.float32)
+        obs, reward, terminated, truncated, info = vector_env.step(send(action))
+        obs, report = true_end(see(obs), info, n)
         # A finished environment may already have begun anew: hold the last state instead.
-        seen.append(np.where(alive[:, None], obs, seen[-1]))
+        array = isinstance(obs, np.ndarray)
+        seen.append(np.where(alive[:, None], obs, seen[-1]) if array else obs)
         reports.append({k: hold(alive, v, reports[-1].get(k)) for k, v in report.items()})
+        if "success" in report:
+            success |= alive & (report["success"].astype(np.float64).reshape(n) > 0)
+        reward = np.where(alive, np.asarray(reward, np.float32), 0).astype(np.float32)
         actions.append(action)
-        rewards.append(np.where(alive, np.asarray(reward, np.float32), 0))
+        rewards.append(reward)
         length += alive
         alive = alive & ~(np.asarray(terminated) | np.asarray(truncated))
         if not alive.any():
             break
     keys = [k for k in reports[0] if all(k in r for r in reports)]
-    return Drives(
-        obs=np.stack(seen, 1),
+    return Rollouts(
+        obs=np.stack(seen, 1) if isinstance(seen[0], np.ndarray) else np.zeros((n, 0, 0)),
         action=np.stack(actions, 1),
-        reward=np.stack(rewards, 1).astype(np.float32),
+        reward=np.stack(rewards, 1),
         length=length,
+        success=success,
         info={k: np.stack([r[k] for r in reports], 1) for k in keys},
     )
+
+
+def float_vectors(obs: Any) -> np.ndarray:
+    return np.asarray(obs, np.float32)
+
+
+def sender(vector_env: Any) -> Callable[[np.ndarray], Any]:
+    """What turns actions [N, n_act] into those of an environment."""
+    if hasattr(vector_env.single_action_space, "n"):
+        return lambda action: action[:, 0].astype(np.int64)
+    return lambda action: action
 
 
 def arrays(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
@@ -89,27 +129,20 @@ def arrays(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
     return found
 
 
-def true_end(
-    obs: np.ndarray, info: dict[str, Any], n: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def true_end(obs: Any, info: dict[str, Any], n: int) -> tuple[Any, dict[str, np.ndarray]]:
     """Undo an autoreset within the step: put back the last observation and info."""
+    report = arrays(info, n)
     ended = np.asarray(info.get("_final_obs", np.zeros(n, bool)))
-    if ended.any():
+    if not ended.any():
+        return obs, report
+    if isinstance(obs, np.ndarray):
         obs = obs.copy()
         for i in np.flatnonzero(ended):
             obs[i] = info["final_obs"][i]
-    return obs, true_report(info, n)
-
-
-def true_report(info: dict[str, Any], n: int) -> dict[str, np.ndarray]:
-    """What the environment reported of each robot, of those that just ended their last state."""
-    report = arrays(info, n)
-    ended = np.asarray(info.get("_final_obs", np.zeros(n, bool)))
-    if ended.any():
-        for key, value in arrays(info.get("final_info", {}), n).items():
-            old = report.get(key, value)
-            report[key] = np.where(ended.reshape(-1, *[1] * (value.ndim - 1)), value, old)
-    return report
+    for key, value in arrays(info.get("final_info", {}), n).items():
+        old = report.get(key, value)
+        report[key] = np.where(ended.reshape(-1, *[1] * (value.ndim - 1)), value, old)
+    return obs, report
 
 
 def hold(alive: np.ndarray, new: np.ndarray, old: np.ndarray | None) -> np.ndarray:

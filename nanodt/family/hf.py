@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nanodt.data.episodes import make_batch
 from nanodt.errors import InputError
 from nanodt.family.recipes.dt import layout
+from nanodt.files import read_weights
 from nanodt.model.heads import Tanh
-from nanodt.model.network import TrunkConfig
-from nanodt.model.sequence import SequenceConfig, SequenceModel
+from nanodt.model.network import Network, NetworkConfig
 from nanodt.model.stream import VectorCode
-from nanodt.training.checkpoint import read_weights
+from nanodt.model.trunk import TrunkConfig
+from nanodt.packing import Batch, pack, ragged
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh"}
 BLOCK = {
@@ -61,7 +61,7 @@ SIZES = ("state_dim", "act_dim", "hidden_size", "max_ep_len", "n_layer", "n_head
 WANTED = "give a checkpoint of transformers' DecisionTransformerModel"
 
 
-def load_hf(folder: Path | str, context: int = 20) -> SequenceModel:
+def load_hf(folder: Path | str, context: int = 20) -> Network:
     """The model of a checkpoint's folder: config.json and model.safetensors.
 
     Raises InputError where one is missing, cannot be read, or is of another architecture.
@@ -84,9 +84,7 @@ def load_hf(folder: Path | str, context: int = 20) -> SequenceModel:
     return from_hf(read_weights(weights, "fetch it again"), fields, context)
 
 
-def from_hf(
-    weights: Mapping[str, Tensor], config: Mapping[str, Any], context: int = 20
-) -> SequenceModel:
+def from_hf(weights: Mapping[str, Tensor], config: Mapping[str, Any], context: int = 20) -> Network:
     """A `DecisionTransformerModel`'s `state_dict()` and `config.to_dict()` as our model.
 
     Raises InputError for another architecture.
@@ -110,8 +108,8 @@ def from_hf(
             f"activation_function={activation!r} is not supported: {', '.join(ACTIVATIONS)}"
         )
     n_obs, n_act = config["state_dim"], config["act_dim"]
-    model = SequenceModel(
-        SequenceConfig(
+    model = Network(
+        NetworkConfig(
             # From the model's returns to the environment's, the user scales, as in their examples.
             layout(n_obs, (-1.0,) * n_act, (1.0,) * n_act, 1.0, config["max_ep_len"]),
             TrunkConfig(
@@ -121,8 +119,8 @@ def from_hf(
                 config.get("resid_pdrop", 0.1),
                 ACTIVATIONS[activation],
             ),
-            context,
-            {"recipe": "dt", "action_low": [-1.0] * n_act, "action_high": [1.0] * n_act},
+            window=context,
+            info={"recipe": "dt", "action_low": [-1.0] * n_act, "action_high": [1.0] * n_act},
         )
     )
     weights = {k.removeprefix("module."): v for k, v in weights.items()}
@@ -144,7 +142,7 @@ def from_hf(
     return model.eval()
 
 
-def to_hf(model: SequenceModel) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def to_hf(model: Network) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A model of recipe dt as (state dict, config fields) of a `DecisionTransformerModel`.
 
     Their model has no buffers for statistics, so those are folded into its matrices: it takes raw
@@ -212,7 +210,7 @@ def transposed(name: str) -> bool:
 
 @torch.no_grad()
 def predict(
-    model: SequenceModel,
+    model: Network,
     states: Tensor,
     actions: Tensor,
     returns_to_go: Tensor,
@@ -227,8 +225,17 @@ def predict(
     keep = attention_mask.bool()
     steps = keep.sum(1).numpy()
     values = {"obs": states[keep], "action": actions[keep], "rtg": returns_to_go[keep]}
-    batch = make_batch(values, {}, np.zeros(len(steps), np.int64), steps, 3)
-    batch.time = timesteps[keep]
+    place, first = pack(np.zeros_like(steps), steps, 3)
+    batch = Batch(
+        text=torch.zeros(0, dtype=torch.int64),
+        text_position=torch.zeros(0, dtype=torch.int64),
+        values=values,
+        dropped={},
+        row=torch.from_numpy(ragged(steps)[0]),
+        time=timesteps[keep],
+        place=torch.from_numpy(place),
+        first=torch.from_numpy(first),
+    )
     hidden = model.hidden(batch, ["rtg", "obs", "action"])
     found = {}
     for slot, name in (("rtg", "return"), ("obs", "state"), ("action", "action")):

@@ -12,16 +12,17 @@ published code computes the whole context anew for each token.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nanodt.driving.acting import Actor
+from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
 from nanodt.model.heads import Sampling, pick
-from nanodt.model.network import Cache
-from nanodt.model.sequence import SequenceModel
+from nanodt.model.network import Network
+from nanodt.model.trunk import Cache
 
 ORDER = ("obs", "action", "reward", "value")
 
@@ -40,13 +41,13 @@ class Beam:
 
 
 class Planner:
-    """Acts by planning; used like an `Actor`.
+    """Acts by planning; used like a `Policy`.
 
     The layout must be obs, action, reward and value, each number a token, the value unseen.
     """
 
     def __init__(
-        self, model: SequenceModel, beam: Beam, *, sampling: Sampling | None = None, seed: int = 0
+        self, model: Network, beam: Beam, *, sampling: Sampling | None = None, seed: int = 0
     ) -> None:
         slots = model.config.layout.slots
         fits = all(s.code == "scalars" and s.head for s in slots) and slots[-1].unseen
@@ -55,38 +56,40 @@ class Planner:
                 f"beam search needs the slots {', '.join(ORDER)}, each scalars with a head, the "
                 "value unseen, and no timesteps: the layout of recipe tt"
             )
-        if beam.context + beam.horizon > model.config.context:
+        if beam.context + beam.horizon > (model.config.window or 0):
             raise InputError(
                 f"{beam.context} past steps and {beam.horizon} planned ones exceed the model's "
-                f"context of {model.config.context}: shorten one, or train with a longer --context"
+                f"context of {model.config.window}: shorten one, or train with a longer --context"
             )
         self.model, self.beam = model, beam
         self.sampling = sampling or Sampling("temperature")
-        self.actor = Actor(model, context=beam.context, seed=seed)
+        self.policy = Policy(model, context=beam.context, seed=seed)
 
     def reset(self, seed: int | None = None) -> None:
-        self.actor.reset(seed)
+        self.policy.reset(seed)
 
     @torch.no_grad()
-    def act(self, obs: np.ndarray, reward: np.ndarray | None = None) -> np.ndarray:
+    def act(
+        self, obs: np.ndarray, text: Any = None, bd: Any = None, reward: np.ndarray | None = None
+    ) -> np.ndarray:
         """Actions [N, size] for observations [N, n_obs] and the rewards [N] of the last step."""
-        actor = self.actor
-        actor.open_step({"obs": obs}, np.zeros(len(obs)) if reward is None else reward)
-        begun = (actor.step - actor.start) * self.model.stream.tokens
-        first = begun + self.model.stream.first["action"]
-        hidden = actor.feed(first)
-        actor.values["action"][:, actor.step] = self._search(hidden, first)
-        return actor.values["action"][:, actor.step].numpy()
+        policy, stream = self.policy, self.model.stream
+        policy.open_step({"obs": obs}, np.zeros(len(obs)) if reward is None else reward)
+        place = stream.first["action"]
+        hidden = policy.read(place - 1)
+        begun = (policy.step - int(policy.start[0])) * stream.tokens
+        policy.put("action", self._search(hidden, begun + place).numpy())
+        return policy.value("action", policy.step).numpy().copy()
 
     def _search(self, hidden: Tensor, first: int) -> Tensor:
         """First actions [N, A] of the best plans, from hidden states [N, C] before them."""
         beam, n = self.beam, len(hidden)
-        plans = Plans(self.model, self.actor.cache, hidden, first, beam)
+        plans = Plans(self.model, self.policy.cache, hidden, first, beam)
         for step in range(beam.horizon):
             plans.grow(beam.expand if step else beam.width * beam.expand)
             if step:
                 plans.dream()
-            action = plans.choose(self.sampling, self.actor.generator)
+            action = plans.choose(self.sampling, self.policy.generator)
             if step == 0:
                 plans.action = action
             plans.judge(step, beam.discount)
@@ -101,7 +104,7 @@ class Plans:
     """Rows of plans under way, those of one environment side by side."""
 
     def __init__(
-        self, model: SequenceModel, past: Cache, hidden: Tensor, column: int, beam: Beam
+        self, model: Network, past: Cache, hidden: Tensor, column: int, beam: Beam
     ) -> None:
         self.model, self.hidden, self.column = model, hidden, column
         rows, tokens = len(hidden), model.stream.tokens

@@ -10,15 +10,16 @@ import json
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from nanodt.data.episodes import Collection, join, load_npz
-from nanodt.data.folder import TABLE, load_dataset
+from nanodt.data.episodes import Episodes, join, load_npz
+from nanodt.data.folder import load_dataset
+from nanodt.driving.environments import make_vector_env
 from nanodt.errors import InputError
 
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
@@ -38,22 +39,6 @@ def need(module: str) -> Any:
 
 def make_env(name: str, **kwargs: Any) -> Any:
     """A Gymnasium environment by its id; "module:Name-v0" imports its module first."""
-    return _make("make", name, kwargs)
-
-
-def make_envs(name: str, n: int, **kwargs: Any) -> Any:
-    """N copies of it as one vector environment, its own kind where it has one."""
-    gymnasium = need("gymnasium")
-    module, _, bare = name.rpartition(":")
-    if module:
-        need(module)
-    spec = gymnasium.registry.get(bare)
-    own = spec is not None and spec.vector_entry_point is not None
-    mode = "vector_entry_point" if own else "sync"
-    return _make("make_vec", bare, {"num_envs": n, "vectorization_mode": mode, **kwargs})
-
-
-def _make(function: str, name: str, kwargs: dict[str, Any]) -> Any:
     gymnasium = need("gymnasium")
     module, _, bare = name.rpartition(":")
     if module:
@@ -61,12 +46,17 @@ def _make(function: str, name: str, kwargs: dict[str, Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return getattr(gymnasium, function)(bare, **kwargs)
+            return gymnasium.make(bare, **kwargs)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"environment {name} needs more ({reason}): {EXTRA}") from error
     except gymnasium.error.Error as error:
         raise InputError(f"environment {name}: {str(error).splitlines()[0]}") from error
+
+
+def make_envs(name: str, n: int, **kwargs: Any) -> Any:
+    """N copies of it as one vector environment."""
+    return make_vector_env({"id": name, "kwargs": kwargs}, n, EXTRA)
 
 
 def collect(
@@ -79,7 +69,7 @@ def collect(
     each: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
     keep: Callable[[dict[str, Any]], bool] | None = None,
     name: str = "collecting",
-) -> Collection:
+) -> Episodes:
     """Run `behaviours(i)` for whole trajectories of `env`; obs, action and reward of each step.
 
     `see` turns an observation into its vector. `each(i, last info)` gives further fields of a
@@ -113,12 +103,12 @@ def collect(
         length.append(len(rows["reward"]))
         terminated.append([float(end)])
         extra = each(attempt - 1, {**first, **info}) if each else {}
-        texts.append(extra.pop("text", None))
+        texts.append([extra.pop("text")] if "text" in extra else None)
         fields.append(extra)
         bar.update()
     bar.close()
     found = {k: np.array([f[k] for f in fields], np.float32) for k in fields[0]}
-    return Collection(
+    return Episodes(
         length=np.array(length),
         steps={k: np.concatenate(v) for k, v in steps.items()},
         each={
@@ -132,7 +122,7 @@ def collect(
 
 
 def spaces(env: Any) -> dict[str, Any]:
-    """What `Collection.info` says of an environment's actions."""
+    """What `Episodes.info` says of an environment's actions."""
     space = getattr(env, "single_action_space", env.action_space)
     if hasattr(space, "n"):
         return {"actions": int(space.n)}
@@ -140,9 +130,9 @@ def spaces(env: Any) -> dict[str, Any]:
     return {"action_low": low.tolist(), "action_high": high.tolist()}
 
 
-def load_collection(source: str) -> Collection:
-    """Trajectories of an npz file, of a dataset folder of the mission's (`nanodt.data`), or of a
-    Minari dataset on this machine: `minari:ID`."""
+def load_episodes(source: str) -> Episodes:
+    """Trajectories of an npz file, of a dataset folder of the mission's (`nanodt.data.folder`), or
+    of a Minari dataset on this machine: `minari:ID`."""
     if Path(source).is_dir():
         return load_folder(Path(source))
     if source.startswith("minari:"):
@@ -153,34 +143,22 @@ def load_collection(source: str) -> Collection:
 SPLITS = {"train": 0.0, "validation": 1.0, "test": 2.0}
 
 
-def load_folder(folder: Path) -> Collection:
+def load_folder(folder: Path) -> Episodes:
     """A dataset folder: obs, action, target and reward 0 of each step; of each trajectory bd, split
-    (a number of `SPLITS`), elite (1; 0 for a practice drive) and its first text."""
-    dataset = load_dataset(folder, practice=0.5)  # which of them to learn from, a recipe says
-    recorded = pq.read_table(folder / TABLE, columns=["trajectory_id"])
-    elites = set(recorded.column("trajectory_id").to_pylist())
+    (a number of `SPLITS`), recorded (1; 0 for augmentation) and its texts."""
+    dataset = load_dataset(folder, augmentation=0.5)  # which to learn from, a recipe says
     parts = []
     for name, split in dataset.splits.items():
-        n = len(split.ids)
-        elite = np.array([[i in elites] for i in split.ids.tolist()], np.float32)
-        action = split.action.numpy()
-        steps = {
-            "obs": split.obs.numpy(),
-            "action": action,
-            "target": action if split.target is None else split.target.numpy(),
-            "reward": np.zeros((len(action), 1), np.float32),
-        }
-        each = {
-            "bd": split.bd.numpy(),
-            "split": np.full((n, 1), SPLITS.get(name, -1.0), np.float32),
-            "elite": elite,
-        }
-        texts = [own[0] if own else "" for own in split.texts]
-        parts.append(Collection(split.length, steps, each, texts, dataset.info, str(folder)))
+        action = split.steps["action"]
+        reward = np.zeros((len(action), 1), np.float32)
+        number = np.full((len(split.ids), 1), SPLITS.get(name, -1.0), np.float32)
+        weight = np.ones(len(split.ids))
+        part = replace(split, each={**split.each, "split": number}, weight=weight)
+        parts.append(part.with_steps(target=split.steps.get("target", action), reward=reward))
     return join(parts)
 
 
-def load_minari(name: str, root: Path | None = None) -> Collection:
+def load_minari(name: str, root: Path | None = None) -> Episodes:
     """A Minari dataset found locally: main_data.hdf5 of ROOT/name/data, read with h5py.
 
     ROOT is $MINARI_DATASETS_PATH, or ~/.minari/datasets. Observations must be arrays.
@@ -223,7 +201,7 @@ def load_minari(name: str, root: Path | None = None) -> Collection:
         raise InputError(f"{path} is not a whole HDF5 file ({error}): fetch it again") from error
     if not length:
         raise InputError(f"{path} holds no episode")
-    return Collection(
+    return Episodes(
         np.array(length),
         {k: np.concatenate(v) for k, v in steps.items()},
         {"terminated": np.array(terminated, np.float32)},
@@ -233,7 +211,7 @@ def load_minari(name: str, root: Path | None = None) -> Collection:
 
 
 def _minari_info(path: Path) -> dict[str, Any]:
-    """The action space of a Minari dataset, as `Collection.info` says it."""
+    """The action space of a Minari dataset, as `Episodes.info` says it."""
     if not path.exists():
         return {}
     space = json.loads(path.read_text(encoding="utf-8")).get("action_space", {})

@@ -1,4 +1,4 @@
-"""What else a policy learns to tell while it trains: where it will be, and what it meets next.
+"""What else a policy learns to predict while it trains: where it will be, and what it meets next.
 
 An action says little about why it was taken: to turn left by 0.3 fits many sentences. Where the
 robot will stand in a while, and which place it will come to next, are said by the sentence and the
@@ -17,18 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HORIZONS = (8, 24, 60)
-"""Steps ahead of which the robot's place is foretold."""
+"""Steps ahead for which the robot's place is predicted."""
 
 
 @dataclass(frozen=True)
 class AuxiliaryConfig:
     """Weights of the losses beside that of the action; 0 leaves a task out."""
 
-    foresight: float = 0.0
-    """Of foretelling the place after 8, 24 and 60 steps, in the robot's own frame."""
-    milestone: float = 0.0
+    future_position: float = 0.0
+    """Of predicting the place after 8, 24 and 60 steps, in the robot's own frame."""
+    next_subgoal: float = 0.0
     """Of naming the next place on the way."""
-    milestones: int = 0
+    subgoals: int = 0
     """Places there are."""
     reach: float = 1.0
     """Farthest that the robot gets in one step."""
@@ -40,24 +40,25 @@ class Auxiliary(nn.Module):
     def __init__(self, config: AuxiliaryConfig, width: int) -> None:
         super().__init__()
         self.config = config
-        self.foresight = nn.Linear(width, 2 * len(HORIZONS)) if config.foresight else None
-        self.milestone = nn.Linear(width, config.milestones + 1) if config.milestone else None
+        future, subgoal = config.future_position, config.next_subgoal
+        self.future_position = nn.Linear(width, 2 * len(HORIZONS)) if future else None
+        self.next_subgoal = nn.Linear(width, config.subgoals + 1) if subgoal else None
 
     def loss(self, hidden: Tensor, values: Mapping[str, Tensor]) -> Tensor:
         """Weighted loss [M] at hidden states [M, C].
 
         `values` holds `pose` [M, 3], `later` [M, horizons, 2] (places after HORIZONS steps) and
-        `milestone` [M] (class of what comes next).
+        `next_subgoal` [M, 1] (class of what comes next).
         """
         total = hidden.new_zeros(len(hidden))
-        if self.foresight is not None:
+        if self.future_position is not None:
             seen = relative(values["pose"], values["later"], self.config.reach)
-            error = (self.foresight(hidden) - seen.flatten(1)) ** 2
-            total = total + self.config.foresight * error.sum(1)
-        if self.milestone is not None:
-            logits = self.milestone(hidden)
-            named = F.cross_entropy(logits, values["milestone"].long(), reduction="none")
-            total = total + self.config.milestone * named
+            error = (self.future_position(hidden) - seen.flatten(1)) ** 2
+            total = total + self.config.future_position * error.sum(1)
+        if self.next_subgoal is not None:
+            logits, named = self.next_subgoal(hidden), values["next_subgoal"][:, 0].long()
+            loss = F.cross_entropy(logits, named, reduction="none")
+            total = total + self.config.next_subgoal * loss
         return total
 
 

@@ -1,25 +1,22 @@
-"""The model: a GPT-2 trunk, and around it the words, the stream of steps and the head.
+"""The network: a declared layout, the transformer over it, and a head for each predicted slot.
 
-`Trunk` takes embeddings and gives hidden states. It holds no tables and knows no text, no robot
-and no loss, so that the weights of any GPT-2 fit it. `Model` is the whole policy: it packs a
-batch of windows into rows of at most `block_size` tokens,
+A batch of windows is packed into rows, for the mission's layout (`nanodt/model/layout.py`)
 
     [text tokens] [bd, o, a] [bd, o, a] ... [bd, o, a]  pads
 
-and reads its prediction of each action at the `o` token before it. Pads stand at the end of a
-row, so that causal attention alone keeps them from every other token: no mask, the fast path.
-Several windows of a trajectory may share one row and its one copy of the text (`beside`).
+and each prediction is read at the token that the layout names. Several windows of an episode may
+share one row and its one copy of the text (`trunk.shared_prefix_mask`).
 
-Sources: Radford et al. 2019 (GPT-2); Chen et al. 2021 (Decision Transformer); the layout with a
-text prefix and a behaviour descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
+Sources: Chen et al. 2021 (Decision Transformer); the layout with a text prefix and a behaviour
+descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,394 +25,293 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanodt.errors import InputError
+from nanodt.files import (
+    CONFIG,
+    WEIGHTS,
+    from_json,
+    model_folder,
+    read_weights,
+    save_weights,
+    write_json,
+)
 from nanodt.model.auxiliary import Auxiliary, AuxiliaryConfig
-from nanodt.model.heads import Head, HeadConfig, build_head
-from nanodt.model.stream import Batch, Slot, TokenStream, VectorCode
-from nanodt.place.odometry import FEATURES, OdometryConfig, features
-from nanodt.place.visitation import cells_of
-from nanodt.text.encoders import TextConfig, build_text_encoder
+from nanodt.model.heads import Head, HeadConfig, Sampling, Scalars, build_head, pick
+from nanodt.model.stream import Layout, Slot, TokenStream
+from nanodt.model.trunk import Trunk, TrunkConfig, Write, shared_prefix_mask
+from nanodt.packing import Batch
+from nanodt.place.odometry import OdometryConfig, features
+from nanodt.text.encoders import attach_source, build_text_encoder
+
+FORMAT = 2
+"""Of config.json; 1 was that of networks whose layout was not declared."""
 
 
 @dataclass(frozen=True)
-class TrunkConfig:
-    """Sizes of the transformer."""
+class NetworkConfig:
+    """Everything needed to build the network again: `config.json` of its folder."""
 
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 128
-    dropout: float = 0.0
-    """On a CPU, dropout inside attention leaves the fused path: about three times slower."""
-    activation: str = "gelu_tanh"
-    """Of the MLPs: gelu_tanh (GPT-2's), gelu (exact), relu (Decision Transformer's)."""
-
-    def __post_init__(self) -> None:
-        if self.n_embd % self.n_head:
-            below = self.n_embd // self.n_head * self.n_head
-            widths = [w for w in (below, below + self.n_head) if w]
-            fits = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
-            fewer = [h for h in fits if h < self.n_head][-1:]
-            more = [h for h in fits if h > self.n_head][:1]
-            raise InputError(
-                f"n_embd={self.n_embd} cannot be shared by n_head={self.n_head} heads: take "
-                f"n_embd={' or '.join(map(str, widths))}, "
-                f"or n_head={' or '.join(map(str, fewer + more))}"
-            )
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-    "gelu": F.gelu,
-    "relu": F.relu,
-}
-
-
-class Cache:
-    """Keys and values of the tokens a trunk has seen: one row per robot, filled from the left.
-
-    Row i holds its tokens at columns 0..n_i-1 without gaps, so "attend to the columns up to my
-    own" is the whole mask; what lies further right is stale and never read. Memory is taken
-    once, for `columns` tokens, head by head: [layer, rows, heads, columns, C / heads].
-    """
-
-    def __init__(self, config: TrunkConfig, rows: int, columns: int, like: Tensor) -> None:
-        heads, width = config.n_head, config.n_embd // config.n_head
-        shape = (config.n_layer, rows, heads, columns, width)
-        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
-        self.columns = columns
-        first = torch.arange(rows * heads, device=like.device) * columns
-        self.first = first.view(rows, heads, 1)
-        self.index = torch.arange(columns, device=like.device)
-
-
-@dataclass
-class Write:
-    """Where the tokens of a forward go in the cache, and what they may see there."""
-
-    cache: Cache
-    rows: Tensor | None = None
-    """Which rows of the cache (None = all)."""
-    flat: Tensor | None = None
-    """New tokens of these rows: their cells [rows * heads * S] of the cache; None: the rows are
-    written whole, from column 0."""
-    width: int = 0
-    """Columns in use, over all rows."""
-    mask: Tensor | None = None
-    """[rows, 1, S, width] bool, True = may attend."""
-
-    def __call__(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [N, heads, S, d]; give what the tokens attend to."""
-        out: list[Tensor] = []
-        for store, new in ((self.cache.keys[layer], k), (self.cache.values[layer], v)):
-            if self.flat is not None:
-                store.view(-1, new.shape[3]).index_copy_(0, self.flat, new.flatten(0, 2))
-                held = store[:, :, : self.width]
-                out.append(held if self.rows is None else held[self.rows])
-            elif self.rows is None:
-                store[:, :, : new.shape[2]] = new
-            else:
-                store[self.rows, :, : new.shape[2]] = new
-        return (out[0], out[1]) if out else (k, v)
-
-
-def beside(window: Tensor) -> Tensor:
-    """Mask [N, 1, T, T] for rows of a text and several windows, True = may attend.
-
-    `window` [N, T] int64 says which window a token is of, 0 = text. A token sees the text and the
-    tokens of its own window up to itself, as if these stood in a row of their own.
-    """
-    at = torch.arange(window.shape[1], device=window.device)
-    queries, keys = window[:, :, None], window[:, None, :]
-    return ((at <= at[:, None]) & ((keys == 0) | (keys == queries)))[:, None]
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """[N, heads, T, d] each -> [N, heads, T, d]; causal where there is no mask."""
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout
-    )
-
-
-class Block(nn.Module):
-    """Pre-norm attention and MLP, both added to the stream (GPT-2)."""
-
-    def __init__(self, config: TrunkConfig, layer: int) -> None:
-        super().__init__()
-        c = config.n_embd
-        self.layer, self.n_head, self.dropout = layer, config.n_head, config.dropout
-        self.activation = ACTIVATIONS[config.activation]
-        self.norm1 = nn.LayerNorm(c)
-        self.qkv = nn.Linear(c, 3 * c)
-        self.proj = nn.Linear(c, c)
-        self.norm2 = nn.LayerNorm(c)
-        self.up = nn.Linear(c, 4 * c)
-        self.down = nn.Linear(4 * c, c)
-
-    def drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
-
-    def attend(self, x: Tensor, context: Write | None, mask: Tensor | None = None) -> Tensor:
-        """[N, T, C] -> [N, T, C], not yet projected."""
-        qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))
-        q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
-        if context is not None:
-            k, v = context(self.layer, k, v)
-            mask = context.mask
-        dropout = self.dropout if self.training else 0.0
-        if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # There, attention in half precision takes longer than in float32.
-            with torch.autocast("cpu", enabled=False):
-                y = attention(q.float(), k.float(), v.float(), mask, dropout)
-        else:
-            y = attention(q, k, v, mask, dropout)
-        return y.transpose(1, 2).flatten(2)
-
-    def forward(
-        self,
-        x: Tensor,
-        context: Write | None = None,
-        read: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        y = self.attend(self.norm1(x), context, mask)
-        if read is not None:
-            x, y = (F.embedding(read, t.flatten(0, 1)) for t in (x, y))
-        x = x + self.drop(self.proj(y))
-        return x + self.drop(self.down(self.activation(self.up(self.norm2(x)))))
-
-
-class Trunk(nn.Module):
-    """GPT-2's blocks: embeddings [N, T, C] in, hidden states [N, T, C] out, causal."""
-
-    def __init__(self, config: TrunkConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.blocks = nn.ModuleList(Block(config, i) for i in range(config.n_layer))
-        self.norm = nn.LayerNorm(config.n_embd)
-        for name, p in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(p)
-            elif p.dim() == 2:
-                # Each block adds twice to the stream: its variance would grow with depth.
-                residual = name.endswith(("proj.weight", "down.weight"))
-                nn.init.normal_(p, std=0.02 / math.sqrt(2 * config.n_layer) if residual else 0.02)
-
-    def forward(
-        self,
-        x: Tensor,
-        context: Write | None = None,
-        read: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden states of tokens x [N, T, C].
-
-        `context` says where keys and values are kept and what else is attended to. `read` [M] int64
-        are flat positions in [N * T]: only their hidden states [M, C] come back, and the last
-        block's projections are spared for all other tokens, which nothing would look at. `mask`
-        [N, 1, T, T] bool, True = may attend, stands in for plain causality.
-        """
-        if self.config.dropout:
-            x = F.dropout(x, self.config.dropout, self.training)
-        last = len(self.blocks) - 1
-        for i, block in enumerate(self.blocks):
-            x = block(x, context, read if i == last else None, mask)
-        return self.norm(x)
-
-    def extend(
-        self,
-        x: Tensor,
-        cache: Cache,
-        columns: Tensor,
-        unseen: Tensor | None = None,
-        rows: Tensor | None = None,
-    ) -> Tensor:
-        """New tokens x [N, S, C] of N cached rows, placed at `columns` [N, S] of the cache.
-
-        Gives the hidden state [N, C] of each row's last token. `unseen` [columns of the cache]
-        bool marks columns to which no other may attend. `rows` [N] int64 says which rows of the
-        cache they are (None = all of them).
-        """
-        n, s, _ = x.shape
-        width = int(columns.max()) + 1
-        mask = cache.index[:width] <= columns[:, None, :, None]
-        if unseen is not None:
-            mask &= ~unseen[:width] | (cache.index[:width] == columns[:, None, :, None])
-        first = cache.first if rows is None else cache.first[rows]
-        flat = (first + columns[:, None, :]).flatten()
-        read = torch.arange(1, n + 1, device=x.device) * s - 1
-        return self(x, Write(cache, rows, flat, width, mask), read)
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Everything needed to build the model again: `config.json` of a model folder."""
-
-    n_obs: int
-    n_act: int
-    n_bd: int
-    max_steps: int
-    """Longest trajectory: the number of learned timestep embeddings."""
-    action_low: tuple[float, ...]
-    action_high: tuple[float, ...]
-    action_decimals: int | None = None
-    """Actions are rounded to so many decimals, as the recorded ones were."""
-    block_size: int = 350
-    """Tokens in a row, text included."""
-    window: int | None = None
-    """Timesteps in a row at most, however many tokens would fit."""
+    layout: Layout
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
-    one_token: bool = False
-    """One token per timestep, in which bd, o and the last a are added up, rather than three."""
-    hide_actions: bool = False
-    """The tokens of past actions say nothing but that there was one."""
+    block_size: int | None = None
+    """Tokens in a row with one window, text included, at most."""
+    window: int | None = None
+    """Timesteps in a window, at most."""
     odometry: OdometryConfig | None = None
-    """The `o` tokens carry the pose that the robot reckons for itself."""
-    trail: int = 0
-    """Cells per side of the map of where the robot has been, in the `o` tokens; 0 = none."""
-    embedding: str = "mlp"
-    """How a vector becomes a token: mlp | linear."""
-    head: HeadConfig = field(default_factory=HeadConfig)
-    text: TextConfig = field(default_factory=TextConfig)
-    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
-    environment: dict[str, Any] | None = None
-    """Gymnasium id and arguments the trajectories came from; nothing here depends on it."""
+    """Where the pose comes from that reckoned slots and the visitation map tell of."""
     bd_low: tuple[float, ...] | None = None
     bd_high: tuple[float, ...] | None = None
+    auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
+    info: dict[str, Any] = field(default_factory=dict)
+    """What others want to find again: environments, recipe, settings; nothing here reads it."""
+    format: int = FORMAT
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_json(fields: dict[str, Any]) -> ModelConfig:
-        fields = dict(fields)
-        fields["trunk"] = TrunkConfig(**fields["trunk"])
-        fields["head"] = HeadConfig(**fields["head"])
-        fields["text"] = TextConfig(**fields["text"])
-        fields["auxiliary"] = AuxiliaryConfig(**fields.get("auxiliary", {}))
-        if fields.get("odometry") is not None:
-            fields["odometry"] = OdometryConfig.from_json(fields["odometry"])
-        for name in ("action_low", "action_high", "bd_low", "bd_high"):
-            if fields.get(name) is not None:
-                fields[name] = tuple(fields[name])
-        return ModelConfig(**fields)
-
-    @property
-    def step_tokens(self) -> int:
-        """Tokens of a timestep: bd, o and a, or one for all."""
-        return 1 if self.one_token else 3
-
-    @property
-    def read_at(self) -> int:
-        """Place within a timestep of the token at which its action is read: that of o."""
-        return 0 if self.one_token else 1
-
-    def cells(self, pose: np.ndarray) -> np.ndarray:
-        """Cells [N] of the trail's map in which reckoned poses [N, 3] lie."""
-        low, high = np.array(self.bd_low)[:2], np.array(self.bd_high)[:2]
-        return cells_of(pose[:, :2].astype(np.float32), low, high, self.trail)
-
-    def steps_beside(self, text_length: int) -> int:
-        """Timesteps that fit in a row beside a text of so many tokens."""
-        return int(self.room(np.array([text_length]))[0])
-
-    def room(self, text_lengths: np.ndarray) -> np.ndarray:
-        """Timesteps [N] that fit in rows beside texts of so many tokens [N]."""
-        fit = (self.block_size - text_lengths) // self.step_tokens
-        return fit if self.window is None else np.minimum(fit, self.window)
+    def __post_init__(self) -> None:
+        if self.block_size is None and self.window is None:
+            raise InputError("a network needs a block_size (tokens) or a window (timesteps)")
+        reckoned = any(slot.reckoned for slot in self.layout.slots)
+        if reckoned and (self.odometry is None or None in (self.bd_low, self.bd_high)):
+            raise InputError("odometry needs bd_low and bd_high in dataset.json")
 
 
-class Model(nn.Module):
-    """The whole policy network; see the module's head for the layout."""
+def numbered(slot: Slot) -> bool:
+    """Whether a slot's value is a class number, whatever its size."""
+    discrete = slot.head is not None and slot.head.kind == "discrete"
+    return slot.code == "table" or (slot.code == "none" and discrete)
+
+
+def slot_head(slot: Slot, width: int) -> Head | Scalars:
+    """The head of a predicted slot."""
+    assert slot.head is not None
+    if slot.code == "scalars" and slot.codec is not None:
+        return Scalars(width, slot.size, slot.codec.bins, slot.shared)
+    if numbered(slot):
+        return build_head(HeadConfig("discrete"), width, (0.0,), (slot.size - 1.0,))
+    low, high = slot.low or (-1.0,) * slot.size, slot.high or (1.0,) * slot.size
+    return build_head(slot.head, width, low, high)
+
+
+class Network(nn.Module):
+    """A layout made into a network."""
 
     low: Tensor
     high: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.config = config
-        width = config.trunk.n_embd
-        discrete = config.head.kind == "discrete"
-        odometry: tuple[Slot, ...] = ()
-        if config.odometry is not None:
-            config.odometry.check(config.n_obs, config.n_act, config.n_bd)
-            if config.bd_low is None or config.bd_high is None:
-                raise InputError("odometry needs bd_low and bd_high in dataset.json")
-            odometry = (Slot("place", FEATURES, "mlp", join=True, scale=1.0),)
-            if config.trail:
-                size = 2 * config.trail**2
-                odometry += (Slot("trail", size, "linear", join=True, scale=1.0),)
+        self.config, layout, width = config, config.layout, config.trunk.n_embd
+        self.slots = {s.name: s for s in layout.slots}
+        if layout.text is not None:
+            self.text = build_text_encoder(layout.text, width)
+            self.text_position = nn.Embedding(layout.text_positions, width)
+        self.stream = TokenStream(layout, width)
+        self.position = nn.Embedding(layout.positions, width) if layout.positions else None
+        self.norm = nn.LayerNorm(width) if layout.norm else nn.Identity()
+        self.trunk = Trunk(config.trunk)
+        self.heads: Any = nn.ModuleDict(
+            {s.name: slot_head(s, width) for s in layout.slots if s.head}
+        )
+        self.auxiliary = Auxiliary(config.auxiliary, width)
+        if self.position is not None:
+            nn.init.normal_(self.position.weight, std=0.02)
+        if layout.text is not None:
+            nn.init.normal_(self.text_position.weight, std=0.02)
+        for slot in layout.slots:
+            if slot.spread is not None:
+                nn.init.normal_(self.codes[slot.name].net.weight, std=slot.spread)
+        if config.odometry is not None and config.bd_low and config.bd_high:
             self.register_buffer("low", torch.tensor(config.bd_low[:2]), persistent=False)
             self.register_buffer("high", torch.tensor(config.bd_high[:2]), persistent=False)
-        size = int(config.action_high[0]) + 1 if discrete else config.n_act
-        code = "table" if discrete else config.embedding
-        if not config.one_token:
-            action = Slot("action", size, code, predicted=True, hidden=config.hide_actions)
-        elif config.hide_actions:
-            action = Slot("action", size, "none", predicted=True, read="obs")
-        else:
-            action = Slot("action", size, code, predicted=True, shift=True, join=True, read="obs")
-        slots = (
-            Slot("bd", config.n_bd, config.embedding, constant=True),
-            Slot("obs", config.n_obs, config.embedding, join=config.one_token),
-            *odometry,
-            action,
-        )
-        self.text = build_text_encoder(config.text, width)
-        self.text_position = nn.Embedding(config.block_size, width)
-        self.stream = TokenStream(slots, width, config.max_steps)
-        self.trunk = Trunk(config.trunk)
-        self.head: Head = build_head(config.head, width, config.action_low, config.action_high)
-        self.auxiliary = Auxiliary(config.auxiliary, width)
-        nn.init.normal_(self.text_position.weight, std=0.02)
-        if config.trail:  # few of its many numbers are not zero
-            code = self.stream.codes["trail"]
-            assert isinstance(code, VectorCode) and isinstance(code.net, nn.Linear)
-            nn.init.normal_(code.net.weight, std=0.1)
+        self.has_unseen = bool(self.stream.unseen.any())
+        # A slot of weight 0 has a head that nothing teaches.
+        self.taught = [name for name in self.heads if self.slots[name].weight]
 
-    def place(self, pose: Tensor, bd: Tensor, off: Tensor) -> Tensor:
-        """Odometry: what the `o` tokens carry of poses [M, 3], given BDs [M, n_bd], off [M]."""
-        return features(pose, bd, off, self.low, self.high)
+    @property
+    def codes(self) -> Any:
+        """Slot name -> the module that turns its values into tokens."""
+        return self.stream.codes
 
-    def embed_steps(
-        self, values: dict[str, Tensor], off: dict[str, Tensor], row: Tensor, time: Tensor
-    ) -> Tensor:
-        """Tokens [M, tokens of a step, C] of M timesteps; arguments as in `Batch`."""
-        if self.config.odometry is not None:
-            place = self.place(values["pose"], values["bd"][row], off["bd"][row])
-            values = {**values, "place": place}
-        return self.stream(values, off, row, time)
+    @property
+    def device(self) -> torch.device:
+        return self.trunk.norm.weight.device
+
+    @property
+    def map_side(self) -> int:
+        """Cells per side of the visitation map that the slot `visits` holds."""
+        return round((self.slots["visits"].size / 2) ** 0.5)
+
+    def capacity(self, text_lengths: np.ndarray) -> np.ndarray:
+        """Timesteps [N] that fit in windows behind texts of so many tokens [N]."""
+        window, block = self.config.window, self.config.block_size
+        if block is None:
+            return np.full(len(text_lengths), window)
+        fit = (block - text_lengths) // self.stream.tokens
+        return fit if window is None else np.minimum(fit, window)
+
+    def fit(
+        self, steps: Mapping[str, np.ndarray], each: Mapping[str, np.ndarray], seed: int = 0
+    ) -> None:
+        """Take means, spreads, bins and centres from the training values, before training."""
+        for name, slot in self.slots.items():
+            found = (each if slot.constant else steps).get(name)
+            if found is None:
+                continue  # computed within
+            values = torch.from_numpy(found)
+            if name in self.codes:
+                self.codes[name].fit(values)
+            if name in self.heads and isinstance(self.heads[name], Head):
+                target = steps.get(slot.target or name, found)
+                self.heads[name].fit(torch.from_numpy(target), seed)
+
+    def complete(
+        self, values: Mapping[str, Tensor], dropped: Mapping[str, Tensor], row: Tensor
+    ) -> Mapping[str, Tensor]:
+        """Add the values of the layout's reckoned slot: the pose, and the target from there."""
+        name = next((s.name for s in self.slots.values() if s.reckoned), None)
+        if name is None or "pose" not in values:
+            return values
+        bd = values["bd"]
+        off = dropped.get("bd", torch.zeros(len(bd), dtype=torch.bool, device=bd.device))
+        place = features(values["pose"], bd[row], off[row], self.low, self.high)
+        return {**values, name: place}
+
+    def embed_text(self, text: Tensor, position: Tensor) -> Tensor:
+        """Text tokens [L, C]."""
+        if self.config.layout.text is None:
+            return self.trunk.norm.weight.new_zeros(0, self.config.trunk.n_embd)
+        return self.text(text) + self.text_position(position)
 
     def embed(self, batch: Batch) -> Tensor:
-        """All tokens [L + M * tokens of a step + 1, C] of a batch: texts, steps, the pad."""
-        text = self.text(batch.text) + self.text_position(batch.text_position)
-        steps = self.embed_steps(batch.values, batch.off, batch.row, batch.time).flatten(0, 1)
-        return torch.cat([text, steps, steps.new_zeros(1, steps.shape[1])])
+        """The packed rows [N, T, C] of a batch, positions and norm included."""
+        values = self.complete(batch.values, batch.dropped, batch.row)
+        text = self.embed_text(batch.text, batch.text_position)
+        steps = self.stream(values, batch.dropped, batch.row, batch.time).flatten(0, 1)
+        tokens = torch.cat([text, steps, steps.new_zeros(1, steps.shape[1])])
+        x = F.embedding(batch.place, tokens)
+        return self.finish(x, torch.arange(x.shape[1], device=x.device))
 
-    def forward(
+    def finish(self, x: Tensor, columns: Tensor) -> Tensor:
+        """Add the positions of rows' columns, where the layout has such, and the norm."""
+        if self.position is not None:
+            x = x + self.position(columns)
+        return self.norm(x)
+
+    def mask(self, batch: Batch) -> Tensor | None:
+        """[N, 1, T, T] bool where some tokens may not be attended to; None = plain causality.
+
+        A token may always attend to itself: a row without any is NaN.
+        """
+        mask = None if batch.window is None else shared_prefix_mask(batch.window)
+        if not self.has_unseen:
+            return mask
+        steps = torch.from_numpy(self.stream.unseen).to(batch.place.device).repeat(len(batch.row))
+        texts = steps.new_zeros(len(batch.text_position))
+        column = torch.cat([texts, steps, steps.new_zeros(1)])[batch.place]
+        t = column.shape[1]
+        if mask is None:
+            mask = torch.ones(t, t, dtype=torch.bool, device=column.device).tril()
+        itself = torch.eye(t, dtype=torch.bool, device=column.device)
+        return mask & (~column[:, None, :] | itself)[:, None]
+
+    def states(
         self,
         batch: Batch,
-        context: Write | None = None,
+        read: Tensor,
+        write: Write | None = None,
         trunk: Callable[..., Tensor] | None = None,
     ) -> Tensor:
-        """Hidden states [M, C] at the tokens that predict: one per timestep of the batch.
+        """Hidden states [R, C] at flat positions `read` [R] of the packed rows.
 
-        `trunk` may stand in for the model's own (the same one, compiled).
+        `trunk` may stand in for the network's own (the same one, compiled).
         """
         # Not `or`: a compiled module has no truth value.
         trunk = self.trunk if trunk is None else trunk
-        mask = None if batch.window is None else beside(batch.window)
-        return trunk(F.embedding(batch.place, self.embed(batch)), context, batch.read, mask)
+        mask = self.mask(batch)
+        if write is not None:
+            write.mask = mask
+        return trunk(self.embed(batch), write, read, mask)
 
-    def loss(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
-        """Loss [M] of every timestep's action, not yet averaged."""
-        return self._action_loss(self(batch, trunk=trunk), batch)
+    def hidden(
+        self, batch: Batch, names: list[str], trunk: Callable[..., Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Hidden states [M, numbers, C] at which the named slots are read.
 
-    def objective(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
-        """What training minimises [M]: the loss of the action, and of the auxiliary tasks."""
-        hidden = self(batch, trunk=trunk)
-        return self._action_loss(hidden, batch) + self.auxiliary.loss(hidden, batch.values)
+        Where a batch's first row has no token before its first step, another one's is given, which
+        says nothing: such targets weigh 0 (`Windows`).
+        """
+        reads = []
+        for name in names:
+            at = torch.from_numpy(self.stream.reads[name]).to(batch.first.device)
+            reads.append((batch.first[:, None] + at).clamp(min=0))
+        states = self.states(batch, torch.cat([r.flatten() for r in reads]), trunk=trunk)
+        parts = states.split([r.numel() for r in reads])
+        return {n: p.view(*r.shape, -1) for n, p, r in zip(names, parts, reads, strict=True)}
 
-    def _action_loss(self, hidden: Tensor, batch: Batch) -> Tensor:
-        return self.head.loss(hidden, batch.values.get("target", batch.values["action"]))
+    def losses(
+        self,
+        batch: Batch,
+        trunk: Callable[..., Tensor] | None = None,
+        auxiliary: bool = False,
+    ) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Of each taught slot its losses [M, numbers] and their weights (None = all of them 1).
+
+        A slot with one prediction a step and weights: [targets, 1], those of weight 0 left out.
+        `auxiliary` adds the losses of the auxiliary tasks to that of the action.
+        """
+        hidden, found = self.hidden(batch, self.taught, trunk), {}
+        for name in self.taught:
+            slot, h, head = self.slots[name], hidden[name], self.heads[name]
+            values = batch.values.get(slot.target or name)
+            values = batch.values[name] if values is None else values
+            weight = batch.weight.get(name)
+            if isinstance(head, Scalars):
+                loss = head.loss(h, self.codes[name].codec.encode(values))
+            else:
+                h = h[:, 0]
+                if weight is not None:  # a large head over few targets: only theirs
+                    some = weight[:, 0] > 0
+                    h, values, weight = h[some], values[some], weight[some]
+                loss = head.loss(h, values)
+                if auxiliary and name == "action":
+                    loss = loss + self.auxiliary.loss(h, batch.values)
+                loss = loss[:, None]
+            if slot.weight != 1:
+                weight = loss.new_ones(loss.shape) if weight is None else weight
+                weight = slot.weight * weight
+            found[name] = (loss, weight)
+        return found
+
+    def total(
+        self, batch: Batch, trunk: Callable[..., Tensor] | None = None, auxiliary: bool = True
+    ) -> Tensor:
+        """The weighted sum of all targets' losses."""
+        parts = self.losses(batch, trunk, auxiliary).values()
+        return torch.stack(
+            [(loss if w is None else loss * w).float().sum() for loss, w in parts]
+        ).sum()
+
+    def draw(
+        self,
+        name: str,
+        hidden: Tensor,
+        number: int,
+        sampling: Sampling,
+        generator: torch.Generator | None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Values [N, 1] of number `number` of a scalars slot, or [N, size] of another slot.
+
+        From hidden states [N, C]. `bias` [classes] is added to the logits.
+        """
+        head = self.heads[name]
+        if isinstance(head, Scalars):
+            logits = head.logits(hidden[:, None], number)[:, 0]
+            index = pick(logits if bias is None else logits + bias, sampling, generator)
+            centres = self.codes[name].codec.centres[number]
+            return centres[index][:, None].float()
+        if bias is not None:
+            logits = head.out(hidden) + bias
+            return pick(logits, sampling, generator)[:, None].float()
+        return head.sample(hidden, sampling, generator)
 
     def flops_per_token(self, row_tokens: float, read: float | None = None) -> float:
         """Training FLOPs (forward and backward) per token in rows of so many tokens.
@@ -427,6 +323,45 @@ class Model(nn.Module):
         appendix B, with the causal half.)
         """
         c = self.config.trunk
-        read = 1 / self.config.step_tokens if read is None else read
+        read = 1 / self.stream.tokens if read is None else read
         weights = 12 * c.n_layer * c.n_embd**2 - 9 * c.n_embd**2 * (1 - read)
         return 6.0 * weights + 6.0 * c.n_layer * c.n_embd * row_tokens
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors, each at once."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CONFIG, asdict(self.config))
+        save_weights(folder / WEIGHTS, self.state_dict(), {"format": "pt"})
+
+
+def load_network(path: Path | str, device: str = "cpu") -> Network:
+    """The network of a folder or Hub id, with its text encoder attached, ready to act."""
+    folder = model_folder(path)
+    config_path, weights_path = folder / CONFIG, folder / WEIGHTS
+    for file in (config_path, weights_path):
+        if not file.exists():
+            raise InputError(f"{file} does not exist: {folder} is not a trained model")
+    try:
+        fields = json.loads(config_path.read_text(encoding="utf-8"))
+        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+            raise InputError(
+                f"{config_path}: written by another version of nanodt, whose models cannot be "
+                "read: train it again"
+            )
+        network = Network(from_json(NetworkConfig, fields))
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{config_path} is not a model configuration: {error}") from error
+    weights = read_weights(weights_path, "train it again")
+    bad = [name for name, w in weights.items() if not torch.isfinite(w).all()]
+    if bad:
+        raise InputError(f"{weights_path}: NaN or infinite numbers in {bad[0]}")
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{weights_path} does not fit {config_path}: {reason}") from None
+    if network.config.layout.text is not None:
+        attach_source(network.text, network.config.layout.text, folder)
+    return network.to(device).eval()

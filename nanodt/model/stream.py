@@ -1,13 +1,14 @@
-"""What one timestep looks like as tokens, and how windows are packed into rows.
+"""What one timestep looks like as tokens: the declared layout, and its embedding.
 
-A `TokenStream` is a list of slots. A slot turns a value of the timestep into tokens: a vector or
-a class number into one, or each number of a vector into one of its own. It may also join the
-token before it, or have no token and only be predicted. The learned embedding of the absolute
-timestep is added to every token. One rule says where a prediction is read: a slot is predicted
-from the token just before it that others may see, unless it names another.
+A `Layout` is a list of slots behind an optional text. A slot turns a value of the timestep into
+tokens: a vector or a class number into one, or each number of a vector into one of its own. It may
+also join the token before it, or have no token and only be predicted. One rule says where a
+prediction is read: a slot is predicted from the token just before it that others may see, unless it
+names another.
 
-The slots are compiled once to flat index arrays (`first`, `count`, `reads`, `unseen`, `local`);
-everything downstream sees those.
+The slots are compiled once to places within a step (`first`, `count`, `reads`, `unseen`);
+everything downstream (training windows, driving, planning) sees those, so that the order of tokens,
+their number and the place of the prediction are facts of the layout alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from nanodt.errors import InputError
 from nanodt.model.codec import Codec, CodecConfig
 from nanodt.model.heads import HeadConfig
+from nanodt.text.encoders import TextConfig
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,7 @@ class Slot:
     """mlp | linear (the vector, standardised, as one token) | table (a class number) | scalars
     (each number a token of its own, through the codec) | none (no token: only predicted)."""
     constant: bool = False
-    """The same value at every step of a trajectory; it can be switched off (a learned null)."""
-    predicted: bool = False
-    """Its value is what the head predicts, read at the token before it."""
+    """The same value at every step of an episode; it can be dropped (a learned null instead)."""
     hidden: bool = False
     """Its value never enters; a learned token stands in its place."""
     join: bool = False
@@ -48,6 +48,9 @@ class Slot:
     """The value of the step before (a learned null at a window's first step)."""
     unseen: bool = False
     """No other token may attend to its tokens."""
+    reckoned: bool = False
+    """Its value is no record: the network computes it from the robot's pose, reckoned by odometry,
+    and from bd."""
     scale: float | None = None
     """linear, mlp: divide by this, rather than standardise; 1 leaves values as they are."""
     codec: CodecConfig | None = None
@@ -63,79 +66,40 @@ class Slot:
     low: tuple[float, ...] = ()
     """Bounds of its numbers, for the heads that need them."""
     high: tuple[float, ...] = ()
+    decimals: int | None = None
+    """Drawn numbers are rounded to so many decimals, as the recorded ones were."""
+    spread: float | None = None
+    """linear: spread of its initial weights, where most of its numbers are 0 most of the time."""
     read: str | None = None
     """The slot at whose token, of the same step, the prediction is read, rather than at the token
     before."""
     mask: str | None = None
-    """Name of a value [M, tokens] or [M, 1] that weighs each target."""
+    """Name of a value [M, numbers] or [M, 1] that weighs each target."""
     weight: float = 1.0
     """Of its loss beside other slots'."""
 
 
-@dataclass
-class Batch:
-    """Windows of a batch, flat: N rows, M timesteps and L text tokens in all, W = N windows or,
-    where each row holds G of them, W = N * G.
+@dataclass(frozen=True)
+class Layout:
+    """The tokens of a row: `[text] [step] [step] ...`."""
 
-    Nothing is padded here: the steps of all rows stand one after another, and so do the tokens
-    of their texts. `place` says where each goes.
-    """
+    slots: tuple[Slot, ...]
+    max_steps: int = 0
+    """Rows of the learned table of absolute timesteps; 0 = none."""
+    text: TextConfig | None = None
+    """How the text that stands first becomes tokens; None = no text."""
+    text_positions: int = 0
+    """Rows of the text's own learned table of positions: its largest length."""
+    positions: int = 0
+    """Rows of the learned table of positions in the row, text included; 0 = none."""
+    local: bool = False
+    """A learned vector for each place within a step."""
+    norm: bool = False
+    """LayerNorm on all embeddings."""
 
-    text: Tensor
-    """Token ids [L] int64; or sentence vectors [rows with text, E]."""
-    text_position: Tensor
-    """Place of each text token in its text [L] int64."""
-    values: dict[str, Tensor]
-    """Slot name -> [M, size] float32, [M, 1] class numbers, or [W, size] for constant slots."""
-    off: dict[str, Tensor]
-    """Constant slot -> [W] bool, True where the window's value is switched off."""
-    row: Tensor
-    """Window of each timestep [M] int64."""
-    time: Tensor
-    """Absolute timestep [M] int64."""
-    place: Tensor
-    """[N, T] int64: which token (texts, then steps, then the pad) stands at each position."""
-    read: Tensor
-    """[M] int64: flat position, in [N * T], whose hidden state predicts the step's action; for a
-    `SequenceModel`, which predicts more, that of the step's first token."""
-    tokens: int = 0
-    """Tokens that are not pads."""
-    window: Tensor | None = None
-    """[N, T] int64, where a row holds several windows behind one text: the window of each token,
-    from 1; 0 for text and pads."""
-
-
-def ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the given lengths laid end to end: (row, place in its row) of every entry.
-
-    >>> ragged(np.array([2, 0, 1]))
-    (array([0, 0, 2]), array([0, 1, 0]))
-    """
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    first = np.cumsum(lengths) - lengths
-    return row, np.arange(len(row)) - first[row]
-
-
-def pack(
-    text_lengths: np.ndarray, steps: np.ndarray, tokens_per_step: int, read_at: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lay texts and steps out in rows: (place [N, T], read [M]) as in `Batch`.
-
-    T is the longest row. Row i is its text_lengths[i] text tokens, then its steps[i] steps of
-    `tokens_per_step` tokens, then pads. `read_at` is the reading token's place within a step.
-    """
-    ends = text_lengths + tokens_per_step * steps
-    width = int(ends.max())
-    column = np.arange(width)[None, :]
-    text_first = (np.cumsum(text_lengths) - text_lengths)[:, None]
-    n_text, n_steps = int(text_lengths.sum()), int(steps.sum())
-    step_first = (n_text + tokens_per_step * (np.cumsum(steps) - steps) - text_lengths)[:, None]
-    pad = n_text + tokens_per_step * n_steps
-    place = np.where(column < text_lengths[:, None], text_first, step_first) + column
-    place = np.where(column < ends[:, None], place, pad)
-    row, inner = ragged(steps)
-    read = row * width + text_lengths[row] + tokens_per_step * inner + read_at
-    return place, read
+    def slot(self, name: str) -> Slot | None:
+        """The slot of that name, if there is one."""
+        return next((slot for slot in self.slots if slot.name == name), None)
 
 
 class VectorCode(nn.Module):
@@ -229,27 +193,26 @@ def build_code(slot: Slot, width: int) -> nn.Module:
 
 
 class TokenStream(nn.Module):
-    """The slots of a timestep, embedded: values in, tokens [M, width of a step, C] out."""
+    """The slots of a timestep, embedded: values in, tokens [M, tokens of a step, C] out."""
 
-    def __init__(
-        self, slots: tuple[Slot, ...], width: int, max_steps: int, local: bool = False
-    ) -> None:
+    def __init__(self, layout: Layout, width: int) -> None:
         super().__init__()
-        self.slots = slots
+        self.slots = layout.slots
         self._compile()
         self.codes = nn.ModuleDict(
-            {s.name: build_code(s, width) for s in slots if s.code != "none"}
+            {s.name: build_code(s, width) for s in self.slots if s.code != "none"}
         )
         self.null = nn.ParameterDict(
             {
                 s.name: nn.Parameter(0.02 * torch.randn(width))
-                for s in slots
+                for s in self.slots
                 if s.constant or s.hidden or s.shift
             }
         )
-        self.time = nn.Embedding(max_steps, width)  # no rows: tokens say nothing of the timestep
+        # Without rows, tokens say nothing of the timestep.
+        self.time = nn.Embedding(layout.max_steps, width)
         nn.init.normal_(self.time.weight, std=0.02)
-        self.local = nn.Embedding(self.tokens, width) if local else None
+        self.local = nn.Embedding(self.tokens, width) if layout.local else None
         if self.local is not None:
             nn.init.normal_(self.local.weight, std=0.02)
 
@@ -259,13 +222,12 @@ class TokenStream(nn.Module):
         self.count: dict[str, int] = {}
         self.tokens = 0
         for slot in self.slots:
-            own = {"scalars": slot.size, "none": 0}.get(slot.code, 1)
-            if slot.join and not 0 < own <= self.tokens:
+            count = {"scalars": slot.size, "none": 0}.get(slot.code, 1)
+            if slot.join and not 0 < count <= self.tokens:
                 raise InputError(f"slot {slot.name}: no token before it that it could join")
-            self.first[slot.name] = self.tokens - slot.join * own
-            self.count[slot.name] = own
-            self.tokens += 0 if slot.join else own
-        self.hidden = {s.name for s in self.slots if s.hidden}
+            self.first[slot.name] = self.tokens - slot.join * count
+            self.count[slot.name] = count
+            self.tokens += 0 if slot.join else count
         self.unseen = np.zeros(self.tokens, bool)
         for slot in self.slots:
             if slot.unseen:
@@ -273,10 +235,9 @@ class TokenStream(nn.Module):
                 self.unseen[first : first + self.count[slot.name]] = True
         if self.unseen.all():
             raise InputError("all tokens of a step are unseen: nothing could be predicted")
-        self.predicted = [s.name for s in self.slots if s.predicted or s.head]
         self.reads: dict[str, np.ndarray] = {}
         for slot in self.slots:
-            if slot.name in self.predicted:
+            if slot.head is not None:
                 others = self.first[slot.name] + np.arange(self.count[slot.name] - 1)
                 self.reads[slot.name] = np.array([self._read(slot), *others])
 
@@ -291,47 +252,66 @@ class TokenStream(nn.Module):
             at -= 1
         return at
 
-    @property
-    def read_at(self) -> int:
-        """Place within a step of the token the first prediction is read at."""
-        return int(self.reads[self.predicted[0]][0])
+    def within(self, first: int, last: int) -> list[Slot]:
+        """The slots that have tokens among those from `first` to before `last` of a step."""
+        return [
+            slot
+            for slot in self.slots
+            if self.first[slot.name] < last
+            and self.first[slot.name] + self.count[slot.name] > first
+        ]
 
-    def token(self, name: str, values: Tensor, off: Tensor | None = None) -> Tensor:
+    def token(self, slot: Slot, values: Tensor, dropped: Tensor | None = None) -> Tensor:
         """Tokens [R, C] (scalars: [R, D, C]) of one slot, still without their timestep.
 
-        `off` [R] bool: null there.
+        `dropped` [R] bool: null there.
         """
-        if name in self.hidden:
-            return self.null[name].expand(len(values), -1)
-        token = self.codes[name](values)
-        if off is not None:
-            token = torch.where(off[:, None], self.null[name], token)
+        if slot.hidden:
+            return self.null[slot.name].expand(len(values), -1)
+        token = self.codes[slot.name](values)
+        if dropped is not None:
+            token = torch.where(dropped[:, None], self.null[slot.name], token)
         return token
 
     def forward(
-        self, values: Mapping[str, Tensor], off: Mapping[str, Tensor], row: Tensor, time: Tensor
+        self,
+        values: Mapping[str, Tensor],
+        dropped: Mapping[str, Tensor],
+        row: Tensor,
+        time: Tensor,
+        *,
+        places: tuple[int, int] | None = None,
+        constants: Mapping[str, Tensor] | None = None,
+        shifted: bool = False,
     ) -> Tensor:
-        tokens: list[Tensor] = []
-        for slot in self.slots:
-            if slot.code == "none":
-                continue
-            token = self.token(slot.name, values[slot.name], off.get(slot.name))
+        """Tokens [M, places, C] of M timesteps; values, row and time as in `Batch`.
+
+        `places` (first, last) restricts them to some of a step's tokens. `constants` holds the
+        tokens [W, C] of constant slots, where these were computed before. `shifted`: the values of
+        slots that show the step before are already that step's, and `dropped` [M] where none was.
+        """
+        first, last = places or (0, self.tokens)
+        tokens: dict[int, Tensor] = {}
+        for slot in self.within(first, last):
+            name = slot.name
+            if constants is not None and name in constants:
+                token = constants[name]
+            else:
+                token = self.token(slot, values[name], dropped.get(name))
             if slot.constant:
                 token = F.embedding(row, token)
-            if slot.shift:
-                token = self._earlier(slot.name, token, row)
-            own = list(token.unbind(1)) if token.dim() == 3 else [token]
-            if slot.join:
-                own = [a + b for a, b in zip(tokens[-len(own) :], own, strict=True)]
-                del tokens[-len(own) :]
-            tokens += own
-        x = torch.stack(tokens, dim=1)
+            if slot.shift and not shifted:
+                token = self._earlier(name, token, row)
+            parts = token.unbind(1) if token.dim() == 3 else (token,)
+            for place, part in enumerate(parts, self.first[name]):
+                tokens[place] = tokens[place] + part if place in tokens else part
+        x = torch.stack([tokens[place] for place in range(first, last)], dim=1)
         if self.time.num_embeddings:
             x = x + self.time(time)[:, None]
-        return x if self.local is None else x + self.local.weight
+        return x if self.local is None else x + self.local.weight[first:last]
 
     def _earlier(self, name: str, token: Tensor, row: Tensor) -> Tensor:
-        """Each step's token replaced by that of the step before, in its row."""
+        """Each step's token replaced by that of the step before, in its window."""
         first = torch.ones_like(row, dtype=torch.bool)
         first[1:] = row[1:] != row[:-1]
         return torch.where(first[:, None], self.null[name], token.roll(1, 0))

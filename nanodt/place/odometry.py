@@ -3,7 +3,7 @@
 A robot with two driven wheels can add up its own wheel displacements. The `o` token of a timestep
 may carry the result: the reckoned pose, and where the target BD lies from there. No sensor is
 added: the pose follows from the start and from the actions and observations already in the stream.
-Blocked steps are told by contact sensors; one that no sensor feels leaves an error in the place.
+Blocked steps are felt by contact sensors; one that no sensor feels leaves an error in the place.
 
 Whether a robot can be reckoned so is said by the dataset (field `odometry` of dataset.json):
 
@@ -59,7 +59,7 @@ class OdometryConfig:
             raise InputError(
                 f"odometry: n_act={n_act}, n_bd={n_bd}, contact={list(self.contact)} of "
                 f"{n_obs} observations do not fit: two wheels, a BD that begins with x and y, and "
-                "contact sensors among the observations are needed; train without --odometry"
+                "contact sensors among the observations are needed; train with --no-odometry"
             )
 
     def begin(self, robots: int) -> np.ndarray:
@@ -103,13 +103,13 @@ class OdometryConfig:
         return out
 
 
-def features(pose: Tensor, bd: Tensor, off: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """What the network is told of poses [M, 3]: [M, FEATURES] float32, all about 1 in size.
+def features(pose: Tensor, bd: Tensor, dropped: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """What the network sees of poses [M, 3]: [M, FEATURES] float32, all about 1 in size.
 
     The place (scaled by the BD's bounds low, high [2]) and its Fourier features (Tancik et al.
     2020, arXiv 2006.10739), for a network of smooth units is slow to learn sharp borders from bare
     coordinates; the heading; and the direction and distance of the target `bd` [M, n_bd] as seen
-    from the robot, zero where the BD is `off` [M].
+    from the robot, zero where the BD is `dropped` [M].
     """
     half = (high - low).max() / 2
     place = (pose[:, :2] - (low + high) / 2) / half
@@ -125,5 +125,5 @@ def features(pose: Tensor, bd: Tensor, off: Tensor, low: Tensor, high: Tensor) -
     aside = cos * to[:, 1:] - sin * to[:, :1]
     far = torch.linalg.vector_norm(to, dim=1, keepdim=True)
     goal = torch.cat([ahead / (far + 0.02), aside / (far + 0.02), 2 * far, 4 * ahead, 4 * aside], 1)
-    goal = goal.masked_fill(off[:, None], 0.0)
+    goal = goal.masked_fill(dropped[:, None], 0.0)
     return torch.cat([place, cos, sin, waves.cos(), waves.sin(), goal], dim=1)

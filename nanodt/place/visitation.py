@@ -1,10 +1,10 @@
-"""Where a robot has been: the memory that a short window lacks.
+"""The visitation map: where a robot has been, the memory that a short window lacks.
 
 "Past the fan and back to the bed" cannot be followed by one who does not know whether it has been
 at the fan. A window that holds the whole drive would tell, at the price of its length. So the `o`
 tokens may carry the reckoned way so far, as a map: the square of the BD's bounds is cut into cells,
-and of each is told whether the robot has been there and how long ago. No sensor is added: the cells
-follow from the reckoned poses (`nanodt/odometry.py`).
+and each says whether the robot has been there and how long ago. No sensor is added: the cells
+follow from the reckoned poses (`nanodt/place/odometry.py`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def cells_of(place: np.ndarray, low: np.ndarray, high: np.ndarray, side: int) ->
     return column[..., 1] * side + column[..., 0]
 
 
-class Visits:
-    """The cells that recorded trajectories came through, as stays from one step to another."""
+class RecordedVisits:
+    """The cells that recorded episodes came through, as stays from one step to another."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Visits:
         side: int,
         device: str = "cpu",
     ) -> None:
-        """Take cells [steps] of trajectories laid end to end, each `length` [N] from `first` on."""
+        """Take cells [steps] of episodes laid end to end, each `length` [N] from `first` on."""
         self.size = side * side
         begins = np.ones(len(cells), bool)
         begins[1:] = cells[1:] != cells[:-1]
@@ -50,12 +50,12 @@ class Visits:
         self.end = torch.from_numpy(end - first[owner]).to(device)
         self.device = device
 
-    def at(self, trajectory: np.ndarray, time: np.ndarray) -> Tensor:
-        """What the `o` tokens carry [M, 2 * side * side] float32 at steps of trajectories [M]."""
-        count = self.count[trajectory]
+    def at(self, episode: np.ndarray, time: np.ndarray) -> Tensor:
+        """What the `o` tokens carry [M, 2 * side * side] float32 at steps of episodes [M]."""
+        count = self.count[episode]
         row = np.repeat(np.arange(len(count)), count)
         stay = np.arange(len(row)) + np.repeat(
-            self.first[trajectory] - np.cumsum(count) + count, count
+            self.first[episode] - np.cumsum(count) + count, count
         )
         now = torch.from_numpy(time[row]).to(self.device)
         rows, stays = (torch.from_numpy(a).to(self.device) for a in (row, stay))
@@ -69,7 +69,7 @@ class Visits:
         return out
 
 
-class Trail:
+class VisitationMap:
     """The same for N robots while they drive."""
 
     def __init__(self, robots: int, side: int) -> None:

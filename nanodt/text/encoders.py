@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanodt.errors import InputError
-from nanodt.model.stream import ragged
+from nanodt.packing import ragged
 from nanodt.text.tokenizer import Tokenizer
 
 TextKind = Literal["tokens", "sentence", "endpoint"]
@@ -72,6 +72,13 @@ class TextTable:
         return self.data[torch.from_numpy(rows)], torch.from_numpy(place), lengths
 
 
+def text_table(ids: Sequence[Sequence[int] | np.ndarray]) -> TextTable:
+    """A table of texts that are token ids already."""
+    lengths = np.array([len(row) for row in ids], np.int64)
+    flat = np.fromiter((i for row in ids for i in row), np.int64, int(lengths.sum()))
+    return TextTable(torch.from_numpy(flat), lengths)
+
+
 class TextEncoder(nn.Module, ABC):
     """The interface of all text encoders."""
 
@@ -104,13 +111,10 @@ class TokenEncoder(TextEncoder):
     def prepare(self, texts: Sequence[str]) -> TextTable:
         if self.tokenizer is None:
             raise InputError("this model has no tokenizer.json: it cannot read text")
-        ids = self.tokenizer.encode(texts)
-        lengths = np.array([len(x) for x in ids], np.int64)
-        flat = np.fromiter((i for x in ids for i in x), np.int64, int(lengths.sum()))
-        return TextTable(torch.from_numpy(flat), lengths)
+        return text_table(self.tokenizer.encode(texts))
 
     def nothing(self) -> TextTable:
-        return TextTable(torch.zeros(0, dtype=torch.int64), np.zeros(0, np.int64))
+        return text_table([])
 
     def forward(self, data: Tensor) -> Tensor:
         return self.table(data)

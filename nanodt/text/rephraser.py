@@ -1,7 +1,7 @@
-"""Reads words that no training text has as the known words nearest in meaning.
+"""Rephrases a text: words that no training text has become the known words nearest in meaning.
 
 A policy that learns its words from an archive's texts cannot know that an icebox is a fridge: no
-text says so. A sentence encoder that read much English does. The reader takes a text as a known
+text says so. A sentence encoder that read much English does. The rephraser takes a text as a known
 one that came through a noisy channel (Shannon 1948; for correcting spelling: Kernighan, Church and
 Gale 1990): of all ways to put known words, or nothing, in the place of the unknown ones it takes
 the likeliest, that is the largest
@@ -27,10 +27,9 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from nanodt.driving.policy import model_folder
 from nanodt.errors import InputError
+from nanodt.files import model_folder, write_text
 from nanodt.text.encoders import Embed, sentence_embedder, unit
-from nanodt.training.checkpoint import write_text
 
 WORDS = "words.json"
 STRENGTH = 30.0
@@ -48,7 +47,7 @@ END = "<|end|>"
 PART = re.compile(r"<\w+>|\w+(?:[-'’\u2010\u2011]\w+)*|[^\w\s]")
 
 
-class Wording:
+class Bigrams:
     """The words and marks of training texts, and how often one follows another."""
 
     def __init__(self, forms: Sequence[str], pairs: Sequence[tuple[int, int, int]]) -> None:
@@ -72,7 +71,7 @@ class Wording:
         self.share /= self.share.sum()
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Wording:
+    def of(cls, texts: Sequence[str]) -> Bigrams:
         """Count the words of the texts."""
         forms: set[str] = set()
         pairs: Counter[tuple[str, str]] = Counter()
@@ -88,7 +87,7 @@ class Wording:
         write_text(folder / WORDS, json.dumps({"forms": self.forms, "pairs": self.pairs}) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Wording:
+    def load(cls, folder: Path) -> Bigrams:
         """Read the `words.json` of a folder. Raises InputError where there is none that fits."""
         path = folder / WORDS
         if not path.exists():
@@ -111,26 +110,26 @@ class Wording:
         return np.log((1 - SMOOTHING) * seen + SMOOTHING * self.share[now])
 
 
-class Reader:
+class Rephraser:
     """Texts in any wording → texts in words that a model was trained on."""
 
-    def __init__(self, wording: Wording, embed: Embed) -> None:
+    def __init__(self, bigrams: Bigrams, embed: Embed) -> None:
         """
         Args:
-            wording: of the training texts.
+            bigrams: of the training texts.
             embed: words → float vectors [M, E], similar where the meaning is.
         """
-        self.wording, self.embed, self.forms = wording, embed, frozenset(wording.forms)
-        self.known = np.array([i for i, w in enumerate(wording.words) if w[:1].isalpha()], np.int64)
+        self.bigrams, self.embed, self.forms = bigrams, embed, frozenset(bigrams.forms)
+        self.known = np.array([i for i, w in enumerate(bigrams.words) if w[:1].isalpha()], np.int64)
         self.vectors: np.ndarray | None = None
         self.nearest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that no training text has, in small letters."""
-        return [w for w in map(_plain, PART.findall(text)) if w not in self.wording.index]
+        return [w for w in map(_plain, PART.findall(text)) if w not in self.bigrams.index]
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Read the texts; empty where nothing in them is like a known word."""
+        """Rephrase the texts; empty where nothing in them is like a known word."""
         words = {w for text in texts for w in self.unknown(text) if _is_word(w)}
         self._look_up(sorted(words - self.nearest.keys()))
         return [self._read(text) for text in texts]
@@ -140,7 +139,7 @@ class Reader:
         if not words or not len(self.known):
             return
         if self.vectors is None:
-            self.vectors = unit(self.embed([self.wording.words[i] for i in self.known]))
+            self.vectors = unit(self.embed([self.bigrams.words[i] for i in self.known]))
         for word, vector in zip(words, unit(self.embed(words)), strict=True):
             cosine = self.vectors @ vector
             best = np.argsort(-cosine, kind="stable")[:CANDIDATES]
@@ -160,7 +159,7 @@ class Reader:
                 continue
             new, done = old, part.end()
             if word != _plain(old) or old not in self.forms:
-                new = self.wording.written[word]
+                new = self.bigrams.written[word]
             is_word = _is_word(new)
             if left_out:
                 gap = " " if kept and is_word else ""
@@ -178,7 +177,7 @@ class Reader:
 
     def _decode(self, words: list[str]) -> list[str | None]:
         """The likeliest known word, or None, for every word."""
-        known, end = self.wording.index, self.wording.index[END]
+        known, end = self.bigrams.index, self.bigrams.index[END]
         state, score = np.array([end]), np.zeros(1)  # the last word put, by its index
         steps: list[tuple[np.ndarray, np.ndarray]] = []  # word put or -1, state come from
         for word in (*words, END):
@@ -188,7 +187,7 @@ class Reader:
                 new, cosine = self.nearest.get(word, (np.zeros(0, np.int64), np.zeros(0)))
                 gain = STRENGTH * (cosine - 1)
             if len(new):
-                ways = score[:, None] + self.wording.likelihood(state, new)
+                ways = score[:, None] + self.bigrams.likelihood(state, new)
                 origin = ways.argmax(axis=0)
                 reached = ways[origin, np.arange(len(new))] + gain
             else:  # a mark that training never had
@@ -204,19 +203,19 @@ class Reader:
             steps.append((put, origin))
         at, found = int(score.argmax()), []
         for put, origin in reversed(steps):
-            found.append(None if put[at] < 0 else self.wording.words[put[at]])
+            found.append(None if put[at] < 0 else self.bigrams.words[put[at]])
             at = int(origin[at])
         return found[:0:-1]
 
 
-def load_reader(folder: Path | str, encoder: str) -> Reader:
-    """The reader of a model's folder.
+def load_rephraser(folder: Path | str, encoder: str) -> Rephraser:
+    """The rephraser of a model's folder.
 
     Args:
         folder: of a trained model, or its id on the Hugging Face Hub.
         encoder: a sentence-transformers model, by name or path.
     """
-    return Reader(Wording.load(model_folder(folder)), sentence_embedder(encoder))
+    return Rephraser(Bigrams.load(model_folder(folder)), sentence_embedder(encoder))
 
 
 def _plain(part: str) -> str:

@@ -1,87 +1,90 @@
-"""The options of a training run, and the fresh model they describe."""
+"""The options of a training run: what they mean, their defaults, presets and bounds."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
-import torch
+from annotated_types import Ge, Gt, Le, Lt
 
-from nanodt.data.folder import INFO, Dataset
 from nanodt.errors import InputError
-from nanodt.model.auxiliary import AuxiliaryConfig
-from nanodt.model.heads import HeadConfig, HeadKind
-from nanodt.model.network import Model, ModelConfig, TrunkConfig
-from nanodt.model.stream import VectorCode
-from nanodt.place.odometry import OdometryConfig
-from nanodt.text.encoders import (
-    VECTORS,
-    TextConfig,
-    TextKind,
-    TokenEncoder,
-    VectorCache,
-    VectorEncoder,
-    frozen_embedder,
-)
-from nanodt.text.tokenizer import Tokenizer
+from nanodt.model.heads import HeadKind
+from nanodt.text.encoders import TextKind
+from nanodt.training.bounds import show_bounds
+
+C = TypeVar("C")
+Preset = Literal["demo", "paper", "gpu"]
+Share = Annotated[float, Ge(0), Le(1)]
+TOKENS_PER_STEP: Literal[1, 3] = 1
+"""The default of --tokens-per-step, for all presets."""
 
 
 @dataclass(kw_only=True)
 class TrainOptions:
-    """What shapes a policy and its training."""
+    """What shapes a policy and its training. The defaults are those of the preset demo."""
 
-    block_size: int = 350
-    """Tokens in a row, text included."""
-    window: int | None = None
-    """Timesteps in a row at most, however many tokens would fit. For the same compute, many short
-    windows see more trajectories than a few long ones."""
-    windows_per_text: int = 1
+    # What the network sees.
+
+    layout: Literal["full", "plain"] = "full"
+    """full: what obeys best for its time. plain: the layout as it was published: the text, then
+    target (bd), observation (o) and action (a) of each timestep as three tokens, whole stretches of
+    recorded trajectories, nothing reckoned. Picks the defaults of the other options."""
+    block_size: Annotated[int, Ge(2)] = 350
+    """Context: so many tokens at most, text included."""
+    tokens_per_step: Literal[1, 3] = TOKENS_PER_STEP
+    """3: target, observation and action of a timestep are a token each. 1: they are added up in one
+    token, for a third of the compute."""
+    window: Annotated[int | None, Ge(1)] = 4
+    """Timesteps in the context at most, however many would fit (None: as many as fit). For the same
+    compute, many short windows show more trajectories than a few long ones."""
+    windows_per_text: Annotated[int, Ge(1)] = 12
     """Windows drawn of each trajectory in a batch. They share one copy of its text, which is then
     computed once: more timesteps for the compute, fewer texts."""
-    one_token: bool = False
-    """One token per timestep, in which bd, o and the last a are added up, rather than three: a
-    third of the compute."""
-    n_layer: int = 4
-    """Blocks of the transformer."""
-    n_head: int = 4
-    """Attention heads per block; n_embd must be a multiple."""
-    n_embd: int = 128
-    """Width."""
-    dropout: float = 0.0
-    """Of hidden states and attention; above 0 it is about three times slower on a CPU."""
+    hide_actions: bool = True
+    """Do not show past actions. A policy that sees what it just did learns to repeat it, which
+    costs little in the data and leads astray when it drives (the copycat problem: de Haan et al.
+    2019, Causal confusion in imitation learning)."""
+    odometry: bool = True
+    """Let observations carry the pose that the robot reckons from its own past actions and contact
+    sensors, and where the target lies from there (needs a dataset that describes the wheels)."""
+    visitation_map: Annotated[int, Ge(0)] = 16
+    """Let observations carry a map of where the robot has been and how long ago, so many cells per
+    side; 0 = none. Needs --odometry."""
     embedding: Literal["mlp", "linear"] = "mlp"
-    """How observations, actions and BDs become tokens."""
+    """How observations, actions and targets become tokens."""
 
-    hide_actions: bool = False
-    """Put one learned token in the place of every past action, or with --one-token none. A policy
-    that sees what it just did learns to repeat it, which costs little in the data and leads astray
-    when it drives (the copycat problem: de Haan et al. 2019, Causal confusion in imitation
-    learning)."""
+    # The network.
 
-    odometry: bool = False
-    """Let the o tokens carry the pose that the robot reckons from its own past actions and contact
-    sensors, and where the target lies from there. The dataset must describe the wheels."""
+    n_layer: Annotated[int, Ge(1)] = 3
+    """Blocks of the transformer."""
+    n_head: Annotated[int, Ge(1)] = 4
+    """Attention heads per block; n_embd must be a multiple."""
+    n_embd: Annotated[int, Ge(1)] = 128
+    """Width."""
+    dropout: Annotated[float, Ge(0), Le(0.99)] = 0.0
+    """Share of hidden states and attention weights that training leaves out; above 0 it is about
+    three times slower on a CPU."""
 
-    trail: int = 0
-    """Let the o tokens also carry a map of so many cells per side, of where the robot has been and
-    how long ago. Needs --odometry."""
+    # The action.
 
     head: HeadKind = "mse"
     """How actions are predicted: mse (one mean action), tanh (the same, within bounds), clusters
     (k-means centre and offset), bins (a distribution per dimension), discrete (class numbers)."""
-    clusters: int = 16
+    clusters: Annotated[int, Ge(2)] = 16
     """head clusters: centres."""
     joint: bool = True
     """head clusters: cluster whole actions, or each dimension by itself."""
-    focal_gamma: float = 2.0
+    focal_gamma: Annotated[float, Ge(0)] = 2.0
     """head clusters: how much the loss looks away from what is already sure."""
-    offset_weight: float = 1.0
+    offset_weight: Annotated[float, Ge(0)] = 1.0
     """head clusters: weight of the offset's loss."""
-    bins: int | None = None
+    bins: Annotated[int | None, Ge(2)] = None
     """head bins: values per dimension; by default those the actions' decimals allow."""
+
+    # The text.
 
     text_encoder: TextKind = "tokens"
     """tokens (learned, our tokenizer), sentence (a frozen sentence-transformers model), endpoint
@@ -90,43 +93,50 @@ class TrainOptions:
     """sentence: name or path; endpoint: the model's name there."""
     text_base_url: str | None = None
     """endpoint: where, when it is not api.openai.com."""
-    text_prefix: int = 4
-    """sentence, endpoint: prefix tokens per text."""
+    text_prefix: Annotated[int, Ge(1)] = 4
+    """sentence, endpoint: tokens that a text becomes."""
 
-    practice_share: float = 0.0
-    """Share of the steps to learn from that practice drives make up, where the dataset has any (0 =
-    recorded trajectories only, 1 = practice only)."""
-    steps: int = 2000
-    """Optimiser steps."""
-    batch_size: int = 64
-    """Texts (with their windows) per optimiser step, over all processes."""
-    micro_batch: int = 8
-    """Of those, computed at once: small enough to stay in the caches, gradients add up."""
-    lr: float = 1e-3
-    """Largest learning rate, after the warm-up."""
-    min_lr: float = 0.05
-    """Last learning rate, as a share of lr."""
-    warmup: int = 100
-    """Steps until the learning rate is at its largest."""
-    weight_decay: float = 0.1
-    """Of matrices only."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """Of AdamW."""
-    clip: float = 1.0
-    """Largest gradient norm."""
-    text_dropout: float = 0.1
+    # What it learns from.
+
+    augmentation_share: Share = 1.0
+    """Share of the steps to learn from that the dataset's augmentation makes up, where it has any
+    (0 = recorded trajectories only, 1 = augmentation only)."""
+    text_dropout: Share = 0.1
     """How often a window comes without its text, so that the policy can drive without one."""
-    text_noise: float = 0.0
-    """Share of a text's tokens that are read as random ones, in one text up to twice as many: what
-    it never heard shall not lead a policy astray. Encoder tokens only."""
-    bd_dropout: float = 0.1
-    """How often a window comes without its BD."""
+    bd_dropout: Share = 0.1
+    """How often a window comes without its target, so that the policy can drive by text alone."""
+    token_corruption: Annotated[float, Ge(0), Le(0.5)] = 0.1
+    """Share of a text's tokens that are replaced by random ones, in one text up to twice as many:
+    words it never met shall not lead a policy astray. Encoder tokens only."""
+    future_position_weight: Annotated[float, Ge(0)] = 0.5
+    """Weight of an auxiliary loss: predict where the robot will be in 8, 24 and 60 steps; 0 = none.
+    Needs --odometry."""
+    next_subgoal_weight: Annotated[float, Ge(0)] = 0.2
+    """Weight of an auxiliary loss: name the next place on the way (needs a dataset that names
+    them); 0 = none."""
 
-    foresight: float = 0.0
-    """Weight of an auxiliary loss: foretell where the robot will be in 8, 24 and 60 steps. Needs
-    --odometry."""
-    milestone: float = 0.0
-    """Weight of an auxiliary loss: name the next place on the way (the dataset's subgoals)."""
+    # Optimisation.
+
+    steps: Annotated[int, Ge(1)] = 1600
+    """Optimiser steps."""
+    batch_size: Annotated[int, Ge(1)] = 32
+    """Texts (with their windows) per optimiser step, over all processes."""
+    micro_batch: Annotated[int, Ge(1)] = 16
+    """Of those, computed at once: small enough to stay in the caches, gradients add up."""
+    lr: Annotated[float, Gt(0)] = 2e-3
+    """Largest learning rate, after the warm-up."""
+    min_lr: Share = 0.05
+    """Last learning rate, as a share of lr."""
+    warmup: Annotated[int, Ge(0)] = 100
+    """Steps until the learning rate is at its largest."""
+    weight_decay: Annotated[float, Ge(0)] = 0.1
+    """Of matrices only."""
+    betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.95)
+    """Of AdamW."""
+    clip: Annotated[float, Gt(0)] = 1.0
+    """Largest gradient norm."""
+
+    # The machine.
 
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
@@ -135,73 +145,53 @@ class TrainOptions:
     tf32: bool = False
     """Faster, coarser float32 products on a GPU."""
     compile: bool = False
-    """torch.compile the trunk."""
+    """torch.compile the transformer."""
 
-    log_every: int = 20
+    # What is measured and kept meanwhile.
+
+    log_every: Annotated[int, Ge(1)] = 20
     """Steps between lines of log.jsonl."""
-    checkpoint_every: int = 250
+    checkpoint_every: Annotated[int, Ge(1)] = 250
     """Steps between checkpoints: what a kill can cost."""
-    score_every: int = 500
+    score_every: Annotated[int, Ge(1)] = 800
     """Steps between validation loss and closed-loop score."""
-    score_items: int = 32
-    """Validation trajectories driven in closed loop; 0 = none."""
+    score_items: Annotated[int, Ge(0)] = 128
+    """Validation instructions driven in closed loop; 0 = none."""
     tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     """Where the log goes besides log.jsonl."""
-
-
-ABOVE_0 = 1e-12
-LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(
-        ("window", "windows_per_text", "n_layer", "n_head", "n_embd", "text_prefix"), (1, math.inf)
-    ),
-    **dict.fromkeys(("steps", "batch_size", "micro_batch"), (1, math.inf)),
-    **dict.fromkeys(("log_every", "checkpoint_every", "score_every"), (1, math.inf)),
-    **dict.fromkeys(("block_size", "clusters", "bins"), (2, math.inf)),
-    **dict.fromkeys(("trail", "warmup", "score_items", "weight_decay"), (0, math.inf)),
-    **dict.fromkeys(("focal_gamma", "offset_weight", "foresight", "milestone"), (0, math.inf)),
-    **dict.fromkeys(("practice_share", "text_dropout", "bd_dropout", "min_lr"), (0, 1)),
-    **dict.fromkeys(("lr", "clip"), (ABOVE_0, math.inf)),
-    "text_noise": (0, 0.5),
-    "dropout": (0, 0.99),
-    "seed": (0, 2**31),
-}
-"""Least and largest value of the numeric options; None is always allowed where it is a default."""
-
-
-def check_options(options: TrainOptions) -> None:
-    """Raise InputError for the first option out of its range."""
-    for name, (least, most) in LIMITS.items():
-        value = getattr(options, name, None)
-        if value is not None and not least <= value <= most:
-            expected = "above 0" if least == ABOVE_0 else f"at least {least}"
-            if most < math.inf:
-                expected += f" and at most {most}"
-            raise InputError(f"--{name.replace('_', '-')} {value}: expected {expected}")
-    if not all(0 <= beta < 1 for beta in options.betas):
-        raise InputError(f"--betas {options.betas}: expected two numbers from 0 to below 1")
 
 
 @dataclass(kw_only=True)
 class TrainConfig(TrainOptions):
     """One training run: what to learn from, where to, and how."""
 
-    data: Path
-    """Dataset folder."""
-    out: Path
-    """Folder of the model."""
+    data: Path | None = None
+    """Dataset folder; by default that of the newest run in runs/."""
+    out: Path | None = None
+    """Folder of the model; by default model/ beside the dataset."""
     tokenizer: Path | None = None
-    """Folder (or file) of the tokenizer; needed by the text encoder `tokens`."""
-    preset: Literal["laptop", "gpu"] = "laptop"
-    """Picks the defaults of the other options."""
-    seed: int = 0
+    """Folder (or file) of the tokenizer; by default tokenizer/ beside the dataset. Needed by the
+    text encoder tokens."""
+    preset: Preset = "demo"
+    """Picks the defaults of the other options: demo (minutes on a laptop), paper (the full size, an
+    hour), gpu (large batches in mixed precision)."""
+    seed: Annotated[int, Ge(0)] = 0
     """Seed of the weights and of every draw."""
     redo: bool = False
     """Replace what OUT holds."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "laptop": {},
+    "demo": {},
+    "paper": {
+        "n_layer": 4,
+        "batch_size": 64,
+        "steps": 9600,
+        "score_every": 2400,
+        "score_items": 256,
+    },
     "gpu": {
+        "n_layer": 4,
         "batch_size": 256,
         "micro_batch": 256,
         "steps": 20_000,
@@ -210,103 +200,75 @@ PRESETS: dict[str, dict[str, Any]] = {
         "compile": True,
     },
 }
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "plain": {
+        "tokens_per_step": 3,
+        "window": None,
+        "windows_per_text": 1,
+        "hide_actions": False,
+        "odometry": False,
+        "visitation_map": 0,
+        "augmentation_share": 0.0,
+        "token_corruption": 0.0,
+        "future_position_weight": 0.0,
+        "next_subgoal_weight": 0.0,
+        "n_layer": 4,
+        "batch_size": 64,
+        "micro_batch": 8,
+        "lr": 1e-3,
+    },
+}
 # What may differ between a run and its continuation without changing a weight.
-NOT_SETTINGS = {
-    *("data", "out", "tokenizer", "redo", "preset"),
+WITHOUT_EFFECT = {
+    *("data", "out", "tokenizer", "redo", "preset", "layout"),
     *("log_every", "checkpoint_every", "tracker", "device"),
+}
+RENAMED = {
+    "one-token": "--tokens-per-step 1",
+    "no-one-token": "--tokens-per-step 3",
+    "trail": "--visitation-map",
+    "practice-share": "--augmentation-share",
+    "text-noise": "--token-corruption",
+    "foresight": "--future-position-weight",
+    "milestone": "--next-subgoal-weight",
 }
 
 
-def build_model(config: TrainConfig, dataset: Dataset) -> Model:
-    """A fresh model for a dataset, its statistics fitted on the training split."""
-    info, train = dataset.info, dataset.split("train")
-    check_options(config)
-    trunk = TrunkConfig(config.n_layer, config.n_head, config.n_embd, config.dropout)
-    decimals = info.get("action_decimals")
-    source: Any
-    if config.text_encoder == "tokens":
-        if config.tokenizer is None:
-            raise InputError("--tokenizer is missing: the folder that holds tokenizer.json")
-        source = Tokenizer.load(config.tokenizer)
-        text = TextConfig(vocabulary=source.vocabulary)
-    else:
-        text = TextConfig(
-            config.text_encoder,
-            model=config.text_model,
-            base_url=config.text_base_url,
-            prefix=config.text_prefix,
-        )
-        source = VectorCache(config.out / VECTORS, frozen_embedder(text))
-        some = next((t for own in train.texts for t in own), "")
-        text = TextConfig(**{**asdict(text), "dim": source([some]).shape[1]})
-    bins = config.bins
-    if bins is None:
-        span = np.subtract(info["action_high"], info["action_low"]).max()
-        bins = 64 if decimals is None else min(round(float(span) * 10**decimals) + 1, 1024)
-    head = HeadConfig(
-        config.head, config.clusters, config.joint, config.focal_gamma, config.offset_weight, bins
+def parse(
+    kind: type[C], arguments: Sequence[str], description: str | None, prog: str | None = None
+) -> C:
+    """Options from command-line words; --preset and --layout set what --help shows as defaults.
+
+    Raises InputError for an option that has another name now.
+    """
+    import tyro  # only a command line needs it
+
+    for word in arguments:
+        name = word.partition("=")[0].removeprefix("--").replace("_", "-")
+        if word.startswith("--") and name in RENAMED:
+            raise InputError(f"--{name} is now called {RENAMED[name]}")
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--preset", default="demo")
+    finder.add_argument("--layout", default="full")
+    found = finder.parse_known_args([word.replace("_", "-") for word in arguments])[0]
+    chosen = {**PRESETS.get(found.preset, {}), **LAYOUTS.get(found.layout, {})}
+    default = kind(preset=found.preset, layout=found.layout, **chosen)
+    return tyro.cli(
+        show_bounds(kind), default=default, args=arguments, description=description, prog=prog
     )
-    odometry = None
-    if config.odometry:
-        if not info.get("odometry"):
-            raise InputError(
-                f"{dataset.folder / INFO}: no field odometry, which --odometry needs: the robot's "
-                "wheels are not known; train without it"
-            )
-        odometry = OdometryConfig.from_json(info["odometry"])
-    if config.text_noise and config.text_encoder != "tokens":
+
+
+def newest_run(runs: Path) -> Path:
+    """The run in a folder of runs whose dataset, with a tokenizer beside it, is the newest."""
+    found = [
+        path.parent
+        for path in runs.glob("*/dataset")
+        if (path / "dataset.json").exists() and (path.parent / "tokenizer").exists()
+    ]
+    if not found:
         raise InputError(
-            "--text-noise garbles tokens, and --text-encoder "
-            f"{config.text_encoder} has none: give --text-noise 0"
+            f"no run with a dataset/ and a tokenizer/ in {runs}/: make one (`make demo`), or give "
+            "--data, --tokenizer and --out"
         )
-    names = info.get("subgoals") or []
-    if config.milestone and (not names or train.milestone is None):
-        raise InputError(
-            f"{dataset.folder}: no subgoals in the dataset, which --milestone needs: make it "
-            "anew, or train without"
-        )
-    for name in ("foresight", "trail"):
-        if getattr(config, name) and odometry is None:
-            raise InputError(
-                f"--{name} needs to know where the robot is: give --odometry too, or --{name} 0"
-            )
-    reach = float(np.abs([info["action_low"], info["action_high"]]).max())
-    auxiliary = AuxiliaryConfig(config.foresight, config.milestone, len(names), reach)
-    longest = max(int(t.length.max()) for t in dataset.splits.values())
-    torch.manual_seed(config.seed)
-    model = Model(
-        ModelConfig(
-            n_obs=info["n_obs"],
-            n_act=info["n_act"],
-            n_bd=info["n_bd"],
-            max_steps=longest,
-            action_low=tuple(info["action_low"]),
-            action_high=tuple(info["action_high"]),
-            action_decimals=decimals,
-            block_size=config.block_size,
-            window=config.window,
-            trunk=trunk,
-            one_token=config.one_token,
-            hide_actions=config.hide_actions,
-            odometry=odometry,
-            trail=config.trail,
-            embedding=config.embedding,
-            head=head,
-            text=text,
-            auxiliary=auxiliary,
-            environment=info.get("environment"),
-            bd_low=tuple(info["bd_low"]) if "bd_low" in info else None,
-            bd_high=tuple(info["bd_high"]) if "bd_high" in info else None,
-        )
-    )
-    if isinstance(model.text, TokenEncoder):
-        model.text.tokenizer = source
-    elif isinstance(model.text, VectorEncoder):
-        model.text.embed = source
-    for name, values in (("bd", train.bd), ("obs", train.obs), ("action", train.action)):
-        if name in model.stream.codes:
-            code = model.stream.codes[name]
-            if isinstance(code, VectorCode):
-                code.fit(values)
-    model.head.fit(train.action if train.target is None else train.target, config.seed)
-    return model
+    return max(found, key=lambda run: (run / "dataset" / "dataset.json").stat().st_mtime)

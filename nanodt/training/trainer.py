@@ -15,10 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from nanodt.data.folder import Windows
+from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.model.network import Model
-from nanodt.training.options import TrainConfig
+from nanodt.model.network import Network
 
 
 def pick_device(name: str) -> str:
@@ -75,12 +74,45 @@ def processes(device: str) -> Iterator[Processes]:
 class Schedule(Protocol):
     """The options that say how an optimiser goes."""
 
-    lr: float
-    min_lr: float
-    warmup: int
-    steps: int
-    weight_decay: float
-    betas: tuple[float, float]
+    @property
+    def lr(self) -> float: ...
+    @property
+    def min_lr(self) -> float: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
+
+
+class Optimisation(Schedule, Protocol):
+    """The options of a `Trainer`."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def micro_batch(self) -> int: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def text_dropout(self) -> float: ...
+    @property
+    def bd_dropout(self) -> float: ...
+    @property
+    def windows_per_text(self) -> int: ...
+    @property
+    def token_corruption(self) -> float: ...
+    @property
+    def amp(self) -> str: ...
+    @property
+    def compile(self) -> bool: ...
 
 
 def learning_rate(step: int, config: Schedule) -> float:
@@ -94,10 +126,10 @@ def learning_rate(step: int, config: Schedule) -> float:
 
 def make_optimizer(model: nn.Module, config: Schedule) -> torch.optim.Optimizer:
     """AdamW that decays matrices, not biases, norms and tables."""
-    tables = ("position", "time", "local", "table", "null")
+    tables = {"position", "text_position", "time", "local", "table", "null"}
     decayed, free = [], []
     for name, p in model.named_parameters():
-        matrix = p.dim() == 2 and not any(t in name for t in tables)
+        matrix = p.dim() == 2 and not tables & set(name.split("."))
         (decayed if matrix else free).append(p)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
@@ -107,22 +139,35 @@ def make_optimizer(model: nn.Module, config: Schedule) -> torch.optim.Optimizer:
 
 
 class Trainer:
-    """A model, its optimiser and its windows; `step` makes one optimiser step."""
+    """A network, its optimiser and its windows; `step` makes one optimiser step.
+
+    Where there are several sources of windows, a step takes a batch of each and follows the mean of
+    their gradients.
+    """
 
     def __init__(
-        self, model: Model, windows: Windows, config: TrainConfig, group: Processes | None = None
+        self,
+        network: Network,
+        windows: Windows | list[Windows],
+        options: Optimisation,
+        group: Processes | None = None,
     ) -> None:
-        self.model, self.windows, self.config = model, windows, config
+        self.network, self.options = network, options
+        self.sources = windows if isinstance(windows, list) else [windows]
+        if options.windows_per_text > 1 and any(
+            (network.stream.reads[name] < 0).any() for name in network.taught
+        ):
+            raise InputError("a layout that reads at the step before takes one window per text")
         self.group = group or Processes()
-        self.device = torch.device(windows.device)
-        self.optimizer = make_optimizer(model, config)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "float16")
+        self.device = network.device
+        self.optimizer = make_optimizer(network, options)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "float16")
         # Only here: driving, with its ever new shapes, would be compiled again and again.
-        self.trunk = torch.compile(model.trunk) if config.compile else None
+        self.trunk = torch.compile(network.trunk) if options.compile else None
         self.data_s = 0.0
         # Gradients always exist: a parameter no window used has a gradient of zero, whether one
         # process saw no use for it or all of them.
-        for p in model.parameters():
+        for p in network.parameters():
             p.grad = torch.zeros_like(p)
 
     def gradients(self, step: int) -> tuple[Tensor, int]:
@@ -130,37 +175,18 @@ class Trainer:
 
         The windows follow from (seed, step). Each process takes every world-th of them.
         """
-        config, group = self.config, self.group
-        began = time.perf_counter()
-        rng = np.random.default_rng([config.seed, 0, step])
-        plan = self.windows.plan(
-            rng,
-            config.batch_size,
-            config.text_dropout,
-            config.bd_dropout,
-            config.windows_per_text,
-            config.text_noise,
-        )
-        targets = float(plan.targets)
-        plan = plan.rows(slice(group.rank, None, group.world))
-        self.data_s += time.perf_counter() - began
-        if config.dropout:
-            torch.manual_seed((config.seed * 1_000_003 + step) * group.world + group.rank)
+        options, group = self.options, self.group
+        if options.dropout:
+            torch.manual_seed((options.seed * 1_000_003 + step) * group.world + group.rank)
         self.optimizer.zero_grad(set_to_none=False)
         loss, tokens = torch.zeros((), device=self.device), 0
-        dtype = getattr(torch, config.amp) if config.amp != "none" else None
-        for i in range(0, len(plan.steps), config.micro_batch):
-            began = time.perf_counter()
-            batch = self.windows.batch(plan.rows(slice(i, i + config.micro_batch)))
-            self.data_s += time.perf_counter() - began
-            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-                part = self.model.objective(batch, self.trunk).float().sum() / targets
-            self.scaler.scale(part).backward()
-            loss += part.detach()
-            tokens += batch.tokens
+        rng = np.random.default_rng([options.seed, 0, step])
+        for windows in self.sources:
+            part, some = self._accumulate(windows, rng)
+            loss, tokens = loss + part, tokens + some
         if group.world > 1:
             # The model is small: one sum over all gradients costs less than it would to overlap.
-            grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+            grads = [p.grad for p in self.network.parameters() if p.grad is not None]
             flat = torch.cat([g.flatten() for g in grads] + [loss[None]])
             dist.all_reduce(flat)
             parts = flat.split([g.numel() for g in grads] + [1])
@@ -169,13 +195,41 @@ class Trainer:
             loss, tokens = parts[-1][0], tokens * group.world
         return loss, tokens
 
+    def _accumulate(self, windows: Windows, rng: np.random.Generator) -> tuple[Tensor, int]:
+        """Add the gradients of one source's batch, in micro-batches; (loss, tokens)."""
+        options, group = self.options, self.group
+        began = time.perf_counter()
+        plan = windows.plan(
+            rng,
+            options.batch_size,
+            options.text_dropout,
+            options.bd_dropout,
+            options.windows_per_text,
+            options.token_corruption,
+        )
+        targets = windows.targets(plan) * len(self.sources)
+        plan = plan.rows(slice(group.rank, None, group.world))
+        self.data_s += time.perf_counter() - began
+        loss, tokens = torch.zeros((), device=self.device), 0
+        dtype = getattr(torch, options.amp) if options.amp != "none" else None
+        for i in range(0, len(plan.steps), options.micro_batch):
+            began = time.perf_counter()
+            batch = windows.batch(plan.rows(slice(i, i + options.micro_batch)))
+            self.data_s += time.perf_counter() - began
+            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+                part = self.network.total(batch, self.trunk) / targets
+            self.scaler.scale(part).backward()
+            loss += part.detach()
+            tokens += batch.tokens
+        return loss, tokens
+
     def step(self, step: int) -> tuple[float, float, int]:
         """One optimiser step; (loss, gradient norm before clipping, tokens)."""
         for param_group in self.optimizer.param_groups:
-            param_group["lr"] = learning_rate(step, self.config)
+            param_group["lr"] = learning_rate(step, self.options)
         loss, tokens = self.gradients(step)
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
         # The scaler leaves such a step out; without it, the weights would be lost.
         if not self.scaler.is_enabled() and not torch.isfinite(norm):
             raise InputError(
@@ -183,4 +237,6 @@ class Trainer:
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if not math.isfinite(loss):
+            raise InputError(f"the loss is {float(loss)} at step {step + 1}: try a smaller --lr")
         return float(loss), float(norm), tokens

@@ -15,7 +15,7 @@ NAMES = ("dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt")
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name: `RECIPE` of nanodt/recipes/NAME.py."""
+    """The recipe of that name: `RECIPE` of NAME.py in this folder."""
     if name not in NAMES:
         raise InputError(f"no recipe {name!r}: there are {', '.join(NAMES)}")
     return importlib.import_module(f"nanodt.family.recipes.{name}").RECIPE

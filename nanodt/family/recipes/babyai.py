@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nanodt.data.episodes import Collection
+from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
 from nanodt.family.sources import Behaviour, collect, make_env, need
 
@@ -104,7 +104,7 @@ def collect_missions(
     behaviour: Callable[[Any], Behaviour] = bot,
     keep: Callable[[str], bool] = lambda mission: True,
     each: dict[str, Any] | None = None,
-) -> Collection:
+) -> Episodes:
     """Trajectories of a level: obs [2 * (seen + 1)], the pairs of `look`; texts, the missions."""
     with contextlib.redirect_stdout(io.StringIO()):  # the levels tell what layouts they discard
         env = make_env(level)

@@ -7,7 +7,7 @@ differ, squared error drives one way only; from others it takes the way that is 
 
 Departs from the paper in small things: k-means starts from k-means++; actions are standardised,
 so that lambda (`offset_weight`) is 1 where theirs is 10 to 100,000, in units of raw actions;
-windows hop instead of sliding by one.
+context is evicted by halves instead of sliding by one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Collection
-from nanodt.driving.acting import Actor
-from nanodt.driving.play import play
+from nanodt.data.episodes import Episodes
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.files import WEIGHTS
 from nanodt.model.heads import HeadConfig, Sampling
-from nanodt.model.sequence import WEIGHTS, Layout, SequenceModel, load_sequence
-from nanodt.model.stream import Slot
+from nanodt.model.network import Network, load_network
+from nanodt.model.stream import Layout, Slot
 
 GOAL, RADIUS, LARGEST, STEPS = np.array([0.0, 1.0]), 0.45, 0.2, 40
 NEAR = 0.01  # spread of starts that hardly differ
@@ -72,7 +73,7 @@ class Guide:
     def reset(self, seed: int | None = None) -> None:
         self.passed = np.zeros(len(self.side), bool)
 
-    def act(self, obs: np.ndarray, reward: np.ndarray | None = None) -> np.ndarray:
+    def act(self, obs: np.ndarray, text: Any, bd: Any, reward: Any) -> np.ndarray:
         self.passed |= obs[:, 1] > -0.05
         beside = np.stack([0.75 * self.side, np.zeros_like(self.side)], 1)
         way = np.where(self.passed[:, None], GOAL, beside) - obs
@@ -81,7 +82,7 @@ class Guide:
 
 
 @dataclass(kw_only=True)
-class BeTSettings(Settings):
+class BeTOptions(Options):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 64
@@ -95,11 +96,11 @@ class BeTSettings(Settings):
     """clusters, or mse: the control."""
 
 
-class BehaviorTransformer(Recipe[BeTSettings]):
+class BehaviorTransformer(Recipe[BeTOptions]):
     name = "bet"
     title = "Imitate demonstrations that do the same task in several ways"
     source = "Shafiullah et al. 2022, Behavior Transformers (arXiv 2206.11251)"
-    settings = BeTSettings
+    options = BeTOptions
     # github.com/notmahi/bet, configs of the kitchen: 6 layers, 6 heads, width 120, window 10, 64
     # clusters, AdamW at 1e-4 with decay 0.1 and betas 0.9, 0.95, clipping 1, 50 epochs: a guess in
     # steps, as are the small preset's batch and dropout.
@@ -114,61 +115,60 @@ class BehaviorTransformer(Recipe[BeTSettings]):
         "steps": 50_000,
     }
 
-    def collect(self, settings: BeTSettings) -> Collection:
-        n = settings.trajectories
-        plays = play(Guide(n, settings.seed), Obstacle(n), STEPS, settings.seed)
-        good = np.flatnonzero(plays.success)
-        obs = np.stack(plays.obs, 1)
+    def collect(self, options: BeTOptions) -> Episodes:
+        n = options.trajectories
+        rollouts = drive(Guide(n, options.seed), Obstacle(n), steps=STEPS, seed=options.seed)
+        good = np.flatnonzero(rollouts.success)
         steps = {
-            "obs": np.concatenate([obs[i, : plays.length[i]] for i in good]),
-            "action": np.concatenate([plays.action[i, : plays.length[i]] for i in good]),
+            "obs": np.concatenate([rollouts.obs[i, : rollouts.length[i]] for i in good]),
+            "action": np.concatenate([rollouts.action[i, : rollouts.length[i]] for i in good]),
         }
-        return Collection(plays.length[good], steps)
+        return Episodes(rollouts.length[good], steps)
 
-    def prepare(self, settings: BeTSettings, data: Collection) -> Collection:
+    def prepare(self, options: BeTOptions, data: Episodes) -> Episodes:
         return data.check("obs", "action")
 
-    def layout(self, settings: BeTSettings, data: Collection) -> Layout:
-        if settings.head not in ("clusters", "mse"):
-            raise InputError(f"--head {settings.head}: expected clusters or mse")
-        kind = "clusters" if settings.head == "clusters" else "mse"
-        head = HeadConfig(kind, settings.clusters, offset_weight=settings.offset_weight)
+    def layout(self, options: BeTOptions, data: Episodes) -> Layout:
+        if options.head not in ("clusters", "mse"):
+            raise InputError(f"--head {options.head}: expected clusters or mse")
+        kind = "clusters" if options.head == "clusters" else "mse"
+        head = HeadConfig(kind, options.clusters, offset_weight=options.offset_weight)
         return Layout(
             (
                 Slot("obs", data.size("obs"), "linear"),
                 Slot("action", data.size("action"), "none", head=head),
             ),
-            positions=settings.context,
+            positions=options.context,
         )
 
     def drive(
-        self, settings: BeTSettings, model: SequenceModel, mode: str, spread: float = 0.05
+        self, options: BeTOptions, model: Network, mode: str, spread: float = 0.05
     ) -> tuple[float, float]:
         """(share that succeeded, share that passed on the right)."""
         sampling = Sampling("argmax" if mode == "argmax" else "temperature")
-        envs = Obstacle(settings.drives, spread)
-        plays = play(Actor(model, sampling=sampling), envs, STEPS, settings.seed + 10_000)
-        obs = np.stack(plays.obs, 1)
+        envs = Obstacle(options.drives, spread)
+        rollouts = drive(
+            Policy(model, sampling=sampling), envs, steps=STEPS, seed=options.seed + 10_000
+        )
+        obs = rollouts.obs
         crossing = np.argmax(obs[:, :, 1] > -RADIUS, axis=1)
         right = obs[np.arange(len(obs)), crossing, 0] > 0
-        chosen = plays.success if plays.success.any() else np.ones(len(right), bool)
-        return plays.success.mean(), float(right[chosen].mean())
+        chosen = rollouts.success if rollouts.success.any() else np.ones(len(right), bool)
+        return rollouts.success.mean(), float(right[chosen].mean())
 
-    def evaluate(
-        self, settings: BeTSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
+    def evaluate(self, options: BeTOptions, model: Network, data: Episodes) -> list[Figure]:
         if data.size("obs") != 2 or data.size("action") != 2:
             raise InputError(
                 f"{data.where}: obs and action have {data.size('obs')} and {data.size('action')} "
                 "numbers, the plane with the obstacle 2 and 2: the model is trained and kept, and "
                 "only its own environment can try it"
             )
-        control = self.control(settings, data)
-        sampled, right = self.drive(settings, model, "sample")
-        likeliest, _ = self.drive(settings, model, "argmax")
-        _, alike = self.drive(settings, model, "sample", spread=NEAR)
-        squared, apart = self.drive(settings, control, "argmax")
-        _, near = self.drive(settings, control, "argmax", spread=NEAR)
+        control = self.control(options, data)
+        sampled, right = self.drive(options, model, "sample")
+        likeliest, _ = self.drive(options, model, "argmax")
+        _, alike = self.drive(options, model, "sample", spread=NEAR)
+        squared, apart = self.drive(options, control, "argmax")
+        _, near = self.drive(options, control, "argmax", spread=NEAR)
         return [
             Figure("sampled: success", sampled, least=0.75),
             Figure("sampled: share on the right", right, least=0.3, most=0.7),
@@ -183,12 +183,12 @@ class BehaviorTransformer(Recipe[BeTSettings]):
             ),
         ]
 
-    def control(self, settings: BeTSettings, data: Collection) -> SequenceModel:
+    def control(self, options: BeTOptions, data: Episodes) -> Network:
         """The same with squared error; trained anew, except to evaluate again."""
-        own = replace(settings, head="mse", out=settings.out / self.name / "control")
+        own = replace(options, head="mse", out=options.out / self.name / "control")
         folder = own.out / self.name
-        if settings.evaluate and (folder / WEIGHTS).exists():
-            return load_sequence(folder)
+        if options.evaluate and (folder / WEIGHTS).exists():
+            return load_network(folder)
         return self.train(own, data)
 
 

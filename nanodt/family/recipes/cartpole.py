@@ -18,14 +18,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Collection
-from nanodt.driving.acting import Actor, Decrement
-from nanodt.driving.play import play
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.data.episodes import Episodes
+from nanodt.driving.conditions import Decrement
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig, Sampling
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
 
 ENV, LONGEST = "CartPole-v1", 500
 # A balancing controller's, for position, its speed, angle and its speed.
@@ -33,7 +34,7 @@ GAINS = np.array([0.1, 0.3, 1.0, 0.5])
 
 
 @dataclass(kw_only=True)
-class CartPoleSettings(Settings):
+class CartPoleOptions(Options):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 64
@@ -56,11 +57,11 @@ def behaviour(noise: float) -> Behaviour:
     return act
 
 
-class CartPole(Recipe[CartPoleSettings]):
+class CartPole(Recipe[CartPoleOptions]):
     name = "cartpole"
     title = "Balance a pole for as long as asked: the smallest Decision Transformer"
     source = "a listing in the notes this project grew from; Chen et al. 2021 (arXiv 2106.01345)"
-    settings = CartPoleSettings
+    options = CartPoleOptions
     # The listing: 3 layers, 4 heads, width 128, windows of 50, AdamW at 3e-4, batches of 256,
     # clipping at 1, 100 epochs (in steps a guess), dropout and activation of
     # nn.TransformerEncoderLayer.
@@ -77,20 +78,20 @@ class CartPole(Recipe[CartPoleSettings]):
         "steps": 50_000,
     }
 
-    def collect(self, settings: CartPoleSettings) -> Collection:
-        noise = np.random.default_rng(settings.seed).random(settings.trajectories)
+    def collect(self, options: CartPoleOptions) -> Episodes:
+        noise = np.random.default_rng(options.seed).random(options.trajectories)
         return collect(
             make_env(ENV),
             lambda i: behaviour(noise[i % len(noise)]),
-            settings.trajectories,
-            settings.seed,
+            options.trajectories,
+            options.seed,
         )
 
-    def prepare(self, settings: CartPoleSettings, data: Collection) -> Collection:
+    def prepare(self, options: CartPoleOptions, data: Episodes) -> Episodes:
         data.check(obs=4, action=1, reward=1)
         return data.with_steps(rtg=data.returns_to_go())
 
-    def layout(self, settings: CartPoleSettings, data: Collection) -> Layout:
+    def layout(self, options: CartPoleOptions, data: Episodes) -> Layout:
         return Layout(
             (
                 Slot("obs", 4, "linear"),
@@ -109,20 +110,18 @@ class CartPole(Recipe[CartPoleSettings]):
         )
 
     def drive(
-        self, settings: CartPoleSettings, model: SequenceModel, target: float, mode: str
+        self, options: CartPoleOptions, model: Network, target: float, mode: str
     ) -> np.ndarray:
         """Returns [drives] when asked for `target`."""
         sampling = Sampling("argmax" if mode == "argmax" else "temperature")
-        actor = Actor(model, {"rtg": Decrement(target)}, sampling=sampling)
-        envs = make_envs(ENV, settings.drives)
-        return play(actor, envs, LONGEST, settings.seed + 10_000).returns
+        actor = Policy(model, {"rtg": Decrement(target)}, sampling=sampling)
+        envs = make_envs(ENV, options.drives)
+        return drive(actor, envs, steps=LONGEST, seed=options.seed + 10_000).returns
 
-    def evaluate(
-        self, settings: CartPoleSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
-        best = self.drive(settings, model, 500, "argmax").mean()
-        high = self.drive(settings, model, 500, "sample").mean()
-        low = self.drive(settings, model, 200, "sample").mean()
+    def evaluate(self, options: CartPoleOptions, model: Network, data: Episodes) -> list[Figure]:
+        best = self.drive(options, model, 500, "argmax").mean()
+        high = self.drive(options, model, 500, "sample").mean()
+        low = self.drive(options, model, 200, "sample").mean()
         return [
             Figure("mean return of the data", data.returns.mean()),
             Figure("asked for 500, argmax: mean return", best, least=475),

@@ -16,17 +16,10 @@ import torch
 
 from nanodt.errors import InputError
 from nanodt.family.recipes import NAMES, get_recipe
-from nanodt.family.recipes.recipe import Recipe, Settings
-from nanodt.model.sequence import SequenceModel, load_sequence
-from nanodt.training.checkpoint import write_json
+from nanodt.family.recipes.recipe import Options, Recipe
+from nanodt.files import write_json
+from nanodt.model.network import Network, load_network
 
-HERE = Path(__file__).parent
-CORE = (
-    *("stream", "codec", "heads", "sequence", "acting", "planner"),
-    *("episodes", "sources", "play", "hf"),
-)
-OWN = {"gato": ("gato_tasks", "babyai"), "mddt": ("control",), "tdt": ("babyai",)}
-"""Files that a recipe needs beside its own."""
 HELP = f"""usage: python -m nanodt.family.recipes NAME [--preset small|published] [options]
        python -m nanodt.family.recipes --all [--out DIR]
 
@@ -49,7 +42,7 @@ def run(arguments: list[str]) -> int:
         return 2
 
 
-def parse(recipe: Recipe, arguments: list[str]) -> Settings:
+def parse(recipe: Recipe, arguments: list[str]) -> Options:
     """The recipe's options, its preset's values as defaults."""
     import tyro  # only the command line needs it
 
@@ -58,26 +51,26 @@ def parse(recipe: Recipe, arguments: list[str]) -> Settings:
     preset = finder.parse_known_args(arguments)[0].preset
     given = recipe.published if preset == "published" else {}
     return tyro.cli(
-        recipe.settings,
-        default=recipe.settings(preset=preset, **given),
+        recipe.options,
+        default=recipe.options(preset=preset, **given),
         args=arguments,
         description=f"{recipe.title}\n\n{recipe.source}",
-        prog=f"nanodt.recipes {recipe.name}",
+        prog=f"nanodt.family.recipes {recipe.name}",
     )
 
 
-def run_one(recipe: Recipe, settings: Settings) -> bool:
+def run_one(recipe: Recipe, options: Options) -> bool:
     """Train (or load) and try one recipe; whether all its figures met their marks."""
-    folder = settings.out / recipe.name
+    folder = options.out / recipe.name
     clock = [(time.perf_counter(), time.process_time())]
-    model = trained(folder, recipe.name) if settings.evaluate else None
-    data = recipe.trajectories(settings)
+    model = trained(folder, recipe.name) if options.evaluate else None
+    data = recipe.trajectories(options)
     clock.append((time.perf_counter(), time.process_time()))
     if model is None:
-        model = recipe.train(settings, data)
+        model = recipe.train(options, data)
     clock.append((time.perf_counter(), time.process_time()))
     with torch.no_grad():
-        figures = recipe.evaluate(settings, model, data)
+        figures = recipe.evaluate(options, model, data)
     clock.append((time.perf_counter(), time.process_time()))
     # On a shared machine the processor's time says more than the clock's.
     seconds = {
@@ -86,18 +79,17 @@ def run_one(recipe: Recipe, settings: Settings) -> bool:
     }
     result: dict[str, Any] = {
         "recipe": recipe.name,
-        "preset": settings.preset,
-        "seed": settings.seed,
+        "preset": options.preset,
+        "seed": options.seed,
         "figures": [
             {"name": f.name, "value": float(f.value), "wanted": f.wanted, "met": bool(f.passes)}
             for f in figures
         ],
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
-        "lines": sum(lines(HERE / f"{n}.py") for n in (recipe.name, *OWN.get(recipe.name, ()))),
         "machine": machine(),
     }
-    if settings.evaluate and (folder / "result.json").exists():
+    if options.evaluate and (folder / "result.json").exists():
         old = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         result["seconds"]["training"] = old["seconds"]["training"]
     write_json(folder / "result.json", result)
@@ -107,9 +99,9 @@ def run_one(recipe: Recipe, settings: Settings) -> bool:
     return all(f.passes for f in figures)
 
 
-def trained(folder: Path, name: str) -> SequenceModel:
+def trained(folder: Path, name: str) -> Network:
     """The model that a recipe wrote into its folder."""
-    model = load_sequence(folder)
+    model = load_network(folder)
     if model.config.info.get("recipe") != name:
         raise InputError(f"{folder} holds no model of recipe {name}: train it first")
     return model
@@ -120,7 +112,7 @@ def run_all(arguments: list[str]) -> int:
     now, of others before."""
     import subprocess
 
-    parser = argparse.ArgumentParser(prog="nanodt.recipes --all")
+    parser = argparse.ArgumentParser(prog="nanodt.family.recipes --all")
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--only", nargs="*", choices=NAMES, default=list(NAMES))
     chosen = parser.parse_args(arguments)
@@ -145,37 +137,19 @@ def run_all(arguments: list[str]) -> int:
 def table(results: list[dict[str, Any]]) -> str:
     """Results as a Markdown table, one row per figure."""
     out = [
-        "| recipe | figure | measured | wanted | training, CPU s | lines |",
-        "|---|---|--:|---|--:|--:|",
+        "| recipe | figure | measured | wanted | training, CPU s |",
+        "|---|---|--:|---|--:|",
     ]
     for result in results:
         for i, figure in enumerate(result["figures"]):
-            first = [result["recipe"], result["seconds"]["training"]["cpu"], result["lines"]]
-            name, seconds, count = first if i == 0 else ("", "", "")
+            first = (result["recipe"], result["seconds"]["training"]["cpu"])
+            name, seconds = first if i == 0 else ("", "")
             met = "" if figure["met"] else " (missed)"
             out.append(
                 f"| {name} | {figure['name']} | {figure['value']:.4g} | {figure['wanted']}{met} "
-                f"| {seconds} | {count} |"
+                f"| {seconds} |"
             )
-    core = [next(HERE.parents[1].rglob(f"{name}.py")) for name in CORE] + [HERE / "recipe.py"]
-    counts = ", ".join(f"{path.stem} {lines(path)}" for path in core)
-    out += ["", f"Lines of code of what they share: {sum(map(lines, core))} ({counts})."]
     return "\n".join(out) + "\n"
-
-
-def lines(path: Path) -> int:
-    """Lines of code of a file: neither blank, comment nor docstring."""
-    import ast
-
-    source = path.read_text(encoding="utf-8")
-    skipped = set()
-    for node in ast.walk(ast.parse(source)):
-        body = getattr(node, "body", None)
-        for item in body if isinstance(body, list) else []:
-            if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
-                skipped.update(range(item.lineno, (item.end_lineno or item.lineno) + 1))
-    rows = [x.strip() for i, x in enumerate(source.splitlines(), 1) if i not in skipped]
-    return sum(1 for x in rows if x and not x.startswith("#"))
 
 
 def machine() -> str:

@@ -1,8 +1,9 @@
 """Decision Transformer: (R, s, a) a step, the action read at s, conditioned on the return.
 
-Departs from the paper in small things: windows hop instead of sliding by one, pads stand at the
-right (causality hides them), biases, norms and tables are not decayed, and the learning rate
-falls along a cosine (small preset). `nanodt.hf` reads and writes Hugging Face's form of it.
+Departs from the paper in small things: the context is evicted by halves instead of sliding by one,
+pads stand at the right (causality hides them), biases, norms and tables are not decayed, and the
+learning rate falls along a cosine (small preset). `nanodt.family.hf` reads and writes the
+form of Hugging Face.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from scipy.stats import spearmanr
 
-from nanodt.data.episodes import Collection
-from nanodt.driving.acting import Actor, Decrement
-from nanodt.driving.play import play
+from nanodt.data.episodes import Episodes
+from nanodt.driving.conditions import Decrement
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
 
 GAINS = np.array([0.5, 6.0, 0.8, 1.0])  # of a controller that balances: x, angle, and their speeds
 
@@ -41,7 +43,7 @@ TRAINING: dict[str, Any] = {
 
 
 @dataclass(kw_only=True)
-class DTSettings(Settings):
+class DTOptions(Options):
     env: str = "InvertedPendulum-v5"
     """Gymnasium environment to collect from and to drive in."""
     n_layer: int = 3
@@ -95,11 +97,11 @@ def behaviour(lasts: int) -> Behaviour:
     return act
 
 
-class DecisionTransformer(Recipe[DTSettings]):
+class DecisionTransformer(Recipe[DTOptions]):
     name = "dt"
     title = "Act so as to reach a return that is asked for"
     source = "Chen et al. 2021 (arXiv 2106.01345); transformers' DecisionTransformerModel"
-    settings = DTSettings
+    options = DTOptions
     # The same: K 20, 3 layers, 1 head, width 128, ReLU; states standardised, returns over 1000.
     # Targets: Hopper 3600 and 1800, HalfCheetah 12000 and 6000, Walker2d 5000 and 2500.
     published: ClassVar = {
@@ -110,54 +112,52 @@ class DecisionTransformer(Recipe[DTSettings]):
         "targets": (3600.0, 1800.0),
     }
 
-    def environment(self, settings: DTSettings) -> str:
-        return settings.env
+    def environment(self, options: DTOptions) -> str:
+        return options.env
 
-    def collect(self, settings: DTSettings) -> Collection:
-        if settings.env != DTSettings.env:
+    def collect(self, options: DTOptions) -> Episodes:
+        if options.env != DTOptions.env:
             raise InputError(
-                f"no controller of ours acts in {settings.env}: give its trajectories, --data "
+                f"no controller of ours acts in {options.env}: give its trajectories, --data "
                 "FILE.npz or --data minari:ID (such as minari:mujoco/hopper/medium-v0)"
             )
         # Their logarithms are even, so that short trajectories are as many as long ones.
-        ends = np.random.default_rng(settings.seed).uniform(0, np.log(1000), settings.trajectories)
+        ends = np.random.default_rng(options.seed).uniform(0, np.log(1000), options.trajectories)
         return collect(
-            make_env(settings.env),
+            make_env(options.env),
             lambda i: behaviour(int(np.exp(ends[i % len(ends)]))),
-            settings.trajectories,
-            settings.seed,
+            options.trajectories,
+            options.seed,
         )
 
-    def prepare(self, settings: DTSettings, data: Collection) -> Collection:
+    def prepare(self, options: DTOptions, data: Episodes) -> Episodes:
         data.check("obs", "action", reward=1)
         if "action_low" not in data.info or "action_high" not in data.info:
             raise InputError(
                 f"{data.where}: recipe dt needs continuous actions; its info must state their "
                 "bounds, action_low and action_high"
             )
-        if data.length.max() > settings.longest:
+        if data.length.max() > options.longest:
             raise InputError(
                 f"{data.where}: a trajectory has {data.length.max()} steps: give --longest "
                 f"{data.length.max()} or more"
             )
         return data.with_steps(rtg=data.returns_to_go())
 
-    def layout(self, settings: DTSettings, data: Collection) -> Layout:
+    def layout(self, options: DTOptions, data: Episodes) -> Layout:
         low, high = tuple(data.info["action_low"]), tuple(data.info["action_high"])
-        return layout(data.size("obs"), low, high, settings.scale, settings.longest)
+        return layout(data.size("obs"), low, high, options.scale, options.longest)
 
-    def evaluate(
-        self, settings: DTSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
-        asked = np.repeat(settings.targets, settings.drives)
-        envs = make_envs(settings.env, len(asked))
-        actor = Actor(model, {"rtg": Decrement(asked)})
-        reached = play(actor, envs, settings.longest, settings.seed + 10_000).returns
-        means = reached.reshape(len(settings.targets), -1).mean(1)
+    def evaluate(self, options: DTOptions, model: Network, data: Episodes) -> list[Figure]:
+        asked = np.repeat(options.targets, options.drives)
+        envs = make_envs(options.env, len(asked))
+        actor = Policy(model, {"rtg": Decrement(asked)})
+        reached = drive(actor, envs, steps=options.longest, seed=options.seed + 10_000).returns
+        means = reached.reshape(len(options.targets), -1).mean(1)
         found = [Figure("mean return of the data", data.returns.mean())]
         found += [
             Figure(f"asked for {t:g}: mean return", m)
-            for t, m in zip(settings.targets, means, strict=True)
+            for t, m in zip(options.targets, means, strict=True)
         ]
         # Ties all round (nothing obeyed) have no rank correlation: 0.
         rank = np.nan_to_num(spearmanr(asked, reached)[0])  # type: ignore[call-overload]

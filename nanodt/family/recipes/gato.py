@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from nanodt.data.episodes import Collection, join
-from nanodt.driving.acting import Actor
-from nanodt.driving.play import play
+from nanodt.data.episodes import Episodes, join
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes import babyai
 from nanodt.family.recipes.gato_tasks import (
@@ -39,15 +39,16 @@ from nanodt.family.recipes.gato_tasks import (
     demonstrator,
     gather,
 )
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import make_envs
 from nanodt.model.heads import HeadConfig, Sampling
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot, ragged
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
+from nanodt.packing import ragged
 
 
 @dataclass(kw_only=True)
-class GatoSettings(Settings):
+class GatoOptions(Options):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 96
@@ -76,7 +77,7 @@ class Player:
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: Network,
         task: Task,
         vocabulary: Vocabulary,
         sampling: Sampling,
@@ -88,14 +89,16 @@ class Player:
             )
         self.task, self.vocabulary, self.bias = task, vocabulary, task.allowed(vocabulary)
         # An even number of whole timesteps: when half is dropped, no timestep is cut in two.
-        context = model.config.context // (2 * task.tokens) * 2 * task.tokens
-        self.actor = Actor(model, sampling=sampling, context=context)
+        context = (model.config.window or 0) // (2 * task.tokens) * 2 * task.tokens
+        self.policy = Policy(model, sampling=sampling, context=context)
 
     def reset(self, seed: int | None = None) -> None:
-        self.actor.reset(seed)
+        self.policy.reset(seed)
 
     @torch.no_grad()
-    def act(self, obs: Any, reward: np.ndarray | None = None) -> np.ndarray:
+    def act(
+        self, obs: Any, text: Any = None, bd: Any = None, reward: np.ndarray | None = None
+    ) -> np.ndarray:
         task = self.task
         if task.words:
             pairs = babyai.look(obs["image"], SEEN).reshape(len(obs["image"]), -1)
@@ -105,17 +108,17 @@ class Player:
         ids = np.concatenate([ids, np.full((len(ids), 1), self.vocabulary.separator)], 1)
         nothing = np.zeros(len(ids), np.float32)
         for place, column in enumerate(ids.T):
-            self.actor.open_step({"token": column[:, None], "place": np.array(place)}, nothing)
-        self.actor.open_step({"place": np.array(PLACES - 1)}, nothing)
-        drawn = self.actor.draw("token", bias=self.bias).astype(np.int64)
+            self.policy.open_step({"token": column[:, None], "place": np.array(place)}, nothing)
+        self.policy.open_step({"place": np.array(PLACES - 1)}, nothing)
+        drawn = self.policy.draw("token", bias=self.bias).astype(np.int64)
         return task.act(self.vocabulary, drawn).astype(np.float32)
 
 
-class Gato(Recipe[GatoSettings]):
+class Gato(Recipe[GatoOptions]):
     name = "gato"
     title = "One set of weights for unlike tasks, all as tokens of one vocabulary"
     source = "Reed et al. 2022 (arXiv 2205.06175)"
-    settings = GatoSettings
+    options = GatoOptions
     # The paper's smallest model, 79M: 8 layers, 24 heads, width 768; 1024 tokens; batches of 512
     # (here of each of three tasks 171), a million steps; the rate rises to 1e-4 in 15,000 steps and
     # falls tenfold along a cosine; decay 0.1; text ids below 32,000, continuous values from there.
@@ -134,39 +137,39 @@ class Gato(Recipe[GatoSettings]):
         "bins": 1024,
     }
 
-    def vocabulary(self, settings: GatoSettings) -> Vocabulary:
-        return Vocabulary(settings.words, settings.discrete, settings.bins)
+    def vocabulary(self, options: GatoOptions) -> Vocabulary:
+        return Vocabulary(options.words, options.discrete, options.bins)
 
-    def collect(self, settings: GatoSettings) -> Collection:
-        if len(settings.trajectories) != len(TASKS):
+    def collect(self, options: GatoOptions) -> Episodes:
+        if len(options.trajectories) != len(TASKS):
             raise InputError(f"--trajectories needs {len(TASKS)} numbers, one for each task")
         parts = []
-        for i, (task, n) in enumerate(zip(TASKS, settings.trajectories, strict=True)):
-            part = gather(task, n, settings.seed, demonstrator(task), task.shown)
+        for i, (task, n) in enumerate(zip(TASKS, options.trajectories, strict=True)):
+            part = gather(task, n, options.seed, demonstrator(task), task.shown)
             part.each["task"] = np.full((n, 1), i, np.float32)
             parts.append(part)
         return join(parts)
 
-    def prepare(self, settings: GatoSettings, data: Collection) -> Collection:
+    def prepare(self, options: GatoOptions, data: Episodes) -> Episodes:
         """Trajectories as sequences of at most `context` tokens, each of whole timesteps."""
         data.check(obs=WIDEST, action=1, task=1)
         longest = max(TASKS, key=lambda task: task.tokens)
-        if settings.context < 2 * longest.tokens:
+        if options.context < 2 * longest.tokens:
             raise InputError(
-                f"--context {settings.context}: two timesteps of {longest.name} take "
+                f"--context {options.context}: two timesteps of {longest.name} take "
                 f"{2 * longest.tokens} tokens: give so many or more"
             )
         if data.texts is None:
             raise InputError(f"{data.where}: no array texts ('' where a task has none)")
-        rng, parts = np.random.default_rng(settings.seed), []
+        rng, parts = np.random.default_rng(options.seed), []
         for number, task in enumerate(TASKS):
             own = np.flatnonzero(data.each["task"][:, 0] == number)
             if not len(own):
                 raise InputError(f"{data.where}: no trajectory of task {number}, {task.name}")
             part = data.take(own)
             rows = ragged(part.length)[0]
-            texts = [data.texts[i] for i in own[rows]]
-            vocabulary = self.vocabulary(settings)
+            texts = [data.texts[i][0] for i in own[rows]]
+            vocabulary = self.vocabulary(options)
             ids = np.concatenate(
                 [
                     task.observation(vocabulary, part.steps["obs"], texts),
@@ -175,13 +178,13 @@ class Gato(Recipe[GatoSettings]):
                 ],
                 1,
             )
-            pieces = self._cut(part, settings.context // task.tokens, settings.prompted, rng)
+            pieces = self._cut(part, options.context // task.tokens, options.prompted, rng)
             place = np.arange(task.tokens)
             place[-1] = PLACES - 1
             learned = (place < task.words) | (place == PLACES - 1)
             steps = np.concatenate(pieces)
             parts.append(
-                Collection(
+                Episodes(
                     np.array([len(p) for p in pieces]) * task.tokens,
                     {
                         "token": ids[steps].reshape(-1, 1).astype(np.float32),
@@ -196,7 +199,7 @@ class Gato(Recipe[GatoSettings]):
 
     @staticmethod
     def _cut(
-        part: Collection, room: int, prompted: float, rng: np.random.Generator
+        part: Episodes, room: int, prompted: float, rng: np.random.Generator
     ) -> list[np.ndarray]:
         """Rows of timesteps for each sequence: stretches of a trajectory, some of them behind a
         stretch of another, which is its end or (as often) begins anywhere."""
@@ -216,36 +219,35 @@ class Gato(Recipe[GatoSettings]):
                 at += len(own)
         return pieces
 
-    def domains(self, settings: GatoSettings, data: Collection) -> list[np.ndarray]:
+    def domains(self, options: GatoOptions, data: Episodes) -> list[np.ndarray]:
         return [np.flatnonzero(data.each["task"][:, 0] == i) for i in range(len(TASKS))]
 
-    def layout(self, settings: GatoSettings, data: Collection) -> Layout:
-        size = self.vocabulary(settings).size
+    def layout(self, options: GatoOptions, data: Episodes) -> Layout:
+        size = self.vocabulary(options).size
         return Layout(
             (
                 Slot("token", size, "table", head=HeadConfig("discrete"), mask="learned"),
                 Slot("place", PLACES, "table", join=True),
             ),
-            positions=settings.context,
+            positions=options.context,
         )
 
-    def drive(self, settings: GatoSettings, model: SequenceModel, task: Task) -> float:
+    def drive(self, options: GatoOptions, model: Network, task: Task) -> float:
         """Mean return of the model in a task."""
-        sampling = Sampling("temperature", settings.temperature)
-        player = Player(model, task, self.vocabulary(settings), sampling)
-        envs = make_envs(task.env, settings.drives)
+        sampling = Sampling("temperature", options.temperature)
+        player = Player(model, task, self.vocabulary(options), sampling)
+        envs = make_envs(task.env, options.drives)
         with contextlib.redirect_stdout(io.StringIO()):
-            seed = settings.seed + 1_000_000
-            return float(play(player, envs, task.longest, seed, see=lambda o: o).returns.mean())
+            seed = options.seed + 1_000_000
+            rollouts = drive(player, envs, steps=task.longest, seed=seed, see=lambda obs: obs)
+        return float(rollouts.returns.mean())
 
-    def evaluate(
-        self, settings: GatoSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
+    def evaluate(self, options: GatoOptions, model: Network, data: Episodes) -> list[Figure]:
         found = []
         for task in TASKS:
-            reached, seed = self.drive(settings, model, task), settings.seed + 2_000_000
-            expert = gather(task, settings.drives, seed, task.expert).returns.mean()
-            random = gather(task, settings.drives, seed, anything).returns.mean()
+            reached, seed = self.drive(options, model, task), options.seed + 2_000_000
+            expert = gather(task, options.drives, seed, task.expert).returns.mean()
+            random = gather(task, options.drives, seed, anything).returns.mean()
             share = (reached - random) / (expert - random)
             found += [
                 Figure(f"{task.name}: mean return", reached),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanodt.data.episodes import Collection
+from nanodt.data.episodes import Episodes
 from nanodt.family.recipes import babyai, cartpole
 from nanodt.family.sources import Behaviour, collect, make_env
 from nanodt.model.codec import Codec, CodecConfig
@@ -184,13 +184,13 @@ def gather(
     seed: int,
     behaviour: Callable[[Any], Behaviour],
     shown: int | None = None,
-) -> Collection:
+) -> Episodes:
     """Trajectories of a task, its observations padded to the widest task's."""
     if task.words:
         part = babyai.collect_missions(task.env, n, seed, SEEN, behaviour=behaviour)
     else:
         env = make_env(task.env, **({"max_episode_steps": shown} if shown else {}))
         part = collect(env, lambda i: behaviour(env), n, seed, name=task.name)
-        part.texts = [""] * n
+        part.texts = [[""]] * n
     obs = part.steps["obs"]
     return part.with_steps(obs=np.pad(obs, ((0, 0), (0, WIDEST - obs.shape[1]))))

@@ -8,8 +8,7 @@ of dm_control and follows the mean of their gradients.
 Departs from the source: demonstrations of five tasks in place of 50 tasks' replay, their actions
 executed with noise and taught without; a bin decodes to its centre, not its left edge (which is
 off by 1/64 on average); the target return is the data's mean; windows are not padded, so that row
-64 of the action table, which stands for padded timesteps, is there and never read. `table` lays
-windows out as the notes do.
+64 of the action table, which stands for padded timesteps, is there and never read.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 
-from nanodt.data.episodes import Collection, join
-from nanodt.driving.acting import Actor, Decrement
-from nanodt.driving.play import play
+from nanodt.data.episodes import Episodes, join
+from nanodt.driving.conditions import Decrement
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.control import ACTION, STATE, Several, maker
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import collect
-from nanodt.model.codec import Codec, CodecConfig
+from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot, ragged
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
 
 TASKS = ("reach-v3", "drawer-close-v3", "button-press-v3", "door-open-v3", "point_mass")
 DOMAIN = (0, 0, 0, 0, 1)  # Meta-World, dm_control
@@ -39,7 +38,7 @@ UNIFORM = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 
 @dataclass(kw_only=True)
-class MDDTSettings(Settings):
+class MDDTOptions(Options):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 128
@@ -61,45 +60,11 @@ class MDDTSettings(Settings):
     """Driven in each task to measure, with goals that are not in the data."""
 
 
-def table(
-    data: Collection, which: np.ndarray, start: np.ndarray, context: int = 5
-) -> dict[str, np.ndarray]:
-    """Windows [B, context] as the notes' table of tensors, pads at the right: an export.
-
-    `actions` are bins, 64 in padded timesteps; `s1` are the states one step on (the last repeats).
-    """
-    steps = np.minimum(context, data.length[which] - start)
-    row, inner = ragged(steps)
-    at = data.first[which][row] + start[row] + inner
-    last = (data.first + data.length - 1)[which][row]
-
-    def lay(values: np.ndarray, fill: float = 0) -> np.ndarray:
-        out = np.full((len(which), context, *values.shape[1:]), fill, values.dtype)
-        out[row, inner] = values
-        return out
-
-    codec = Codec(UNIFORM, ACTION)
-    bins = codec.encode(torch.from_numpy(data.steps["action"][at])).numpy()
-    return {
-        "s": lay(data.steps["obs"][at]),
-        "a": lay(bins, PADDING),
-        "s1": lay(data.steps["obs"][np.minimum(at + 1, last)]),
-        "r": lay(data.steps["reward"][at]),
-        "togo": lay(data.steps["rtg"][at]),
-        "t": lay(start[row] + inner),
-        "mask": lay(np.ones(len(at), bool)),
-        "done": lay(at == last),
-        "task_id": data.each["task"][which, 0].astype(np.int64),
-        "trj_id": which,
-        "action_mask": lay(data.steps["valid"][at] > 0),
-    }
-
-
-class MultiDomain(Recipe[MDDTSettings]):
+class MultiDomain(Recipe[MDDTOptions]):
     name = "mddt"
     title = "Tasks of several simulators with one set of weights and one space of actions"
     source = "the notes; Schmied et al. 2023 (arXiv 2306.14884), github.com/ml-jku/L2M"
-    settings = MDDTSettings
+    options = MDDTOptions
     # L2M's configs: 6 layers, 12 heads, width 768 (its n_embd of 512 is not used), GELU, windows
     # of 5, batches of 256 of a domain, AdamW at 1e-4 with decay 0.01, clipping 0.25, warm-up
     # 4,000, cosine to 1e-6, a million updates; rewards over 200 (Meta-World), 100 (dm_control).
@@ -119,21 +84,21 @@ class MultiDomain(Recipe[MDDTSettings]):
 
     shaping: ClassVar = (*Recipe.shaping, "noise")
 
-    def collect(self, settings: MDDTSettings) -> Collection:
+    def collect(self, options: MDDTOptions) -> Episodes:
         parts = []
         for number, (name, domain) in enumerate(zip(TASKS, DOMAIN, strict=True)):
-            env = maker(name, settings.seed)()
+            env = maker(name, options.seed)()
 
             def behave(i, env=env):
                 return lambda obs, rng: np.clip(
-                    env.expert(obs) + settings.noise * rng.normal(size=env.width), -1, 1
+                    env.expert(obs) + options.noise * rng.normal(size=env.width), -1, 1
                 )
 
             part = collect(
                 env,
                 behave,
-                settings.trajectories,
-                settings.seed,
+                options.trajectories,
+                options.seed,
                 each=lambda i, info, n=number, d=domain: {"task": [n], "domain": [d]},
                 keep=lambda info: info["success"] > 0,
                 name=name,
@@ -149,7 +114,7 @@ class MultiDomain(Recipe[MDDTSettings]):
             )
         return join(parts)
 
-    def prepare(self, settings: MDDTSettings, data: Collection) -> Collection:
+    def prepare(self, options: MDDTOptions, data: Episodes) -> Episodes:
         data.check(
             obs=STATE, action=ACTION, taught=ACTION, valid=ACTION, reward=1, task=1, domain=1
         )
@@ -159,11 +124,11 @@ class MultiDomain(Recipe[MDDTSettings]):
             raise InputError(f"{data.where}: no trajectory of task {names}")
         return data.with_steps(rtg=data.returns_to_go())
 
-    def domains(self, settings: MDDTSettings, data: Collection) -> list[np.ndarray]:
+    def domains(self, options: MDDTOptions, data: Episodes) -> list[np.ndarray]:
         domain = data.each["domain"][:, 0]
         return [np.flatnonzero(domain == d) for d in np.unique(domain)]
 
-    def layout(self, settings: MDDTSettings, data: Collection) -> Layout:
+    def layout(self, options: MDDTOptions, data: Episodes) -> Layout:
         return Layout(
             (
                 Slot("obs", STATE, "linear"),
@@ -181,27 +146,23 @@ class MultiDomain(Recipe[MDDTSettings]):
                 ),
                 Slot("reward", 1, "linear", scale=1),
             ),
-            max_steps=settings.longest,
-            local=settings.places,
+            max_steps=options.longest,
+            local=options.places,
             norm=True,
         )
 
-    def drive(
-        self, settings: MDDTSettings, model: SequenceModel, data: Collection, number: int
-    ) -> float:
+    def drive(self, options: MDDTOptions, model: Network, data: Episodes, number: int) -> float:
         """Share of drives in a task that succeed, with goals drawn for another seed."""
-        make = maker(TASKS[number], settings.seed + 1)
-        envs = [make() for _ in range(settings.drives)]
+        make = maker(TASKS[number], options.seed + 1)
+        envs = [make() for _ in range(options.drives)]
         begin = data.first[data.each["task"][:, 0] == number]
         target = float(data.steps["rtg"][begin].mean())
-        actor = Actor(model, {"rtg": Decrement(target)}, width=envs[0].width)
-        seed = settings.seed + 1_000_000  # of starts; a multiple of the number of goals
-        return float(play(actor, Several(envs), envs[0].longest, seed).success.mean())
+        actor = Policy(model, {"rtg": Decrement(target)}, width=envs[0].width)
+        seed = options.seed + 1_000_000  # of starts; a multiple of the number of goals
+        return float(drive(actor, Several(envs), steps=envs[0].longest, seed=seed).success.mean())
 
-    def evaluate(
-        self, settings: MDDTSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
-        found = [self.drive(settings, model, data, i) for i in range(len(TASKS))]
+    def evaluate(self, options: MDDTOptions, model: Network, data: Episodes) -> list[Figure]:
+        found = [self.drive(options, model, data, i) for i in range(len(TASKS))]
         return [
             *(Figure(f"{name}: success", x) for name, x in zip(TASKS, found, strict=True)),
             Figure("mean success over the tasks, new goals", float(np.mean(found)), least=0.6),

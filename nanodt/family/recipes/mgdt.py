@@ -1,8 +1,8 @@
 """Multi-Game Decision Transformer: one set of weights for several games, asked to play well.
 
 A step is `s, R, a, r`, and the model predicts the return it is going to get before the action.
-Acting, it draws that return itself, its logits raised towards high returns (`acting.Drawn`), and
-then the action that goes with it: no target return has to be known. The games here are CartPole
+Acting, it draws that return itself, its logits raised towards high returns (`conditions.Drawn`),
+and then the action that goes with it: no target return has to be known. The games here are CartPole
 and its twin, where left is right; only the task token tells them apart.
 
 Departs from the paper: a task token (the paper's model knows the game by its pixels), a vector in
@@ -17,17 +17,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Collection, join
-from nanodt.driving.acting import Actor, Drawn
-from nanodt.driving.play import play
+from nanodt.data.episodes import Episodes, join
+from nanodt.driving.conditions import Drawn
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.cartpole import ENV, LONGEST, behaviour
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import collect, make_env, make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
+from nanodt.text.encoders import TextConfig
 
 GAMES = ("as it is", "left is right")
 # Rewards enter and are predicted by their sign, as classes in the order of the released code: 0, +,
@@ -36,7 +38,7 @@ ZERO, PLUS, LAST, MINUS = range(4)
 
 
 @dataclass(kw_only=True)
-class MGDTSettings(Settings):
+class MGDTOptions(Options):
     n_layer: int = 3
     n_head: int = 4
     n_embd: int = 64
@@ -54,11 +56,11 @@ class MGDTSettings(Settings):
     """Driven in each game to measure."""
 
 
-class MultiGame(Recipe[MGDTSettings]):
+class MultiGame(Recipe[MGDTOptions]):
     name = "mgdt"
     title = "Several games with one set of weights, played better than the data's mean"
     source = "Lee et al. 2022 (arXiv 2205.15241)"
-    settings = MGDTSettings
+    options = MGDTOptions
     # The paper's 200M model: 10 layers, 20 heads, width 1280; windows of 4 steps of 36 patches and
     # three tokens; 120 return bins. Its steps, batch and learning rate were not at hand: those stay
     # the small preset's.
@@ -69,10 +71,10 @@ class MultiGame(Recipe[MGDTSettings]):
         "return_bins": 120,
     }
 
-    def collect(self, settings: MGDTSettings) -> Collection:
-        n, parts = settings.trajectories, []
+    def collect(self, options: MGDTOptions) -> Episodes:
+        n, parts = options.trajectories, []
         for game in range(len(GAMES)):
-            seed = settings.seed + 100_000 * game
+            seed = options.seed + 100_000 * game
             noise = np.random.default_rng(seed).random(n)
             part = collect(
                 make_env(ENV),
@@ -85,7 +87,7 @@ class MultiGame(Recipe[MGDTSettings]):
             parts.append(part.with_steps(action=1 - action if game else action))
         return join(parts)
 
-    def prepare(self, settings: MGDTSettings, data: Collection) -> Collection:
+    def prepare(self, options: MGDTOptions, data: Episodes) -> Episodes:
         data.check(obs=4, action=1, reward=1, task=1)
         for field, values in (("task", data.each["task"]), ("action", data.steps["action"])):
             if not np.isin(values, (0, 1)).all():
@@ -98,11 +100,11 @@ class MultiGame(Recipe[MGDTSettings]):
         classes[(data.first + data.length - 1)[ended]] = LAST
         return data.with_steps(rtg=data.returns_to_go(), reward=classes)
 
-    def prefixes(self, settings: MGDTSettings, data: Collection) -> list[np.ndarray]:
+    def text_ids(self, options: MGDTOptions, data: Episodes) -> list[np.ndarray]:
         return list(data.each["task"].astype(np.int64))
 
-    def layout(self, settings: MGDTSettings, data: Collection) -> Layout:
-        returns = CodecConfig("uniform", settings.return_bins, (0.0,), (float(LONGEST),))
+    def layout(self, options: MGDTOptions, data: Episodes) -> Layout:
+        returns = CodecConfig("uniform", options.return_bins, (0.0,), (float(LONGEST),))
         return Layout(
             (
                 Slot("obs", 4),
@@ -110,45 +112,43 @@ class MultiGame(Recipe[MGDTSettings]):
                 Slot("action", 2, "table", head=HeadConfig("discrete")),
                 Slot("reward", 4, "table", head=HeadConfig("discrete")),
             ),
-            positions=1 + 4 * settings.context,
-            vocabulary=len(GAMES),
-            prefix=1,
+            positions=1 + 4 * options.context,
+            text=TextConfig(vocabulary=len(GAMES)),
+            text_positions=1,
         )
 
     def drive(
-        self, settings: MGDTSettings, model: SequenceModel, kappa: float, wrong: bool = False
+        self, options: MGDTOptions, model: Network, kappa: float, wrong: bool = False
     ) -> np.ndarray:
         """Returns [games, drives]; `wrong`: each game with the other's task token."""
-        game = np.repeat(np.arange(len(GAMES)), settings.drives)
-        told = 1 - game if wrong else game
-        actor = Actor(
+        game = np.repeat(np.arange(len(GAMES)), options.drives)
+        task = 1 - game if wrong else game
+        actor = Policy(
             model,
             {"rtg": Drawn(kappa)},
             sampling=Sampling("temperature"),
-            prefix=list(told[:, None]),
+            text_ids=list(task[:, None]),
         )
         # A step's reward is 1 until the pole falls, which is also its class.
-        plays = play(
+        rollouts = drive(
             actor,
             make_envs(ENV, len(game)),
-            LONGEST,
-            settings.seed + 10_000,
+            steps=LONGEST,
+            seed=options.seed + 10_000,
             send=lambda action: np.where(game > 0, 1 - action[:, 0], action[:, 0]).astype(np.int64),
         )
-        return plays.returns.reshape(len(GAMES), -1)
+        return rollouts.returns.reshape(len(GAMES), -1)
 
-    def evaluate(
-        self, settings: MGDTSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
-        plain = self.drive(settings, model, 0.0).mean(1)
-        expert = self.drive(settings, model, settings.kappa).mean(1)
-        few = replace(settings, drives=max(settings.drives // 2, 1))
-        wrong = self.drive(few, model, settings.kappa, wrong=True).mean()
+    def evaluate(self, options: MGDTOptions, model: Network, data: Episodes) -> list[Figure]:
+        plain = self.drive(options, model, 0.0).mean(1)
+        expert = self.drive(options, model, options.kappa).mean(1)
+        few = replace(options, drives=max(options.drives // 2, 1))
+        wrong = self.drive(few, model, options.kappa, wrong=True).mean()
         found = [Figure("mean return of the data", data.steps["rtg"][data.first].mean())]
         for i, game in enumerate(GAMES):
             found += [
                 Figure(f"{game}: mean return, κ = 0", plain[i]),
-                Figure(f"{game}: mean return, κ = {settings.kappa:g}", expert[i]),
+                Figure(f"{game}: mean return, κ = {options.kappa:g}", expert[i]),
                 Figure(f"{game}: the second over the first", expert[i] / plain[i], least=1.5),
             ]
         return [*found, Figure("wrong task token: mean return", wrong, most=50)]

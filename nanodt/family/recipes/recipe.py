@@ -1,7 +1,7 @@
-"""What a recipe is: settings, a layout, trajectories, and what it must show.
+"""What a recipe is: options, a layout, trajectories, and what it must show.
 
 A recipe's defaults are its small preset, for two CPU cores; `published` overrides them with the
-settings of its paper or code.
+options of its paper or code.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from nanodt.data.episodes import Collection, Sampler
-from nanodt.driving.acting import numbered
+from nanodt.data.episodes import Episodes
+from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.family.sources import load_collection, make_env
-from nanodt.model.network import TrunkConfig
-from nanodt.model.sequence import Layout, SequenceConfig, SequenceModel
-from nanodt.model.stream import Batch
-from nanodt.training.checkpoint import write_text
-from nanodt.training.trainer import learning_rate, make_optimizer
+from nanodt.family.sources import load_episodes, make_env
+from nanodt.files import write_text
+from nanodt.model.network import Network, NetworkConfig, numbered
+from nanodt.model.stream import Layout
+from nanodt.model.trunk import TrunkConfig
+from nanodt.place.odometry import OdometryConfig
+from nanodt.text.encoders import text_table
+from nanodt.training.journal import Log
+from nanodt.training.trainer import Trainer
 
 
 @dataclass(kw_only=True)
-class Settings:
+class Options:
     """Options that all recipes share; a recipe's own dataclass adds to them."""
 
     data: str | None = None
@@ -64,6 +66,19 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
 
+    # What the mission's training has besides; no recipe needs it.
+    text_dropout: ClassVar[float] = 0.0
+    bd_dropout: ClassVar[float] = 0.0
+    windows_per_text: ClassVar[int] = 1
+    token_corruption: ClassVar[float] = 0.0
+    amp: ClassVar[str] = "none"
+    compile: ClassVar[bool] = False
+
+    @property
+    def micro_batch(self) -> int:
+        """Windows computed at once: all."""
+        return self.batch_size
+
     def trunk(self) -> TrunkConfig:
         return TrunkConfig(self.n_layer, self.n_head, self.n_embd, self.dropout, self.activation)
 
@@ -90,13 +105,13 @@ class Figure:
         return " and ".join(parts)
 
     def __str__(self) -> str:
-        told = f"{self.name}: {self.value:.4g}"
+        line = f"{self.name}: {self.value:.4g}"
         if not self.wanted:
-            return told
-        return f"{told} (wanted {self.wanted}: {'met' if self.passes else 'MISSED'})"
+            return line
+        return f"{line} (wanted {self.wanted}: {'met' if self.passes else 'MISSED'})"
 
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=Options)
 
 
 class Recipe(ABC, Generic[S]):
@@ -107,94 +122,123 @@ class Recipe(ABC, Generic[S]):
     """What it is for, in one line."""
     source: ClassVar[str]
     """Its paper, or where it is described."""
-    settings: type[S]
+    options: type[S]
     published: ClassVar[dict[str, Any]]
     shaping: ClassVar[tuple[str, ...]] = ("seed", "env", "trajectories")
-    """Settings on which the trajectories it collects depend."""
+    """Options on which the trajectories it collects depend."""
 
     @abstractmethod
-    def collect(self, settings: S) -> Collection:
+    def collect(self, options: S) -> Episodes:
         """Make the trajectories to learn from, from scratch."""
 
     @abstractmethod
-    def prepare(self, settings: S, data: Collection) -> Collection:
+    def prepare(self, options: S, data: Episodes) -> Episodes:
         """Check the trajectories, and add what the layout needs of them (returns-to-go, …)."""
 
     @abstractmethod
-    def layout(self, settings: S, data: Collection) -> Layout:
+    def layout(self, options: S, data: Episodes) -> Layout:
         """The stream of tokens, for prepared trajectories."""
 
     @abstractmethod
-    def evaluate(self, settings: S, model: SequenceModel, data: Collection) -> list[Figure]:
+    def evaluate(self, options: S, model: Network, data: Episodes) -> list[Figure]:
         """Try a trained model; `data` are the prepared trajectories it learned from."""
 
-    def environment(self, settings: S) -> str | None:
+    def environment(self, options: S) -> str | None:
         """The Gymnasium environment that models are tried in, where --env chooses it."""
         return None
 
-    def prefixes(self, settings: S, data: Collection) -> list[np.ndarray] | None:
-        """Each trajectory's prefix ids, where the layout has a prefix."""
+    def text_ids(self, options: S, data: Episodes) -> list[np.ndarray] | None:
+        """Token ids of each trajectory's text, where the layout has a text."""
         return None
 
-    def domains(self, settings: S, data: Collection) -> list[np.ndarray]:
+    def wheels(self, options: S, data: Episodes) -> OdometryConfig | None:
+        """How the robot reckons its pose, where the layout shows it."""
+        return None
+
+    def domains(self, options: S, data: Episodes) -> list[np.ndarray]:
         """Groups of trajectories. A batch comes from one of them; an optimiser step takes a batch
         of each and follows the mean of their gradients."""
         return [np.arange(len(data.length))]
 
-    def build(self, settings: S, data: Collection) -> SequenceModel:
-        """A fresh model for prepared trajectories, fitted to those that it is to learn from."""
-        torch.manual_seed(settings.seed)
-        layout = self.layout(settings, data)
+    def build(self, options: S, data: Episodes) -> Network:
+        """A fresh network for prepared trajectories, fitted to those that it is to learn from."""
+        torch.manual_seed(options.seed)
+        layout = self.layout(options, data)
         check_fits(layout, data)
-        info = {"recipe": self.name, **data.info}
-        model = SequenceModel(SequenceConfig(layout, settings.trunk(), settings.context, info))
-        learned = np.sort(np.concatenate(self.domains(settings, data)))
+        network = Network(
+            NetworkConfig(
+                layout,
+                options.trunk(),
+                window=options.context,
+                odometry=self.wheels(options, data),
+                bd_low=tuple(data.info["bd_low"]) if "bd_low" in data.info else None,
+                bd_high=tuple(data.info["bd_high"]) if "bd_high" in data.info else None,
+                info={"recipe": self.name, **data.info},
+            )
+        )
+        learned = np.sort(np.concatenate(self.domains(options, data)))
         own = data if len(learned) == len(data.length) else data.take(learned)
-        model.fit(tensors(own.steps), tensors(own.each), settings.seed)
-        return model
+        network.fit(own.steps, own.each, options.seed)
+        return network
 
-    def samplers(self, settings: S, model: SequenceModel, data: Collection) -> list[Sampler]:
-        prefixes, found = self.prefixes(settings, data), []
-        for index in self.domains(settings, data):
-            own = [prefixes[i] for i in index] if prefixes else None
+    def windows(self, options: S, network: Network, data: Episodes) -> list[Windows]:
+        """What draws training windows, of each domain."""
+        ids, found = self.text_ids(options, data), []
+        for index in self.domains(options, data):
+            table = None if ids is None else text_table([ids[i] for i in index])
             part = data if len(index) == len(data.length) else data.take(index)
-            found.append(Sampler(part, settings.context, model.stream.tokens, own))
+            found.append(Windows(part, network, table=table))
         return found
 
-    def trajectories(self, settings: S) -> Collection:
+    def trajectories(self, options: S) -> Episodes:
         """The trajectories of --data, or those of OUT/NAME/data.npz, collected where they are not
-        there or were made with other settings. To try a saved model, those it learned from."""
-        if settings.data is not None:
-            data = self.prepare(settings, load_collection(settings.data))
-            name = self.environment(settings)
+        there or were made with other options. To try a saved model, those it learned from."""
+        if options.data is not None:
+            data = self.prepare(options, load_episodes(options.data))
+            name = self.environment(options)
             if name is not None:
                 check_environment(data, name)
             return data
-        path = settings.out / self.name / "data.npz"
-        made = {k: v for k, v in asdict(settings).items() if k in self.shaping}
+        path = options.out / self.name / "data.npz"
+        made = {k: v for k, v in asdict(options).items() if k in self.shaping}
         made = json.loads(json.dumps(made))  # as it is read back: tuples are lists
-        data = load_collection(str(path)) if path.exists() else None
-        if data is None or (data.info.get("made") != made and not settings.evaluate):
-            data = self.collect(settings)
+        data = load_episodes(str(path)) if path.exists() else None
+        if data is None or (data.info.get("made") != made and not options.evaluate):
+            data = self.collect(options)
             data = replace(data, info={**data.info, "made": made})
             path.parent.mkdir(parents=True, exist_ok=True)
             data.save(path)
-        return self.prepare(settings, data)
+        return self.prepare(options, data)
 
     @torch.enable_grad()  # an evaluation may train a control
-    def train(self, settings: S, data: Collection) -> SequenceModel:
-        """Train on prepared trajectories and write OUT/NAME; the model."""
-        model = self.build(settings, data)
-        folder = settings.out / self.name
+    def train(self, options: S, data: Episodes) -> Network:
+        """Train on prepared trajectories and write OUT/NAME; the network."""
+        network = self.build(options, data)
+        folder = options.out / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        log = fit(model, self.samplers(settings, model, data), settings, self.name)
-        model.save(folder)
-        write_text(folder / "log.jsonl", "".join(json.dumps(r) + "\n" for r in log))
-        write_text(folder / "settings.json", json.dumps(asdict(settings), indent=2, default=str))
-        return model.eval()
+        trainer = Trainer(network, self.windows(options, network, data), options)
+        optimise(trainer, folder, self.name)
+        network.save(folder)
+        write_text(folder / "options.json", json.dumps(asdict(options), indent=2, default=str))
+        return network.eval()
 
 
-def check_fits(layout: Layout, data: Collection) -> None:
+def optimise(trainer: Trainer, folder: Path, name: str) -> None:
+    """All optimiser steps; a line in FOLDER/log.jsonl every 50 of them."""
+    trainer.network.train()
+    log, since, began = Log(folder / "log.jsonl", 0), 0.0, time.perf_counter()
+    steps = range(trainer.options.steps)
+    bar = tqdm(steps, desc=f"training {name}", unit="step", mininterval=0.5)
+    for step in bar:
+        since += trainer.step(step)[0]
+        if (step + 1) % 50 == 0:
+            seconds = time.perf_counter() - began
+            log.write({"step": step + 1, "loss": since / 50, "seconds": seconds})
+            bar.set_postfix(loss=f"{since / 50:.4f}", refresh=False)
+            since = 0.0
+
+
+def check_fits(layout: Layout, data: Episodes) -> None:
     """Refuse trajectories that are longer than a layout knows, or hold classes it does not."""
     longest = int(data.length.max())
     if layout.max_steps and longest > layout.max_steps:
@@ -214,7 +258,7 @@ def check_fits(layout: Layout, data: Collection) -> None:
             )
 
 
-def check_environment(data: Collection, name: str) -> None:
+def check_environment(data: Episodes, name: str) -> None:
     """Refuse trajectories whose observations or actions are not an environment's."""
     env = make_env(name)
     numbered_action = hasattr(env.action_space, "n")
@@ -228,44 +272,3 @@ def check_environment(data: Collection, name: str) -> None:
                 f"{data.where}: {field} has {data.size(field)} numbers a row, {name} "
                 f"{math.prod(shape)}: name the environment the trajectories are of, --env ID"
             )
-
-
-def tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {k: torch.from_numpy(v) for k, v in arrays.items()}
-
-
-def gradients(model: SequenceModel, batches: list[Batch]) -> float:
-    """Leave the mean of the batches' gradients in the model; the mean loss."""
-    total = 0.0
-    for batch in batches:
-        loss = model.loss(batch) / len(batches)
-        loss.backward()
-        total += float(loss.detach())
-    return total
-
-
-def fit(
-    model: SequenceModel, samplers: list[Sampler], settings: Settings, name: str
-) -> list[dict[str, float]]:
-    """Optimise a model on windows of the samplers; the log, a record every 50 steps."""
-    optimizer = make_optimizer(model, settings)
-    model.train()
-    log, since, began = [], 0.0, time.perf_counter()
-    bar = tqdm(range(settings.steps), desc=f"training {name}", unit="step", mininterval=0.5)
-    for step in bar:
-        rng = np.random.default_rng([settings.seed, 0, step])
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        optimizer.zero_grad()
-        loss = gradients(model, [s.draw(rng, settings.batch_size) for s in samplers])
-        if not math.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {step + 1}: try a smaller --lr")
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        optimizer.step()
-        since += loss
-        if (step + 1) % 50 == 0:
-            seconds = time.perf_counter() - began
-            log.append({"step": step + 1, "loss": since / 50, "seconds": seconds})
-            bar.set_postfix(loss=f"{since / 50:.4f}", refresh=False)
-            since = 0.0
-    return log

@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Collection
-from nanodt.driving.acting import Actor
-from nanodt.driving.play import Plays, play
+from nanodt.data.episodes import Episodes
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import Rollouts, drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.babyai import (
     ACTIONS,
@@ -34,12 +34,13 @@ from nanodt.family.recipes.babyai import (
     parts,
     word_ids,
 )
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
+from nanodt.text.encoders import TextConfig
 
 LEVEL, LONGEST = "minigrid:BabyAI-GoToLocal-v0", 64
 TRIES = 20  # steps a drive may take: the bot needs 5 on average, 14 or fewer in 99 %
@@ -49,7 +50,7 @@ HELD_OUT = ("red key", "blue ball", "yellow box")
 
 
 @dataclass(kw_only=True)
-class TDTSettings(Settings):
+class TDTOptions(Options):
     n_layer: int = 6
     n_head: int = 8
     n_embd: int = 128
@@ -79,30 +80,30 @@ def new(text: str) -> bool:
     return text.endswith(HELD_OUT)
 
 
-class TextConditioned(Recipe[TDTSettings]):
+class TextConditioned(Recipe[TDTOptions]):
     name = "tdt"
     title = "Do what a sentence says: text before the trajectory"
     source = "the notes this project grew from, on the Text-conditioned Decision Transformer"
-    settings = TDTSettings
+    options = TDTOptions
     # 6 layers, 8 heads, width 128: the small preset's too. The rest is not public; dropout, steps
     # and context are guesses.
     published: ClassVar = {"dropout": 0.1, "steps": 100_000, "context": 20}
 
-    def collect(self, settings: TDTSettings) -> Collection:
+    def collect(self, options: TDTOptions) -> Episodes:
         return collect_missions(
-            LEVEL, settings.trajectories, settings.seed, SEEN, keep=lambda text: not new(text)
+            LEVEL, options.trajectories, options.seed, SEEN, keep=lambda text: not new(text)
         )
 
-    def prepare(self, settings: TDTSettings, data: Collection) -> Collection:
+    def prepare(self, options: TDTOptions, data: Episodes) -> Episodes:
         data.check(obs=2 * (SEEN + 1), action=1)
         if data.texts is None:
             raise InputError(f"{data.where}: no array texts: recipe tdt needs a sentence for each")
         return data.with_steps(**parts(data.steps["obs"].reshape(-1, SEEN + 1, 2)))
 
-    def prefixes(self, settings: TDTSettings, data: Collection) -> list[np.ndarray]:
-        return [word_ids(text) for text in data.texts or []]
+    def text_ids(self, options: TDTOptions, data: Episodes) -> list[np.ndarray]:
+        return [word_ids(own[0]) for own in data.texts or []]
 
-    def layout(self, settings: TDTSettings, data: Collection) -> Layout:
+    def layout(self, options: TDTOptions, data: Episodes) -> Layout:
         seen = (
             Slot(name, SEEN + 1, "scalars", codec=numbers(n), shared=True, join=name != "thing")
             for name, n in PARTS.items()
@@ -111,33 +112,31 @@ class TextConditioned(Recipe[TDTSettings]):
             (*seen, Slot("action", ACTIONS, "table", head=HeadConfig("discrete"))),
             max_steps=LONGEST,
             local=True,
-            vocabulary=len(WORDS),
-            prefix=max(len(ids) for ids in self.prefixes(settings, data)),
+            text=TextConfig(vocabulary=len(WORDS)),
+            text_positions=max(len(ids) for ids in self.text_ids(options, data)),
         )
 
     def drive(
-        self, settings: TDTSettings, model: SequenceModel, shuffled: bool = False
-    ) -> tuple[Plays, list[str]]:
-        """Drives on unseen seeds, and their missions; `shuffled`: told those of other drives."""
-        envs, seed = make_envs(LEVEL, settings.drives), settings.seed + 1_000_000
+        self, options: TDTOptions, model: Network, shuffled: bool = False
+    ) -> tuple[Rollouts, list[str]]:
+        """Drives on unseen seeds, and their missions; `shuffled`: by those of other drives."""
+        envs, seed = make_envs(LEVEL, options.drives), options.seed + 1_000_000
         asked = missions(envs, seed)
-        told = asked[1:] + asked[:1] if shuffled else asked
-        actor = Actor(
+        given = asked[1:] + asked[:1] if shuffled else asked
+        actor = Policy(
             model,
-            sampling=Sampling("temperature", settings.temperature),
-            prefix=[word_ids(text) for text in told],
+            sampling=Sampling("temperature", options.temperature),
+            text_ids=[word_ids(text) for text in given],
         )
         with contextlib.redirect_stdout(io.StringIO()):
-            plays = play(actor, envs, TRIES, seed, see=see)
-        return plays, asked
+            rollouts = drive(actor, envs, steps=TRIES, seed=seed, see=see)
+        return rollouts, asked
 
-    def evaluate(
-        self, settings: TDTSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
-        plays, asked = self.drive(settings, model)
-        reached = plays.returns > 0
+    def evaluate(self, options: TDTOptions, model: Network, data: Episodes) -> list[Figure]:
+        rollouts, asked = self.drive(options, model)
+        reached = rollouts.returns > 0
         unknown = np.array([new(text) for text in asked])
-        shuffled = (self.drive(settings, model, shuffled=True)[0].returns > 0).mean()
+        shuffled = (self.drive(options, model, shuffled=True)[0].returns > 0).mean()
         return [
             Figure("success on unseen seeds", reached.mean(), least=0.8),
             Figure("success with shuffled texts", shuffled),

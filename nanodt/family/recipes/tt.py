@@ -1,7 +1,7 @@
 """Trajectory Transformer: every number a token, the model of everything, and planning with it.
 
-A step is `s₁…sS a₁…aA r V`; each number is told from those before it by a head of its own, and V,
-the discounted sum of later rewards, may be attended to by none: it tells the future. Trained on
+A step is `s₁…sS a₁…aA r V`; each number is predicted from those before it by a head of its own, and
+V, the discounted sum of later rewards, may be attended to by none: it tells the future. Trained on
 random drives of CartPole, drawing actions does as the data did, and beam search far better.
 
 Departs from the published code: what follows V is read one token earlier, at r (there, at V, whose
@@ -16,21 +16,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Collection
-from nanodt.driving.acting import Actor
-from nanodt.driving.play import play
+from nanodt.data.episodes import Episodes
+from nanodt.driving.policy import Policy
+from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.planner import Beam, Planner
-from nanodt.family.recipes.recipe import Figure, Recipe, Settings
+from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import collect, make_env, make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
-from nanodt.model.sequence import Layout, SequenceModel
-from nanodt.model.stream import Slot
+from nanodt.model.network import Network
+from nanodt.model.stream import Layout, Slot
 
 
 @dataclass(kw_only=True)
-class TTSettings(Settings):
+class TTOptions(Options):
     env: str = "CartPole-v1"
     n_layer: int = 3
     n_head: int = 4
@@ -46,7 +46,7 @@ class TTSettings(Settings):
     penalty: float = 0.0
     """Reward of a step that ends a trajectory by failure, in place of its own; 0 = its own."""
     horizon: int = 1
-    """Beam search: steps planned. With one, what follows is told by V alone."""
+    """Beam search: steps planned. With one, what follows is in V alone."""
     width: int = 8
     """Beam search: plans kept."""
     expand: int = 2
@@ -63,11 +63,11 @@ class TTSettings(Settings):
     """Steps of a drive, at most."""
 
 
-class TrajectoryTransformer(Recipe[TTSettings]):
+class TrajectoryTransformer(Recipe[TTOptions]):
     name = "tt"
     title = "Model whole trajectories, and plan better ones than those it saw"
     source = "Janner et al. 2021 (arXiv 2106.02039)"
-    settings = TTSettings
+    options = TTOptions
     # github.com/jannerm/trajectory-transformer, config/offline.py: 4 layers, 4 heads, width 128,
     # dropout 0.1, AdamW at 6e-4 with decay 0.1, clipping 1, batches of 256, 100 quantile bins,
     # discount 0.99, terminal penalty -100; beam: horizon 15, width 128, 2 continuations, 5 past
@@ -90,45 +90,45 @@ class TrajectoryTransformer(Recipe[TTSettings]):
         "longest": 1000,
     }
 
-    def environment(self, settings: TTSettings) -> str:
-        return settings.env
+    def environment(self, options: TTOptions) -> str:
+        return options.env
 
-    def collect(self, settings: TTSettings) -> Collection:
-        env = make_env(settings.env)
-        env.action_space.seed(settings.seed)
+    def collect(self, options: TTOptions) -> Episodes:
+        env = make_env(options.env)
+        env.action_space.seed(options.seed)
         return collect(
             env,
             lambda i: lambda obs, rng: env.action_space.sample(),
-            settings.trajectories,
-            settings.seed,
+            options.trajectories,
+            options.seed,
         )
 
-    def prepare(self, settings: TTSettings, data: Collection) -> Collection:
+    def prepare(self, options: TTOptions, data: Episodes) -> Episodes:
         data.check("obs", "action", "terminated", reward=1)
         raw = {"mean_return": float(data.returns.mean())}
         data = replace(data, info={**data.info, **raw})
-        if settings.penalty:
+        if options.penalty:
             reward = data.steps["reward"].copy()
             ends = data.first + data.length - 1
             failed = data.each["terminated"][:, 0] > 0
-            reward[ends[failed]] = settings.penalty
+            reward[ends[failed]] = options.penalty
             data = data.with_steps(reward=reward)
-        later = (data.returns_to_go(settings.discount) - data.steps["reward"]) / settings.discount
+        later = (data.returns_to_go(options.discount) - data.steps["reward"]) / options.discount
         return data.with_steps(value=later)
 
-    def layout(self, settings: TTSettings, data: Collection) -> Layout:
-        bins, n_obs, n_act = settings.bins, data.size("obs"), data.size("action")
+    def layout(self, options: TTOptions, data: Episodes) -> Layout:
+        bins, n_obs, n_act = options.bins, data.size("obs"), data.size("action")
         codec, head = CodecConfig("quantile", bins), HeadConfig("discrete")
         chosen = codec
         if "actions" in data.info:  # numbered: each its own class
             n = data.info["actions"]
             chosen = CodecConfig("uniform", n, (-0.5,), (n - 0.5,))
-        if settings.context < settings.past + settings.horizon:
+        if options.context < options.past + options.horizon:
             raise InputError(
-                f"--past {settings.past} and --horizon {settings.horizon} must fit in --context "
-                f"{settings.context}: give --context {settings.past + settings.horizon} or more"
+                f"--past {options.past} and --horizon {options.horizon} must fit in --context "
+                f"{options.context}: give --context {options.past + options.horizon} or more"
             )
-        weight = settings.action_weight
+        weight = options.action_weight
         return Layout(
             (
                 Slot("obs", n_obs, "scalars", codec=codec, head=head),
@@ -136,24 +136,20 @@ class TrajectoryTransformer(Recipe[TTSettings]):
                 Slot("reward", 1, "scalars", codec=codec, head=head),
                 Slot("value", 1, "scalars", codec=codec, head=head, unseen=True),
             ),
-            positions=settings.context * (n_obs + n_act + 2),
+            positions=options.context * (n_obs + n_act + 2),
         )
 
-    def evaluate(
-        self, settings: TTSettings, model: SequenceModel, data: Collection
-    ) -> list[Figure]:
+    def evaluate(self, options: TTOptions, model: Network, data: Episodes) -> list[Figure]:
         data_mean = data.info["mean_return"]
-        drawn = Actor(model, sampling=Sampling("temperature"))
-        beam = Beam(
-            settings.horizon, settings.width, settings.expand, settings.discount, settings.past
-        )
-        sampling = Sampling("nucleus" if settings.top_p < 1 else "temperature", 1.0, settings.top_p)
+        drawn = Policy(model, sampling=Sampling("temperature"))
+        beam = Beam(options.horizon, options.width, options.expand, options.discount, options.past)
+        sampling = Sampling("nucleus" if options.top_p < 1 else "temperature", 1.0, options.top_p)
         planner = Planner(model, beam, sampling=sampling)
         returns = []
-        for actor, n in ((drawn, settings.drives), (planner, settings.planned)):
-            envs = make_envs(settings.env, n)
-            plays = play(actor, envs, settings.longest, settings.seed + 10_000)
-            returns.append(float(np.mean(plays.returns)))
+        for actor, n in ((drawn, options.drives), (planner, options.planned)):
+            envs = make_envs(options.env, n)
+            rollouts = drive(actor, envs, steps=options.longest, seed=options.seed + 10_000)
+            returns.append(float(np.mean(rollouts.returns)))
         return [
             Figure("mean return of the data", data_mean),
             Figure(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanodt.place.visitation import FADE, Trail, Visits, cells_of
+from nanodt.place.visitation import FADE, RecordedVisits, VisitationMap, cells_of
 
 
 def by_hand(cells: list[int], step: int, size: int) -> np.ndarray:
@@ -27,7 +27,7 @@ drives = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=30), min_size
 def test_recordings_and_drives_tell_the_same(cells):
     length = np.array([len(c) for c in cells])
     first = np.cumsum(length) - length
-    visits = Visits(np.concatenate(cells), length, first, 3)
+    visits = RecordedVisits(np.concatenate(cells), length, first, 3)
     trajectory = np.repeat(np.arange(len(cells)), length)
     time = np.arange(len(trajectory)) - first[trajectory]
     found = visits.at(trajectory, time)
@@ -35,9 +35,9 @@ def test_recordings_and_drives_tell_the_same(cells):
     expected = [by_hand(c, t, 9) for c in cells for t in range(len(c))]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
     for row, own in enumerate(cells):
-        trail = Trail(1, 3)
+        trace = VisitationMap(1, 3)
         for t, cell in enumerate(own):
-            driven = trail.visit(np.array([cell]), t)[0]
+            driven = trace.visit(np.array([cell]), t)[0]
             np.testing.assert_allclose(driven, found[first[row] + t], atol=1e-6)
     # The order and number of the steps asked for change nothing.
     pick = np.random.default_rng(0).permutation(len(trajectory))[:5]
@@ -52,7 +52,7 @@ def test_cells():
 
 
 def test_a_drive_without_steps_is_asked_for_nothing():
-    visits = Visits(np.array([1, 1]), np.array([2]), np.array([0]), 2)
+    visits = RecordedVisits(np.array([1, 1]), np.array([2]), np.array([0]), 2)
     assert visits.at(np.zeros(0, int), np.zeros(0, int)).shape == (0, 8)
     with pytest.raises(IndexError):
         visits.at(np.array([3]), np.array([0]))

@@ -1,4 +1,4 @@
-"""The reader of unseen words: known texts stay, unknown words become the likeliest known ones."""
+"""The rephraser of unseen words: known texts stay, unknown words become the likeliest known ones."""
 
 import itertools
 import json
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanodt import InputError, Reader, load_reader
-from nanodt.text.rephraser import END, LEFT_OUT, PART, SMOOTHING, STRENGTH, Wording
+from nanodt import InputError, Rephraser, load_rephraser
+from nanodt.text.rephraser import END, LEFT_OUT, PART, SMOOTHING, STRENGTH, Bigrams
 
 TEXTS = [
     "Go past the fridge, then stop by the bed.",
@@ -37,24 +37,24 @@ def embed(words):
 
 
 @pytest.fixture(scope="module")
-def reader():
-    return Reader(Wording.of(TEXTS), embed)
+def rephraser():
+    return Rephraser(Bigrams.of(TEXTS), embed)
 
 
-def test_unseen_words_are_read_as_the_known_ones_of_their_meaning(reader):
-    assert reader(["Proceed past the icebox, afterwards halt alongside the bedstead."]) == [
+def test_unseen_words_are_read_as_the_known_ones_of_their_meaning(rephraser):
+    assert rephraser(["Proceed past the icebox, afterwards halt alongside the bedstead."]) == [
         "Go past the fridge, then stop by the bed."
     ]
-    assert reader(["kindly traverse the crimson slab."]) == ["please cross the red tile."]
-    assert reader(["Settle at <DESCRIPTOR>."]) == ["Stop at <DESCRIPTOR>."]
+    assert rephraser(["kindly traverse the crimson slab."]) == ["please cross the red tile."]
+    assert rephraser(["Settle at <DESCRIPTOR>."]) == ["Stop at <DESCRIPTOR>."]
 
 
-def test_words_without_a_like_are_left_out_and_marks_too(reader):
+def test_words_without_a_like_are_left_out_and_marks_too(rephraser):
     text = "Go past the enormous fridge; then stop by the bed!"
-    assert reader([text]) == ["Go past the fridge then stop by the bed"]
-    assert reader(["Verily go past the statue."]) == ["Go past the statue."]
-    assert reader(["Verily, go past the statue, verily."]) == ["Go past the statue."]
-    assert reader(["Stop at <DESCRIPTOR>. En route, go past the bed, verily."]) == [
+    assert rephraser([text]) == ["Go past the fridge then stop by the bed"]
+    assert rephraser(["Verily go past the statue."]) == ["Go past the statue."]
+    assert rephraser(["Verily, go past the statue, verily."]) == ["Go past the statue."]
+    assert rephraser(["Stop at <DESCRIPTOR>. En route, go past the bed, verily."]) == [
         "Stop at <DESCRIPTOR>. Go past the bed."
     ]
 
@@ -70,35 +70,38 @@ def test_words_without_a_like_are_left_out_and_marks_too(reader):
         (" Go  past the\nbed. ", " Go  past the\nbed. "),
     ],
 )
-def test_what_is_left_out_joins_no_words(reader, text, read):
-    assert reader([text]) == [read]
+def test_what_is_left_out_joins_no_words(rephraser, text, read):
+    assert rephraser([text]) == [read]
 
 
-def test_the_stone_figure_is_a_statue(reader):
-    assert reader(["the stone figure"]) == ["the statue"]
+def test_the_stone_figure_is_a_statue(rephraser):
+    assert rephraser(["the stone figure"]) == ["the statue"]
 
 
 def test_neighbours_decide_between_likes():
     """ "halt" means to stop and to wait: it is read as what follows the word before."""
     likes = {"halt": [1, 1, 0], "stop": [1, 0, 0], "wait": [0, 1, 0]}
-    reader = Reader(
-        Wording.of(["Please stop now.", "Then wait now."] * 5),
+    rephraser = Rephraser(
+        Bigrams.of(["Please stop now.", "Then wait now."] * 5),
         lambda words: np.array([likes.get(word, [0, 0, 1]) for word in words], float),
     )
-    assert reader(["Please halt now.", "Then halt now."]) == ["Please stop now.", "Then wait now."]
+    assert rephraser(["Please halt now.", "Then halt now."]) == [
+        "Please stop now.",
+        "Then wait now.",
+    ]
 
 
-def test_known_words_in_other_letters_are_written_as_training_wrote_them(reader):
-    assert reader(["go PAST the Fridge, then stop by the bed."]) == [
+def test_known_words_in_other_letters_are_written_as_training_wrote_them(rephraser):
+    assert rephraser(["go PAST the Fridge, then stop by the bed."]) == [
         "go past the fridge, then stop by the bed."
     ]
-    assert reader(["The ICEBOX"]) == ["The fridge"]
-    assert reader(["The robot’s way"]) == ["The robot's way"]
+    assert rephraser(["The ICEBOX"]) == ["The fridge"]
+    assert rephraser(["The robot’s way"]) == ["The robot's way"]
 
 
 @pytest.mark.parametrize("text", ["", " ", "!", "zyzzyva", "<end>", "<b>", "İß _x 12"])
-def test_texts_of_nothing_known_are_left_empty(reader, text):
-    assert reader([text])[0].strip() == ""
+def test_texts_of_nothing_known_are_left_empty(rephraser, text):
+    assert rephraser([text])[0].strip() == ""
 
 
 forms = sorted({part for text in TEXTS for part in PART.findall(text)})
@@ -111,7 +114,7 @@ def test_texts_of_known_words_come_back_unchanged(parts):
     def never(words):
         raise AssertionError("nothing to look up")
 
-    assert Reader(Wording.of(TEXTS), never)([text, ""]) == [text, ""]
+    assert Rephraser(Bigrams.of(TEXTS), never)([text, ""]) == [text, ""]
 
 
 @settings(deadline=None)
@@ -119,8 +122,8 @@ def test_texts_of_known_words_come_back_unchanged(parts):
 def test_the_likeliest_reading_is_found(words):
     """Against all readings, one by one."""
     small = ["the red tile.", "the fridge.", "the tile by the fridge."]
-    wording = Wording.of(small)
-    reader = Reader(wording, embed)
+    wording = Bigrams.of(small)
+    rephraser = Rephraser(wording, embed)
     parts = [PART.findall(text) for text in small]
     follows = [p for text in parts for p in itertools.pairwise([END, *text, END])]
     known = sorted({w for text in parts for w in text})
@@ -147,22 +150,22 @@ def test_the_likeliest_reading_is_found(words):
         other = [w for w in known if w.isalpha()] if word.isalpha() else []
         options.append([word] if word in known else [*other, None])
     best = max(worth(reading) for reading in itertools.product(*options))
-    reader(words)  # looks the words up
-    assert worth(reader._decode(words)) == pytest.approx(best)
+    rephraser(words)  # looks the words up
+    assert worth(rephraser._decode(words)) == pytest.approx(best)
 
 
-def test_words_are_kept_in_a_file(tmp_path, reader):
-    Wording.of(TEXTS).save(tmp_path)
+def test_words_are_kept_in_a_file(tmp_path, rephraser):
+    Bigrams.of(TEXTS).save(tmp_path)
     before = (tmp_path / "words.json").read_bytes()
     text = "Proceed past the icebox!"
-    assert Reader(Wording.load(tmp_path), embed)([text]) == reader([text])
-    Wording.of(TEXTS[::-1]).save(tmp_path)
+    assert Rephraser(Bigrams.load(tmp_path), embed)([text]) == rephraser([text])
+    Bigrams.of(TEXTS[::-1]).save(tmp_path)
     assert (tmp_path / "words.json").read_bytes() == before, "the order of texts is of no account"
 
 
 def test_the_same_counts_from_a_file_of_another_version(tmp_path):
     """The file's layout is fixed: pairs count the sorted words with the mark of the ends."""
-    Wording.of(["b a.", "A b."]).save(tmp_path)
+    Bigrams.of(["b a.", "A b."]).save(tmp_path)
     found = json.loads((tmp_path / "words.json").read_text())
     words = [".", "<|end|>", "a", "b"]
     assert found["forms"] == [".", "A", "a", "b"]
@@ -185,22 +188,22 @@ UNFIT = [
 @pytest.mark.parametrize("content", UNFIT)
 def test_unfit_files_are_refused(tmp_path, content):
     with pytest.raises(InputError, match=r"words\.json does not exist: the model was"):
-        load_reader(tmp_path, "any")
+        load_rephraser(tmp_path, "any")
     (tmp_path / "words.json").write_text(content)
     with pytest.raises(InputError, match=r"words\.json is not a list of words"):
-        load_reader(tmp_path, "any")
+        load_rephraser(tmp_path, "any")
 
 
 def test_counts_of_words_that_are_not_there_are_refused(tmp_path):
     found = {"forms": ["a"], "pairs": [[0, 7, 1]]}
     (tmp_path / "words.json").write_text(json.dumps(found))
     with pytest.raises(InputError, match="is not a list of words"):
-        load_reader(tmp_path, "any")
+        load_rephraser(tmp_path, "any")
 
 
 def test_an_encoder_that_is_not_there_is_told_in_one_line(tmp_path):
-    Wording.of(TEXTS).save(tmp_path)
-    reader = load_reader(tmp_path, str(tmp_path / "none"))
+    Bigrams.of(TEXTS).save(tmp_path)
+    rephraser = load_rephraser(tmp_path, str(tmp_path / "none"))
     with pytest.raises(InputError, match=r"none.* cannot be loaded") as error:
-        reader(["Go past the icebox."])
+        rephraser(["Go past the icebox."])
     assert "\n" not in str(error.value)
