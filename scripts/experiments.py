@@ -33,8 +33,10 @@ from archive_tools.run.siblings import Sibling, inherited, link_stages, siblings
 from archive_tools.run.stage import SCRIPTS, Preset, read_manifest
 from archive_tools.run.tables import read_json, write_json
 from envs.errors import InputError
-from nanodt.data.folder import Windows, load_dataset
-from nanodt.training.options import TrainConfig, TrainOptions, build_model
+from nanodt.data.folder import load_dataset
+from nanodt.data.windows import Windows
+from nanodt.training.build import build_network, offered
+from nanodt.training.options import LAYOUTS, TrainConfig, TrainOptions
 from nanodt.training.trainer import Trainer, pick_device
 
 
@@ -59,8 +61,9 @@ class Config:
     over what they take from the run."""
 
 
-PLAIN: dict[str, Any] = {"block_size": 350}
+PLAIN: dict[str, Any] = {"layout": "plain", **LAYOUTS["plain"]}
 PUBLISHED: dict[str, Any] = {
+    **PLAIN,
     "head": "clusters",
     "clusters": 4,
     "joint": False,
@@ -101,12 +104,15 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
 
 def seconds_per_step(run: Path, options: dict[str, Any], least: float = 10.0) -> float:
     """Time of an optimiser step with these options on this machine, over `least` seconds."""
-    config = TrainConfig(data=run / "dataset", tokenizer=run / "tokenizer", out=run, **options)
-    dataset, device = load_dataset(config.data, config.practice_share), pick_device(config.device)
-    model = build_model(config, dataset).to(device)
-    windows = Windows(dataset.split("train"), model.text, model.config, device)
-    trainer = Trainer(model, windows, config)
-    model.train()
+    folder = run / "dataset"
+    config = TrainConfig(data=folder, tokenizer=run / "tokenizer", out=run, **options)
+    dataset = load_dataset(folder, config.augmentation_share)
+    config, _ = offered(config, dataset)
+    network = build_network(config, dataset).to(pick_device(config.device))
+    trainer = Trainer(
+        network, Windows(dataset.split("train"), network, device=network.device), config
+    )
+    network.train()
     trainer.step(0)  # the first one also takes memory
     began, steps = time.perf_counter(), 0
     while steps < 3 or time.perf_counter() - began < least:

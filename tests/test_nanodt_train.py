@@ -30,6 +30,7 @@ from nanodt.train import main, train
 from nanodt.training.build import build_network
 from nanodt.training.options import LAYOUTS, TrainConfig
 from nanodt.training.trainer import Processes, Trainer, leave_together
+from nanodt.training.validation import better
 
 ROOT = Path(__file__).parent.parent
 
@@ -440,12 +441,12 @@ def test_the_later_of_two_models_that_drive_alike_is_kept():
     early = {"bd_error_median": 0.4, "bd_error_mean": 2.0, "bd_error_se": 0.3}
     alike = {"bd_error_median": 0.5, "bd_error_mean": 2.2, "bd_error_se": 0.4}
     drifting = {"bd_error_median": 0.3, "bd_error_mean": 2.5, "bd_error_se": 0.4}
-    better = {"bd_error_median": 0.6, "bd_error_mean": 1.0, "bd_error_se": 0.2}
+    nearer = {"bd_error_median": 0.6, "bd_error_mean": 1.0, "bd_error_se": 0.2}
     best = better(early, None)
     best = better(alike, best)
     assert best is not None and best["bd_error_mean"] == 2.2
     assert better(drifting, best) is None
-    assert better(early, better(better, best)) is None
+    assert better(early, better(nearer, best)) is None
     without_drives = better({"val_loss": 0.5}, None)
     assert better({"val_loss": 0.6}, without_drives) is None
     assert better({"val_loss": 0.4}, without_drives) is not None

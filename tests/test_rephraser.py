@@ -1,4 +1,4 @@
-"""The rephraser of unseen words: known texts stay, unknown words become the likeliest known ones."""
+"""The rephraser: known texts stay, unknown words become the likeliest known ones."""
 
 import itertools
 import json

@@ -6,7 +6,6 @@ An option `steps: Annotated[int, Ge(1)]` is refused below 1 (`check_bounds`), an
 
 from __future__ import annotations
 
-import inspect
 import operator
 import typing
 from collections.abc import Callable
@@ -61,15 +60,12 @@ def show_bounds(kind: type) -> type:
     """The dataclass itself, its bounds now part of what tyro shows as each option's value."""
     import tyro  # only a command line needs it
 
-    for part in kind.__mro__:
-        own = inspect.get_annotations(part)
-        hints = typing.get_type_hints(part, include_extras=True) if own else {}
-        for name in own:
-            words = ", ".join(words for words, _ in bounds(hints[name]))
-            if words and typing.get_origin(hints[name]) is Annotated:
-                hint = typing.get_args(hints[name])[0]
-                inner = typing.get_args(hint) or (hint,)
-                plain = "|".join("None" if h is type(None) else h.__name__.upper() for h in inner)
-                shown = tyro.conf.arg(metavar=f"{plain} ({words})")
-                own[name] = Annotated[hints[name], shown]
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in fields(kind):
+        words, hint = ", ".join(words for words, _ in bounds(hints[field.name])), hints[field.name]
+        if words and typing.get_origin(hint) is Annotated:
+            inner = typing.get_args(typing.get_args(hint)[0]) or typing.get_args(hint)[:1]
+            plain = "|".join("None" if h is type(None) else h.__name__.upper() for h in inner)
+            hint = Annotated[hint, tyro.conf.arg(metavar=f"{plain} ({words})")]
+        field.type = kind.__annotations__[field.name] = hint
     return kind
