@@ -21,7 +21,7 @@ from nanodt.family.hf import from_hf, load_hf, predict, to_hf
 from nanodt.family.planner import Beam, Planner
 from nanodt.family.recipes import NAMES, get_recipe
 from nanodt.family.recipes.command import run, table
-from nanodt.family.sources import collect, load_episodes, load_minari, make_env
+from nanodt.family.sources import collect, load_episodes, load_minari, make_env, save_npz
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network
 from nanodt.model.trunk import TrunkConfig
@@ -354,17 +354,18 @@ def test_cartpole_leaks_no_label():
 def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = cartpole_data(3)
-    data.save(tmp_path / "cartpole.npz")
+    save_npz(data, tmp_path / "cartpole.npz")
     for name, obs in (("wrong", data.steps["obs"][:, :3]), ("poor", data.steps["obs"])):
-        Episodes(data.length, {"obs": obs}).save(tmp_path / f"{name}.npz")
+        save_npz(Episodes(data.length, {"obs": obs}), tmp_path / f"{name}.npz")
     three = data.with_steps(obs=data.steps["obs"][:, :3])
-    three.save(tmp_path / "three.npz")
-    data.with_steps(action=data.steps["action"] + 1).save(tmp_path / "classes.npz")
-    replace(data, texts=[["one"]]).save(tmp_path / "texts.npz")
+    save_npz(three, tmp_path / "three.npz")
+    save_npz(data.with_steps(action=data.steps["action"] + 1), tmp_path / "classes.npz")
+    save_npz(replace(data, texts=[["one"]]), tmp_path / "texts.npz")
     long = np.tile(data.steps["obs"][:1], (501, 1))
     one = np.ones((501, 1), np.float32)
-    Episodes(np.array([501]), {"obs": long, "action": one, "reward": one}).save(
-        tmp_path / "long.npz"
+    save_npz(
+        Episodes(np.array([501]), {"obs": long, "action": one, "reward": one}),
+        tmp_path / "long.npz",
     )
     np.savez(tmp_path / "info.npz", length=np.array([1]), info=np.array("{"))
     capsys.readouterr()

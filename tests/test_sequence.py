@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.data.episodes import Episodes, load_npz
+from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.driving.conditions import Constant, Decrement, Drawn
 from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
+from nanodt.family.sources import load_npz, save_npz
 from nanodt.files import write_json
 from nanodt.model.codec import Codec, CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
@@ -279,7 +280,7 @@ def test_models_and_collections_come_back(tmp_path):
         assert torch.equal(value, again.state_dict()[name]), name
     data = episodes()
     data.texts = [[f"text {i}"] for i in range(len(data.length))]
-    data.save(tmp_path / "data.npz")
+    save_npz(data, tmp_path / "data.npz")
     found = load_npz(tmp_path / "data.npz")
     assert found.texts == data.texts and (found.length == data.length).all()
     for name, value in data.steps.items():

@@ -1,18 +1,8 @@
-"""Recorded episodes of any environment as arrays, and their npz file.
-
-The npz holds `length` [N]; `steps/NAME` [sum of lengths, size], what each step knows (`obs`,
-`action`, `reward`, …; a discrete action is one number); `each/NAME` [N, size], one row per
-episode (`bd`, `task`, `terminated`, …); optionally `texts` [N]; and `info`, JSON text
-(`environment` {"id", "kwargs"}, `action_low`, `action_high`, or `actions`, how many there are).
-"""
+"""Recorded episodes of any environment as arrays."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,65 +100,3 @@ class Episodes:
             ids=self.ids[index],
             weight=self.weight[index],
         )
-
-    def save(self, path: Path) -> None:
-        """Write the npz, at once; of several texts the first."""
-        partial = path.with_name("." + path.name)
-        arrays: dict[str, Any] = {"length": self.length, "info": np.array(json.dumps(self.info))}
-        arrays |= {f"steps/{k}": v for k, v in self.steps.items()}
-        arrays |= {f"each/{k}": v for k, v in self.each.items()}
-        if self.texts is not None:
-            arrays["texts"] = np.array([own[0] if own else "" for own in self.texts])
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        partial.replace(path)
-
-
-def join(parts: Sequence[Episodes]) -> Episodes:
-    """Episodes with the same fields as one."""
-    first = parts[0]
-    texts = None if first.texts is None else [t for p in parts for t in p.texts or []]
-    return replace(
-        first,
-        length=np.concatenate([p.length for p in parts]),
-        steps={k: np.concatenate([p.steps[k] for p in parts]) for k in first.steps},
-        each={k: np.concatenate([p.each[k] for p in parts]) for k in first.each},
-        texts=texts,
-        ids=np.arange(sum(len(p.length) for p in parts)),
-        weight=np.concatenate([p.weight for p in parts]),
-    )
-
-
-def load_npz(path: Path) -> Episodes:
-    """Read what `Episodes.save` wrote, or another program in the same form."""
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist: --data takes an npz file, minari:ID, or a dataset folder of "
-            "an archive (make demo makes runs/demo/dataset)"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {k: file[k] for k in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a whole npz file ({error}): make it again") from error
-    if "length" not in arrays:
-        raise InputError(f"{path}: no array 'length' (found {', '.join(arrays)})")
-    length = arrays["length"].astype(np.int64)
-    if length.ndim != 1 or len(length) == 0 or (length < 1).any():
-        raise InputError(f"{path}: length must be one positive number for each episode")
-    fields: dict[str, dict[str, np.ndarray]] = {"steps": {}, "each": {}}
-    for name, values in arrays.items():
-        kind, _, short = name.partition("/")
-        if short and kind in fields:
-            fields[kind][short] = values.astype(np.float32).reshape(len(values), -1)
-    texts = [[str(t)] for t in arrays["texts"]] if "texts" in arrays else None
-    if texts is not None and len(texts) != len(length):
-        raise InputError(f"{path}: {len(texts)} texts for {len(length)} episodes: one for each")
-    try:
-        info = json.loads(str(arrays["info"])) if "info" in arrays else {}
-    except ValueError as error:
-        raise InputError(f"{path}: info is not JSON ({error})") from error
-    if not isinstance(info, dict):
-        raise InputError(f"{path}: info holds {info!r}, expected a JSON object")
-    found = Episodes(length, fields["steps"], fields["each"], texts, info, str(path))
-    return found.check(*fields["steps"], *fields["each"])

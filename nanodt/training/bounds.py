@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 import typing
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -16,28 +15,24 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from nanodt.errors import InputError
 
-Bound = tuple[str, Callable[[Any], bool]]
-"""Words (at least 1), and whether a value keeps to them."""
-KINDS: tuple[tuple[type, str, str, Callable[[Any, Any], bool]], ...] = (
-    (Ge, "ge", "at least", operator.ge),
-    (Gt, "gt", "above", operator.gt),
-    (Le, "le", "at most", operator.le),
-    (Lt, "lt", "below", operator.lt),
-)
+KINDS = {
+    Ge: ("at least", operator.ge),
+    Gt: ("above", operator.gt),
+    Le: ("at most", operator.le),
+    Lt: ("below", operator.lt),
+}
 
 
-def bounds(hint: Any) -> list[Bound]:
-    """The bounds of an annotation, or of the entries of a tuple."""
+def bounds(hint: Any) -> dict[str, Any]:
+    """The bounds of an annotation, or of the entries of a tuple: words -> whether a value fits."""
     if typing.get_origin(hint) is tuple:
         return bounds(typing.get_args(hint)[0])
-    found: list[Bound] = []
-    marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
-    for mark in marks:
-        for kind, name, words, test in KINDS:
-            if isinstance(mark, kind):
-                limit = getattr(mark, name)
-                keeps = lambda value, test=test, limit=limit: test(value, limit)  # noqa: E731
-                found.append((f"{words} {limit:g}", keeps))
+    found = {}
+    for mark in typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ():
+        if type(mark) in KINDS:
+            words, fits = KINDS[type(mark)]
+            limit = getattr(mark, type(mark).__name__.lower())
+            found[f"{words} {limit:g}"] = lambda value, f=fits, limit=limit: f(value, limit)
     return found
 
 
@@ -47,12 +42,11 @@ def check_bounds(options: Any) -> None:
     None is always allowed where an option may be None.
     """
     hints = typing.get_type_hints(type(options), include_extras=True)
-    for field in fields(options):
-        value, limits = getattr(options, field.name), bounds(hints[field.name])
+    for name, value in vars(options).items():
+        limits = bounds(hints[name])
         for one in value if isinstance(value, tuple) else (value,):
-            if one is not None and not all(keeps(one) for _, keeps in limits):
-                expected = " and ".join(words for words, _ in limits)
-                flag = field.name.replace("_", "-")
+            if one is not None and not all(fits(one) for fits in limits.values()):
+                flag, expected = name.replace("_", "-"), " and ".join(limits)
                 raise InputError(f"--{flag} {one}: expected {expected}")
 
 
@@ -62,10 +56,10 @@ def show_bounds(kind: type) -> type:
 
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in fields(kind):
-        words, hint = ", ".join(words for words, _ in bounds(hints[field.name])), hints[field.name]
-        if words and typing.get_origin(hint) is Annotated:
+        hint = hints[field.name]
+        if typing.get_origin(hint) is Annotated and (limits := bounds(hint)):
             inner = typing.get_args(typing.get_args(hint)[0]) or typing.get_args(hint)[:1]
             plain = "|".join("None" if h is type(None) else h.__name__.upper() for h in inner)
-            hint = Annotated[hint, tyro.conf.arg(metavar=f"{plain} ({words})")]
+            hint = Annotated[hint, tyro.conf.arg(metavar=f"{plain} ({', '.join(limits)})")]
         field.type = kind.__annotations__[field.name] = hint
     return kind

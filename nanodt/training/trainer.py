@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,51 +71,7 @@ def processes(device: str) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-class Schedule(Protocol):
-    """The options that say how an optimiser goes."""
-
-    @property
-    def lr(self) -> float: ...
-    @property
-    def min_lr(self) -> float: ...
-    @property
-    def warmup(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def betas(self) -> tuple[float, float]: ...
-
-
-class Optimisation(Schedule, Protocol):
-    """The options of a `Trainer`."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def micro_batch(self) -> int: ...
-    @property
-    def clip(self) -> float: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def text_dropout(self) -> float: ...
-    @property
-    def bd_dropout(self) -> float: ...
-    @property
-    def windows_per_text(self) -> int: ...
-    @property
-    def token_corruption(self) -> float: ...
-    @property
-    def amp(self) -> str: ...
-    @property
-    def compile(self) -> bool: ...
-
-
-def learning_rate(step: int, config: Schedule) -> float:
+def learning_rate(step: int, config: Any) -> float:
     """Linear warm-up, then half a cosine down to min_lr * lr at the last step."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
@@ -124,7 +80,7 @@ def learning_rate(step: int, config: Schedule) -> float:
     return config.lr * (config.min_lr + (1 - config.min_lr) * cosine)
 
 
-def make_optimizer(model: nn.Module, config: Schedule) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: Any) -> torch.optim.Optimizer:
     """AdamW that decays matrices, not biases, norms and tables."""
     tables = {"position", "text_position", "time", "local", "table", "null"}
     decayed, free = [], []
@@ -141,15 +97,15 @@ def make_optimizer(model: nn.Module, config: Schedule) -> torch.optim.Optimizer:
 class Trainer:
     """A network, its optimiser and its windows; `step` makes one optimiser step.
 
-    Where there are several sources of windows, a step takes a batch of each and follows the mean of
-    their gradients.
+    `options` are `TrainOptions` or a recipe's own. Where there are several sources of windows, a
+    step takes a batch of each and follows the mean of their gradients.
     """
 
     def __init__(
         self,
         network: Network,
         windows: Windows | list[Windows],
-        options: Optimisation,
+        options: Any,
         group: Processes | None = None,
     ) -> None:
         self.network, self.options = network, options

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from nanodt.data.episodes import Episodes, join
+from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
@@ -40,7 +40,7 @@ from nanodt.family.recipes.gato_tasks import (
     gather,
 )
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
-from nanodt.family.sources import make_envs
+from nanodt.family.sources import join, make_envs
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot

@@ -17,14 +17,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes, join
+from nanodt.data.episodes import Episodes
 from nanodt.driving.conditions import Drawn
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.cartpole import ENV, LONGEST, behaviour
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
-from nanodt.family.sources import collect, make_env, make_envs
+from nanodt.family.sources import collect, join, make_env, make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network

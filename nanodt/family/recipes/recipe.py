@@ -21,7 +21,7 @@ from tqdm import tqdm
 from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.family.sources import load_episodes, make_env
+from nanodt.family.sources import load_episodes, make_env, save_npz
 from nanodt.files import write_text
 from nanodt.model.network import Network, NetworkConfig, numbered
 from nanodt.model.stream import Layout
@@ -207,7 +207,7 @@ class Recipe(ABC, Generic[S]):
             data = self.collect(options)
             data = replace(data, info={**data.info, "made": made})
             path.parent.mkdir(parents=True, exist_ok=True)
-            data.save(path)
+            save_npz(data, path)
         return self.prepare(options, data)
 
     @torch.enable_grad()  # an evaluation may train a control
