@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ class Plan:
 
     def rows(self, index: slice | np.ndarray) -> Plan:
         """Some of the rows."""
-        parts: list[Any] = [getattr(self, f.name) for f in fields(self)]
-        return Plan(*(None if part is None else part[index] for part in parts))
+        some: Any = {k: None if v is None else v[index] for k, v in vars(self).items()}
+        return Plan(**some)
 
 
 class Windows:

@@ -111,7 +111,7 @@ class Policy:
         action = self.draw("action", width=self.width)
         slot = self.slots["action"]
         if slot.low:
-            action = np.clip(action, np.float32(slot.low), np.float32(slot.high))
+            action = np.clip(action, np.array(slot.low, "f4"), np.array(slot.high, "f4"))
         if slot.decimals is not None:
             action = np.round(action, slot.decimals)
         self.put("action", action)

@@ -77,14 +77,15 @@ class Planner:
         policy.open_step({"obs": obs}, np.zeros(len(obs)) if reward is None else reward)
         place = stream.first["action"]
         hidden = policy.read(place - 1)
+        assert policy.cache is not None
         begun = (policy.step - int(policy.start[0])) * stream.tokens
-        policy.put("action", self._search(hidden, begun + place).numpy())
+        policy.put("action", self._search(policy.cache, hidden, begun + place).numpy())
         return policy.value("action", policy.step).numpy().copy()
 
-    def _search(self, hidden: Tensor, first: int) -> Tensor:
+    def _search(self, cache: Cache, hidden: Tensor, first: int) -> Tensor:
         """First actions [N, A] of the best plans, from hidden states [N, C] before them."""
         beam, n = self.beam, len(hidden)
-        plans = Plans(self.model, self.policy.cache, hidden, first, beam)
+        plans = Plans(self.model, cache, hidden, first, beam)
         for step in range(beam.horizon):
             plans.grow(beam.expand if step else beam.width * beam.expand)
             if step:

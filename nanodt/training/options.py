@@ -253,9 +253,9 @@ def parse(
     finder.add_argument("--layout", default="full")
     found = finder.parse_known_args([word.replace("_", "-") for word in arguments])[0]
     chosen = {**PRESETS.get(found.preset, {}), **LAYOUTS.get(found.layout, {})}
-    default = kind(preset=found.preset, layout=found.layout, **chosen)
+    chosen |= {"preset": found.preset, "layout": found.layout}
     return tyro.cli(
-        show_bounds(kind), default=default, args=arguments, description=description, prog=prog
+        show_bounds(kind), default=kind(**chosen), args=arguments, description=description, prog=prog
     )
 
 
