@@ -246,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["--recipe"]:
         # By its name: nothing here depends on the other systems of the family.
-        return importlib.import_module("nanodt.family.recipes").main(arguments[1:])
+        return importlib.import_module("nanodt.family.recipes.command").run(arguments[1:])
     try:
         train(parse(TrainConfig, arguments, __doc__, "nanodt.train"))
     except InputError as error:

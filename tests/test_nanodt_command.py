@@ -12,7 +12,7 @@ import pytest
 from nanodt_toy import record, write_dataset
 
 import nanodt
-from archive_tools.stage import Stage, StageConfig, check_folder
+from archive_tools.run.stage import Stage, StageConfig, check_folder
 from nanodt.train import main
 from nanodt.training.options import LAYOUTS, PRESETS, TrainConfig, TrainOptions
 

@@ -19,8 +19,7 @@ from nanodt.data.windows import Windows
 from nanodt.errors import InputError
 from nanodt.family.hf import from_hf, load_hf, predict, to_hf
 from nanodt.family.planner import Beam, Planner
-from nanodt.family.recipes import NAMES, get_recipe
-from nanodt.family.recipes.command import run, table
+from nanodt.family.recipes.command import NAMES, get_recipe, run, table
 from nanodt.family.sources import collect, load_episodes, load_minari, make_env, save_npz
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network

@@ -16,7 +16,8 @@ from nanodt.data.windows import Windows
 from nanodt.driving.conditions import Drawn
 from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
-from nanodt.family.recipes import babyai, get_recipe, mddt, tdt
+from nanodt.family.recipes import babyai, mddt, tdt
+from nanodt.family.recipes.command import get_recipe
 from nanodt.family.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
 from nanodt.family.recipes.gato import Player
 from nanodt.family.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary

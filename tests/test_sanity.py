@@ -5,11 +5,16 @@ import pandas as pd
 import pytest
 
 import nanodt
-from archive_tools import annotate, dataset, describe, record, search
-from archive_tools.evaluation.metrics import bd_error
+from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.routes import lcs_ratio
-from archive_tools.rollouts import make_envs
+from archive_tools.evaluation.metrics import bd_error
+from archive_tools.rollouts.driving import make_envs
 from archive_tools.run.tables import read_json, write_json, write_table
+from archive_tools.stages import s00_search as search
+from archive_tools.stages import s02_record as record
+from archive_tools.stages import s03_annotate
+from archive_tools.stages import s04_describe as describe
+from archive_tools.stages import s05_dataset as dataset
 from envs import load_world
 from nanodt.train import train
 from nanodt.training.options import LAYOUTS, TrainConfig
@@ -22,7 +27,7 @@ def eight(tmp_path_factory):
     run = folder / "run"
     search.run(search.SearchConfig(run=run, evaluations=3000, cells=(16, 16), batch=250))
     record.run(record.RecordConfig(run=run))
-    annotate.run(annotate.AnnotateConfig(run=run))
+    s03_annotate.run(s03_annotate.AnnotateConfig(run=run))
     describe.run(describe.DescribeConfig(run=run))
     source = dataset.run(dataset.DatasetConfig(run=run))
     table = pd.read_parquet(source / "trajectories.parquet")
@@ -69,7 +74,7 @@ def test_overfits_eight_trajectories_and_drives_them(eight):
     recorded = recorded.set_index("trajectory_id").loc[table["trajectory_id"], "pose"]
     reference = [pose.reshape(-1, 3) for pose in recorded]
     routes = [
-        [a.visited for a in annotate.annotate(world.scene, poses, size=world.size)]
+        [a.visited for a in annotate(world.scene, poses, size=world.size)]
         for poses in (rollouts.info["pose"], reference)
     ]
     assert lcs_ratio(*routes).mean() > 0.7

@@ -255,7 +255,11 @@ def parse(
     chosen = {**PRESETS.get(found.preset, {}), **LAYOUTS.get(found.layout, {})}
     chosen |= {"preset": found.preset, "layout": found.layout}
     return tyro.cli(
-        show_bounds(kind), default=kind(**chosen), args=arguments, description=description, prog=prog
+        show_bounds(kind),
+        default=kind(**chosen),
+        args=arguments,
+        description=description,
+        prog=prog,
     )
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from nanodt.family.recipes import main
+from nanodt.family.recipes.command import run
 
-sys.exit(main(sys.argv[1:]))
+sys.exit(run(sys.argv[1:]))

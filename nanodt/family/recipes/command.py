@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -15,11 +16,11 @@ from typing import Any
 import torch
 
 from nanodt.errors import InputError
-from nanodt.family.recipes import NAMES, get_recipe
 from nanodt.family.recipes.recipe import Options, Recipe
 from nanodt.files import write_json
 from nanodt.model.network import Network, load_network
 
+NAMES = ("dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt")
 HELP = f"""usage: python -m nanodt.family.recipes NAME [--preset small|published] [options]
        python -m nanodt.family.recipes --all [--out DIR]
 
@@ -40,6 +41,13 @@ def run(arguments: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name: `RECIPE` of NAME.py in this folder."""
+    if name not in NAMES:
+        raise InputError(f"no recipe {name!r}: there are {', '.join(NAMES)}")
+    return importlib.import_module(f"nanodt.family.recipes.{name}").RECIPE
 
 
 def parse(recipe: Recipe, arguments: list[str]) -> Options:
