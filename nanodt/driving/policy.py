@@ -266,11 +266,7 @@ class Policy:
             self.put("visits", self.map.visit(cells, self.step))
 
     def draw(
-        self,
-        name: str,
-        kappa: float = 0.0,
-        width: int | None = None,
-        bias: Tensor | None = None,
+        self, name: str, kappa: float = 0.0, width: int | None = None, bias: Tensor | None = None
     ) -> np.ndarray:
         """Draw a slot of the current step from its head [N, size], token by token.
 

@@ -62,7 +62,7 @@ class NetworkConfig:
     bd_high: tuple[float, ...] | None = None
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
     info: dict[str, Any] = field(default_factory=dict)
-    """What others want to find again: environments, recipe, settings; nothing here reads it."""
+    """What others want to find again: environments, recipe, options; nothing here reads it."""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -247,10 +247,7 @@ class Network(nn.Module):
         return {n: p.view(*r.shape, -1) for n, p, r in zip(names, parts, reads, strict=True)}
 
     def losses(
-        self,
-        batch: Batch,
-        trunk: Callable[..., Tensor] | None = None,
-        auxiliary: bool = False,
+        self, batch: Batch, trunk: Callable[..., Tensor] | None = None, auxiliary: bool = False
     ) -> dict[str, tuple[Tensor, Tensor | None]]:
         """Of each taught slot its losses [M, numbers] and their weights (None = all of them 1).
 

@@ -187,9 +187,9 @@ class Rephraser:
                 new, cosine = self.nearest.get(word, (np.zeros(0, np.int64), np.zeros(0)))
                 gain = STRENGTH * (cosine - 1)
             if len(new):
-                ways = score[:, None] + self.bigrams.likelihood(state, new)
-                origin = ways.argmax(axis=0)
-                reached = ways[origin, np.arange(len(new))] + gain
+                total = score[:, None] + self.bigrams.likelihood(state, new)
+                origin = total.argmax(axis=0)
+                reached = total[origin, np.arange(len(new))] + gain
             else:  # a mark that training never had
                 origin, reached = np.zeros(0, np.int64), np.zeros(0)
             put = new

@@ -28,7 +28,7 @@ from nanodt.model.network import Network, load_network
 from nanodt.model.stream import Layout, Slot
 
 GOAL, RADIUS, LARGEST, STEPS = np.array([0.0, 1.0]), 0.45, 0.2, 40
-NEAR = 0.01  # spread of starts that hardly differ
+NEAR = 0.001  # spread of starts that hardly differ: less than where squared error changes sides
 
 
 class Obstacle:

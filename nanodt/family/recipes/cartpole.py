@@ -2,7 +2,7 @@
 
 Each step is one token, the sum of state, return-to-go, previous action and timestep, and its
 action is read right there: `s+R+a₋₁ → a`. The listing in the notes differs in four points
-(`python -m nanodt.family.recipes.cartpole_as_listed` shows what the first and the third cost):
+(docs/log.md has what the first and the third cost):
 
 1. `nn.TransformerEncoder` gets no causal mask, though the target a(t+1) is an input one token
    later: the label leaks, and acting, where it is not there, fails.

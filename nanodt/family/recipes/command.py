@@ -144,10 +144,7 @@ def run_all(arguments: list[str]) -> int:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Results as a Markdown table, one row per figure."""
-    out = [
-        "| recipe | figure | measured | wanted | training, CPU s |",
-        "|---|---|--:|---|--:|",
-    ]
+    out = ["| recipe | figure | measured | wanted | training, CPU s |", "|---|---|--:|---|--:|"]
     for result in results:
         for i, figure in enumerate(result["figures"]):
             first = (result["recipe"], result["seconds"]["training"]["cpu"])

@@ -76,11 +76,7 @@ class Player:
     """A model that acts in N environments of one task, token by token."""
 
     def __init__(
-        self,
-        model: Network,
-        task: Task,
-        vocabulary: Vocabulary,
-        sampling: Sampling,
+        self, model: Network, task: Task, vocabulary: Vocabulary, sampling: Sampling
     ) -> None:
         if model.slots["token"].size != vocabulary.size:
             raise InputError(
@@ -199,7 +195,7 @@ class Gato(Recipe[GatoOptions]):
 
     @staticmethod
     def _cut(
-        part: Episodes, room: int, prompted: float, rng: np.random.Generator
+        part: Episodes, capacity: int, prompted: float, rng: np.random.Generator
     ) -> list[np.ndarray]:
         """Rows of timesteps for each sequence: stretches of a trajectory, some of them behind a
         stretch of another, which is its end or (as often) begins anywhere."""
@@ -210,11 +206,11 @@ class Gato(Recipe[GatoOptions]):
                 demonstration = np.zeros(0, np.int64)
                 if rng.random() < prompted:
                     other = rng.integers(len(part.length))
-                    n = min(room // 2, int(part.length[other]))
+                    n = min(capacity // 2, int(part.length[other]))
                     spare = int(part.length[other]) - n
                     begin = spare if rng.random() < 0.5 else rng.integers(spare + 1)
                     demonstration = part.first[other] + begin + np.arange(n)
-                own = np.arange(at, min(at + room - len(demonstration), length))
+                own = np.arange(at, min(at + capacity - len(demonstration), length))
                 pieces.append(np.concatenate([demonstration, first + own]))
                 at += len(own)
         return pieces

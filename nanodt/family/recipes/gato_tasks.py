@@ -179,11 +179,7 @@ PLACES = max(task.tokens for task in TASKS)
 
 
 def gather(
-    task: Task,
-    n: int,
-    seed: int,
-    behaviour: Callable[[Any], Behaviour],
-    shown: int | None = None,
+    task: Task, n: int, seed: int, behaviour: Callable[[Any], Behaviour], shown: int | None = None
 ) -> Episodes:
     """Trajectories of a task, its observations padded to the widest task's."""
     if task.words:

@@ -64,12 +64,7 @@ class MultiGame(Recipe[MGDTOptions]):
     # The paper's 200M model: 10 layers, 20 heads, width 1280; windows of 4 steps of 36 patches and
     # three tokens; 120 return bins. Its steps, batch and learning rate were not at hand: those stay
     # the small preset's.
-    published: ClassVar = {
-        "n_layer": 10,
-        "n_head": 20,
-        "n_embd": 1280,
-        "return_bins": 120,
-    }
+    published: ClassVar = {"n_layer": 10, "n_head": 20, "n_embd": 1280, "return_bins": 120}
 
     def collect(self, options: MGDTOptions) -> Episodes:
         n, parts = options.trajectories, []
