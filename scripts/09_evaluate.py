@@ -2,7 +2,7 @@
 
 Reads rollouts/ and what led to it, writes evaluation/: metrics.json (one record per system and
 metric), items.parquet (every metric of every drive), differences.json (the policy minus each other
-system, item by item), metrics.csv and metrics.tex, and report/index.html, one page that opens from
+system, item by item), metrics.csv, and report/index.html, one page that opens from
 disk, with report.md beside it.
 
 Every drive is judged by rules that read its command; with --model a language model judges some of
@@ -19,7 +19,7 @@ Example: python scripts/09_evaluate.py --run runs/demo
 Example: python scripts/09_evaluate.py --run runs/demo --say "Go to the plant." --bd 550 170
 
 Example: python scripts/09_evaluate.py --run runs/demo --say "Proceed to the icebox." \
-    --reword sentence-transformers/all-MiniLM-L6-v2
+    --rephrase sentence-transformers/all-MiniLM-L6-v2
 
 Example: python scripts/09_evaluate.py --run runs/demo --rate --rater ada
 """
@@ -46,7 +46,7 @@ class Config(evaluate.EvaluateConfig):
     """Drive this sentence instead of evaluating."""
     bd: tuple[float, ...] | None = None
     """With --say: where to end, in world units (x to the right, y down); without, as the text."""
-    reword: str | None = None
+    rephrase: str | None = None
     """With --say: put words that no training text has into known ones, by the likeness of this
     sentence-transformers model (name or path)."""
 
@@ -58,11 +58,11 @@ class Config(evaluate.EvaluateConfig):
     """With --rate: port of the page on 127.0.0.1; 0 takes a free one."""
 
     not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {
-        "say", "bd", "reword", "rate", "rater", "port",
+        "say", "bd", "rephrase", "rate", "rater", "port",
     }  # fmt: skip
 
 
-def load_drive(model: Path) -> rollouts.Drive:
+def load_drive(model: Path) -> rollouts.DrivePolicy:
     """The policy of a model folder, ready to drive batches of commands."""
     policy = nanodt.load(model)
     return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
@@ -71,16 +71,16 @@ def load_drive(model: Path) -> rollouts.Drive:
 def run(config: Config) -> Path:
     """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
-        load_reader = (
-            partial(nanodt.load_rephraser, encoder=config.reword)
-            if config.reword is not None
+        load_rephraser = (
+            partial(nanodt.load_rephraser, encoder=config.rephrase)
+            if config.rephrase is not None
             else None
         )
-        return say(config.run, config.say, config.bd, load_drive, load_reader, seed=config.seed)
+        return say(config.run, config.say, config.bd, load_drive, load_rephraser, seed=config.seed)
     if config.bd is not None:
         raise InputError("--bd says where --say shall end; give it a sentence with --say")
-    if config.reword is not None:
-        raise InputError("--reword is for what --say says; stage 08 has its own --reword")
+    if config.rephrase is not None:
+        raise InputError("--rephrase is for what --say says; stage 08 has its own --rephrase")
     if config.rate:
         return rate(
             config.run,

@@ -20,8 +20,8 @@ from archive_tools.stages import s05_dataset as dataset
 from archive_tools.stages.s05_dataset import DatasetConfig
 from envs import load_world, save_world
 from envs.errors import InputError
-from nanodt.data import load_dataset
-from nanodt.score import ClosedLoop
+from nanodt.data.folder import load_dataset
+from nanodt.training.validation import ClosedLoop
 
 SMALL = {"evaluations": 1500, "cells": (16, 16), "batch": 250}
 
@@ -215,6 +215,6 @@ def test_a_moved_run_is_scored_in_its_own_world(tmp_path):
     moved = first.rename(tmp_path / "moved")
     shutil.rmtree(world)
     data = load_dataset(moved / "dataset")
-    loop = ClosedLoop(data.split("validation"), data.info, 2, data.folder)
+    loop = ClosedLoop(data.split("validation"), data, 2)
     _, info = loop.env.reset()
     np.testing.assert_allclose(info["pose"][:, 0], robot.x, atol=1e-3)

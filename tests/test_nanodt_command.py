@@ -46,7 +46,7 @@ def test_it_trains_on_the_newest_run_and_says_so(run, capsys):
     said = capsys.readouterr().out
     assert "learning from runs/two/dataset, into runs/two/model" in said
     assert "does not describe the robot's wheels: training without odometry" in said
-    assert "no practice.parquet: learning from recorded trajectories only" in said
+    assert "no augmentation.parquet: learning from recorded trajectories only" in said
     network = nanodt.load(newest / "model").network
     assert network.config.block_size == 350 and network.config.window == 4
     assert not (run / "model").exists()

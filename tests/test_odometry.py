@@ -97,20 +97,20 @@ def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, tokens):
 
 @pytest.fixture
 def augmented(tmp_path):
-    """A dataset with wheels, milestones and augmentation whose targets are not its actions."""
+    """A dataset with wheels, subgoals and augmentation whose targets are not its actions."""
     rows = record(20)
     names = ["left", "right"]
-    folder = write_dataset(tmp_path / "data", rows, odometry=WHEELS, milestones=names)
+    folder = write_dataset(tmp_path / "data", rows, odometry=WHEELS, subgoals=names)
     table = pq.read_table(folder / "trajectories.parquet")
     marks = [[i % 3] * STEPS for i in range(20)]
-    table = table.append_column("milestone", pa.array(marks, pa.list_(pa.int16())))
+    table = table.append_column("next_subgoal", pa.array(marks, pa.list_(pa.int16())))
     pq.write_table(table, folder / "trajectories.parquet")
     ids = pa.array(np.arange(900, 920))
-    practice = table.set_column(0, "trajectory_id", ids)
-    practice = practice.set_column(1, "split", pa.array(["train"] * 20))
+    more = table.set_column(0, "trajectory_id", ids)
+    more = more.set_column(1, "split", pa.array(["train"] * 20))
     halved = [[v / 2 for v in row] for row in table["action"].to_pylist()]
-    practice = practice.append_column("target", pa.array(halved, pa.list_(pa.float32())))
-    pq.write_table(practice, folder / "practice.parquet")
+    more = more.append_column("expert_action", pa.array(halved, pa.list_(pa.float32())))
+    pq.write_table(more, folder / "augmentation.parquet")
     tokenizer = nanodt.train_tokenizer([t for r in rows for t in r["texts"]], 400)
     (tmp_path / "tokenizer").mkdir()
     tokenizer.save(tmp_path / "tokenizer")
@@ -134,10 +134,10 @@ def test_augmentation_is_learnt_from_beside_the_trajectories(augmented):
     data = load_dataset(augmented.data, 0.5)
     train_set, validation = data.split("train"), data.split("validation")
     assert len(train_set.ids) == 16 + 20 and len(validation.ids) == 4
-    assert {"target", "next_subgoal"} <= set(train_set.steps)
+    assert {"expert_action", "next_subgoal"} <= set(train_set.steps)
     own = train_set.ids < 900
     steps = np.repeat(own, train_set.length)
-    target, action = train_set.steps["target"], train_set.steps["action"]
+    target, action = train_set.steps["expert_action"], train_set.steps["action"]
     np.testing.assert_array_equal(target[steps], action[steps])
     np.testing.assert_allclose(target[~steps], action[~steps] / 2)
     np.testing.assert_array_equal(train_set.each["recorded"][:, 0], own)
@@ -191,19 +191,19 @@ def test_only_augmentation_is_left_where_nothing_else_is_asked_for(augmented):
     assert (data.split("train").ids >= 900).all() and len(data.split("validation").ids) == 4
     with pytest.raises(InputError, match=r"augmentation share 1\.5"):
         load_dataset(augmented.data, 1.5)
-    table = pq.read_table(augmented.data / "practice.parquet")
+    table = pq.read_table(augmented.data / "augmentation.parquet")
     pq.write_table(
         table.set_column(1, "split", pa.array(["test"] * len(table))),
-        augmented.data / "practice.parquet",
+        augmented.data / "augmentation.parquet",
     )
-    with pytest.raises(InputError, match=r"practice\.parquet: split 'test'"):
+    with pytest.raises(InputError, match=r"augmentation\.parquet: split 'test'"):
         load_dataset(augmented.data, 1.0)
 
 
 def test_what_a_dataset_does_not_offer_is_said(augmented, capsys):
-    (augmented.data / "practice.parquet").unlink()
+    (augmented.data / "augmentation.parquet").unlink()
     train(replace(augmented, augmentation_share=1.0))
-    assert "no practice.parquet" in capsys.readouterr().out
+    assert "no augmentation.parquet" in capsys.readouterr().out
     write_dataset(augmented.data, record(20))
     train(replace(augmented, redo=True))
     said = capsys.readouterr().out.splitlines()
@@ -234,11 +234,11 @@ def test_without_odometry_what_needs_it_is_left_out(augmented):
         ({"windows_per_text": 0}, {}, "--windows-per-text 0"),
         ({"visitation_map": -1}, {}, "--visitation-map -1"),
         ({"token_corruption": 0.9}, {}, "--token-corruption 0.9"),
-        ({}, {"milestones": []}, "milestones run from 0 to 2, expected 0 to 0"),
+        ({}, {"subgoals": []}, "subgoals run from 0 to 2, expected 0 to 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(augmented, options, info, message):
-    given = {"odometry": WHEELS, "milestones": ["left", "right"], **info}
+    given = {"odometry": WHEELS, "subgoals": ["left", "right"], **info}
     text = json.dumps({**INFO, **given})
     (augmented.data / "dataset.json").write_text(text)
     with pytest.raises(nanodt.InputError, match=message):

@@ -15,6 +15,7 @@ from archive_tools.stages import s02_record as record
 from archive_tools.stages import s03_annotate
 from archive_tools.stages import s04_describe as describe
 from archive_tools.stages import s05_dataset as dataset
+from archive_tools.tasks.registry import run_environment
 from envs import load_world
 from nanodt.train import train
 from nanodt.training.options import LAYOUTS, TrainConfig
@@ -64,7 +65,9 @@ def test_overfits_eight_trajectories_and_drives_them(eight):
         )
     )
     bd = np.stack(table["bd"].tolist())
-    envs = make_envs(read_json(folder / "data" / "dataset.json")["environment"], len(bd))
+    envs = make_envs(
+        run_environment(folder / "run", read_json(folder / "data" / "dataset.json")), len(bd)
+    )
     rollouts = nanodt.drive(nanodt.load(model), envs, texts, bd)
     world = load_world("apartment")
     error = bd_error(rollouts.info["bd"][:, -1], bd, world.diagonal)

@@ -12,14 +12,13 @@ The folder holds `trajectories.parquet`, one row per episode, and `dataset.json`
 | `obs`           | list<float32> | row-major [T + 1, n_obs]                       |
 | `action`        | list<float32> | row-major [T, n_act]                           |
 | `texts`         | list<string>  | descriptions of this trajectory                |
-| `target`        | list<float32> | optional [T, n_act]: the action to learn       |
-| `milestone`     | list<int16>   | optional [T]: which place comes next           |
+| `expert_action` | list<float32> | optional [T, n_act]: the action to learn       |
+| `next_subgoal`  | list<int16>   | optional [T]: which place comes next           |
 
-`target`, the expert's action, differs from `action`, the one taken, where an episode was disturbed
-on purpose (DART: Laskey et al. 2017). A second file of the same columns, `practice.parquet`, may
-hold augmentation: more episodes for the split train, read where they are asked for. A milestone,
-the next subgoal, is a number in the list `milestones` of dataset.json, or the length of that list
-where none comes.
+`expert_action` differs from `action`, the one applied, where an episode was disturbed on purpose
+(DART: Laskey et al. 2017). A second file of the same columns, `augmentation.parquet`, may hold more
+episodes for the split train, read where they are asked for. A next subgoal is a number in the list
+`subgoals` of dataset.json, or the length of that list where none comes.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
 from nanodt.packing import ragged
 
-TABLE, AUGMENTATION, INFO = "trajectories.parquet", "practice.parquet", "dataset.json"
+TABLE, AUGMENTATION, INFO = "trajectories.parquet", "augmentation.parquet", "dataset.json"
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
 
 
@@ -130,8 +129,8 @@ def _numbers(
     """(fields of the steps, BDs [N, n_bd]) of a table."""
     sizes = {"obs": (length + 1, "n_obs"), "action": (length, "n_act")}
     sizes["bd"] = (np.ones_like(length), "n_bd")
-    if "target" in table.column_names:
-        sizes["target"] = (length, "n_act")
+    if "expert_action" in table.column_names:
+        sizes["expert_action"] = (length, "n_act")
     steps: dict[str, np.ndarray] = {}
     for name, (rows, key) in sizes.items():
         steps[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
@@ -142,6 +141,18 @@ def _numbers(
     if subgoals is not None:
         steps["next_subgoal"] = subgoals[:, None].astype(np.float32)
     return steps, steps.pop("bd")
+
+
+def located(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The environment with its relative paths, texts that begin with ./ or ../, seen from `folder`.
+
+    A dataset names files of its environment by where they lie beside it, so that both can be moved.
+    """
+    kwargs = dict(environment.get("kwargs") or {})
+    for name, value in kwargs.items():
+        if isinstance(value, str) and value.startswith(("./", "../")):
+            kwargs[name] = str(folder / value)
+    return {**environment, "kwargs": kwargs}
 
 
 def _read_info(path: Path) -> dict[str, Any]:
@@ -170,7 +181,7 @@ def _read_table(path: Path) -> pa.Table:
         missing = [c for c in COLUMNS if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
-        wanted = [*COLUMNS, *(c for c in ("weight", "target", "milestone") if c in names)]
+        wanted = [*COLUMNS, *(c for c in ("weight", "expert_action", "next_subgoal") if c in names)]
         return pq.read_table(path, columns=wanted).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
@@ -183,12 +194,12 @@ def _join(table: pa.Table, more: pa.Table) -> pa.Table:
     for part in (table, more):
         if "weight" not in part.column_names:
             part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
-        if "target" not in part.column_names:
-            part = part.append_column("target", part.column("action"))
+        if "expert_action" not in part.column_names:
+            part = part.append_column("expert_action", part.column("action"))
         both.append(part)
-    known = [*COLUMNS, "weight", "target"]
-    if all("milestone" in part.column_names for part in both):
-        known.append("milestone")
+    known = [*COLUMNS, "weight", "expert_action"]
+    if all("next_subgoal" in part.column_names for part in both):
+        known.append("next_subgoal")
     both = [part.select(known) for part in both]
     return pa.concat_tables(both, promote_options="permissive").combine_chunks()
 
@@ -207,23 +218,23 @@ def _shared(
 def _subgoals(
     path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
 ) -> np.ndarray | None:
-    """The column milestone [steps] int16, if there is one, checked."""
-    if "milestone" not in table.column_names:
+    """The column next_subgoal [steps] int16, if there is one, checked."""
+    if "next_subgoal" not in table.column_names:
         return None
-    column = _column(table, "milestone")
+    column = _column(table, "next_subgoal")
     found = np.asarray(column.value_lengths())
     if (found != length).any():
         i = int(np.argmax(found != length))
         raise InputError(
-            f"{path}: milestone of trajectory {ids[i]} holds {found[i]} numbers, expected "
+            f"{path}: next_subgoal of trajectory {ids[i]} holds {found[i]} numbers, expected "
             f"{length[i]}"
         )
     values = column.flatten().to_numpy(zero_copy_only=False).astype(np.int16, copy=False)
-    most = len(info.get("milestones", ()))
+    most = len(info.get("subgoals", ()))
     if len(values) and not 0 <= values.min() <= values.max() <= most:
         raise InputError(
-            f"{path}: milestones run from {values.min()} to {values.max()}, expected 0 to {most} "
-            f"(the length of milestones in {INFO})"
+            f"{path}: subgoals run from {values.min()} to {values.max()}, expected 0 to {most} "
+            f"(the length of subgoals in {INFO})"
         )
     return values
 

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from nanodt.data.episodes import Episodes
-from nanodt.data.folder import load_dataset
+from nanodt.data.folder import load_dataset, located
 from nanodt.driving.environments import make_vector_env
 from nanodt.errors import InputError
 
@@ -153,14 +153,19 @@ def load_folder(folder: Path) -> Episodes:
     """A dataset folder: obs, action, target and reward 0 of each step; of each trajectory bd, split
     (a number of `SPLITS`), recorded (1; 0 for augmentation) and its texts."""
     dataset = load_dataset(folder, augmentation=0.5)  # which to learn from, a recipe says
+    info = dict(dataset.info)
+    if "environment" in info:
+        info["environment"] = located(info["environment"], folder)
     parts = []
     for name, split in dataset.splits.items():
         action = split.steps["action"]
         reward = np.zeros((len(action), 1), np.float32)
         number = np.full((len(split.ids), 1), SPLITS.get(name, -1.0), np.float32)
         weight = np.ones(len(split.ids))
-        part = replace(split, each={**split.each, "split": number}, weight=weight)
-        parts.append(part.with_steps(target=split.steps.get("target", action), reward=reward))
+        part = replace(split, info=info, each={**split.each, "split": number}, weight=weight)
+        parts.append(
+            part.with_steps(target=split.steps.get("expert_action", action), reward=reward)
+        )
     return join(parts)
 
 

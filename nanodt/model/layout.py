@@ -31,7 +31,7 @@ def policy_layout(
     low, high, one = tuple(info["action_low"]), tuple(info["action_high"]), tokens_per_step == 1
     discrete = head.kind == "discrete"
     size, code = (int(high[0]) + 1, "table") if discrete else (info["n_act"], embedding)
-    action: dict[str, Any] = {"head": head, "target": "target", "low": low, "high": high}
+    action: dict[str, Any] = {"head": head, "target": "expert_action", "low": low, "high": high}
     action["decimals"] = info.get("action_decimals")
     if one and hide_actions:
         code = "none"

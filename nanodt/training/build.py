@@ -91,7 +91,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Network:
             auxiliary=AuxiliaryConfig(
                 config.future_position_weight,
                 config.next_subgoal_weight,
-                len(info.get("milestones") or []),
+                len(info.get("subgoals") or []),
                 reach,
             ),
             info={"environment": info.get("environment")},

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from nanodt.data.episodes import Episodes
-from nanodt.data.folder import Dataset
+from nanodt.data.folder import Dataset, located
 from nanodt.data.windows import Windows
 from nanodt.driving.environments import make_vector_env
 from nanodt.driving.policy import Policy
@@ -20,7 +20,8 @@ from nanodt.model.network import Network
 class ClosedLoop:
     """Drives a fixed handful of instructions and measures where they end."""
 
-    def __init__(self, episodes: Episodes, info: dict[str, Any], items: int) -> None:
+    def __init__(self, episodes: Episodes, dataset: Dataset, items: int) -> None:
+        info = dataset.info
         if "bd_low" not in info or "bd_high" not in info:
             raise InputError("dataset.json has no bd_low and bd_high, which the score divides by")
         # Evenly spread over the split, so that the same few are driven every time.
@@ -30,7 +31,9 @@ class ClosedLoop:
         self.bd = episodes.each["bd"][chosen]
         self.diagonal = float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"])))
         without = "train without the closed-loop score: --score-items 0"
-        self.env = make_vector_env(info["environment"], len(chosen), without)
+        self.env = make_vector_env(
+            located(info["environment"], dataset.folder), len(chosen), without
+        )
 
     def __call__(self, network: Network) -> dict[str, float]:
         """Distance from the reached to the asked-for bd, in % of the bd's range (diagonal)."""
@@ -103,7 +106,7 @@ class Validation:
         windows = Windows(episodes, network, device=network.device)
         self.loss = ValidationLoss(windows, seed, 256, micro_batch)
         if items and dataset.info.get("environment"):
-            self.closed_loop = ClosedLoop(episodes, dataset.info, items)
+            self.closed_loop = ClosedLoop(episodes, dataset, items)
 
     def __call__(self, network: Network) -> dict[str, float]:
         record = {} if self.loss is None else {"val_loss": self.loss(network)}
