@@ -25,6 +25,7 @@ from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
 from archive_tools.language.checks import check_text
 from archive_tools.language.jobs import draw_style
 from archive_tools.language.narrator import describe
+from archive_tools.language.styles import Style
 from archive_tools.run.tables import list_column
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Rollouts
@@ -179,7 +180,7 @@ def augment(
 
 def _describe(scene: Scene, annotation: Annotation, rng: np.random.Generator) -> list[str]:
     """Descriptions of one rollout that pass the checks of all descriptions."""
-    styles = [draw_style(rng) for _ in range(TEXTS)]
+    styles: list[Style] = [draw_style(rng) for _ in range(TEXTS)]
     texts = [describe(annotation, scene, style=style, rng=rng) for style in styles]
     return [text for text in texts if not check_text(text, annotation, scene)]
 
