@@ -68,18 +68,18 @@ def say(
     rule = NearRule() if world.scene is None else NearRule.of(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
-    told = text
+    instruction = text
     if load_rephraser is not None:
-        [told] = load_rephraser(run / "model")([text])
-        if not told.strip():
+        [instruction] = load_rephraser(run / "model")([text])
+        if not instruction.strip():
             raise InputError("--say: no word of the sentence is like one of the training texts")
-        console.print(f"read as: {told}", highlight=False, markup=False)
-    for line in hints(told, bd, world, run, positions=positions):
+        console.print(f"read as: {instruction}", highlight=False, markup=False)
+    for line in hints(instruction, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = make_envs(run_environment(run, info), 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)
-        drives = load_drive(run / "model")(envs, [told], place, seed)
+        drives = load_drive(run / "model")(envs, [instruction], place, seed)
     finally:
         envs.close()
     if "pose" not in drives.info:
@@ -97,14 +97,20 @@ def say(
         _show_events(console, caption, driven)
         verdict = judge_rules(text, driven, None, world.scene)
         console.print(f"by its words: {verdict.score:.2f} ({verdict.reasons})", highlight=False)
-    reached = np.asarray(drives.info["bd"][0, -1], np.float64)
+    _show_end(console, np.asarray(drives.info["bd"][0, -1], np.float64), bd, info)
+    console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
+    return run / "said.png"
+
+
+def _show_end(
+    console: Console, reached: NDArray[np.float64], bd: Sequence[float] | None, info: dict[str, Any]
+) -> None:
+    """Where the drive ended, [n_bd], and how far that is from `bd`."""
     console.print(f"ended at ({', '.join(f'{value:.1f}' for value in reached)})", highlight=False)
     if bd is not None:
         span = np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))
         error = 100 * np.linalg.norm(reached - bd) / span
         console.print(f"{error:.1f} % of the diagonal from the target", highlight=False)
-    console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
-    return run / "said.png"
 
 
 def _show_plan(
