@@ -142,11 +142,6 @@ def write_results(
     shown = [system.name for system in SYSTEMS.values() if "results" in system.shown_in]
     siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
     ours = [r for r in variants if r["system"] == "nanodt"]
-    trained = {"ours": training(run)} | {
-        name: training(run.with_name(f"{run.name}-{name}"))
-        for name in dict.fromkeys(r["name"] for r in ours)
-        if name != "ours"
-    }
     metrics = headlines(records)
     text = template(__package__, "results.md.jinja").render(
         run=run.name,
@@ -154,7 +149,10 @@ def write_results(
         title=title,
         note=note,
         dataset={"augmentation_rollouts": 0, **read_json(run / "dataset" / "dataset.json")},
-        trained=trained,
+        trained={
+            name: training(run if name == "ours" else run.with_name(f"{run.name}-{name}"))
+            for name in dict.fromkeys(("ours", *(r["name"] for r in ours)))
+        },
         goals=goals(figures, beside) if goals is not None else [],
         condition=condition,
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
