@@ -16,7 +16,7 @@ from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
-from archive_tools.language.mentions import PLACEHOLDER, parse
+from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.report.gallery import events
 from archive_tools.rollouts.driving import DrivePolicy, make_envs
 from archive_tools.rollouts.items import Rephrase
@@ -68,12 +68,8 @@ def say(
     rule = NearRule() if world.scene is None else NearRule.of(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
-    instruction = text
-    if load_rephraser is not None:
-        [instruction] = load_rephraser(run / "model")([text])
-        if not instruction.strip():
-            raise InputError("--say: no word of the sentence is like one of the training texts")
-        console.print(f"read as: {instruction}", highlight=False, markup=False)
+    rephrase = None if load_rephraser is None else load_rephraser(run / "model")
+    instruction = _understand(console, text, world, rephrase)
     for line in hints(instruction, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = make_envs(run_environment(run, info), 1)
@@ -100,6 +96,19 @@ def say(
     _show_end(console, np.asarray(drives.info["bd"][0, -1], np.float64), bd, info)
     console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
     return run / "said.png"
+
+
+def _understand(console: Console, text: str, world: World, rephrase: Rephrase | None) -> str:
+    """Print what was understood of a command; returns the text that the policy is to read."""
+    if rephrase is not None:
+        [instruction] = rephrase([text])
+        if not instruction.strip():
+            raise InputError("--say: no word of the sentence is like one of the training texts")
+        console.print(f"read as: {instruction}", highlight=False, markup=False)
+    if world.scene is not None:
+        for line in str(parse(text, world.scene)).splitlines():
+            console.print(line, highlight=False, markup=False)
+    return text if rephrase is None else instruction
 
 
 def _show_end(
@@ -160,11 +169,11 @@ def hints(
         objects, tiles = (", ".join(sorted(set(names))) for names in (
             world.scene.object_names, world.scene.tile_names
         ))  # fmt: skip
-        if strange := dict.fromkeys([*parsed.unknown, *parsed.unknown_colours]):
+        if strange := parsed.unknown:
             found.append(
                 f"the scene has no {', no '.join(strange)}; objects: {objects}; tiles: {tiles}"
             )
-        elif not parsed.mentions and PLACEHOLDER not in text:
+        elif not parsed.places and PLACEHOLDER not in text:
             found.append(f"no place is named; objects: {objects}; tiles: {tiles}")
     table = read_table(run / "dataset" / "trajectories.parquet", ("split", "texts"))
     read: set[str] = set()
