@@ -11,6 +11,8 @@ sections [tiles] and [[object]] of a TOML file, where boxes are in map pixels, y
     name = "sofa"
     box = [150, 12, 184, 26]                      # x0, y0, x1, y1
     picture = "sofa.svg"                          # optional
+
+What people call rooms and things besides ([[room]], aliases) is described in `envs.rooms`.
 """
 
 import math
@@ -25,8 +27,8 @@ from numpy.typing import ArrayLike
 
 from envs.errors import InputError
 from envs.geometry import pixel_box_to_scene, scene_box_to_pixel
+from envs.rooms import Box, Room, check_words, parse_aliases, parse_room, parse_tile_aliases
 
-Box = tuple[float, float, float, float]
 PICTURES = Path(__file__).parent / "pictures"
 
 
@@ -39,6 +41,8 @@ class SceneObject:
     """x0, y0, x1, y1 in scene units (y up)."""
     picture: Path | None = None
     """An SVG file that shows it."""
+    aliases: tuple[str, ...] = ()
+    """Other words that people have for it."""
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -55,6 +59,8 @@ class Tiles:
     """[rows][columns], north row first."""
     bounds: Box
     """x0, y0, x1, y1 in scene units (y up) of the whole grid."""
+    aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(tile, other words for it), for tiles that have any."""
 
     def box(self, row: int, column: int) -> Box:
         """x0, y0, x1, y1 in scene units of one tile; row 0 is the northern one."""
@@ -75,6 +81,7 @@ class Scene:
 
     objects: tuple[SceneObject, ...] = ()
     tiles: Tiles | None = None
+    rooms: tuple[Room, ...] = ()
 
     def __post_init__(self) -> None:
         names = [item.name for item in self.objects]
@@ -88,6 +95,26 @@ class Scene:
                     f"object {name!r} has the name of a tile; rename one of them, "
                     "or texts could not tell them apart"
                 )
+        names = [room.name for room in self.rooms]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise InputError(
+                    f"room {name!r} is defined twice; give each room a name of its own, "
+                    "or list all its tiles in one"
+                )
+        tile_aliases = dict(self.tiles.aliases) if self.tiles else {}
+        check_words(
+            [("object", item.name, item.aliases) for item in self.objects]
+            + [("tile", name, tile_aliases.get(name, ())) for name in self.tile_names]
+            + [("room", room.name, room.aliases) for room in self.rooms]
+        )
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.objects, self.tiles, self.rooms))
+
+    def __hash__(self) -> int:  # asked for with every text that is read
+        return self._hash
 
     @cached_property
     def object_names(self) -> tuple[str, ...]:
@@ -105,6 +132,26 @@ class Scene:
     def boxes(self) -> np.ndarray:
         """Boxes of the objects, float64 [n, 4]: x0, y0, x1, y1 in scene units."""
         return np.array([item.box for item in self.objects], dtype=np.float64).reshape(-1, 4)
+
+    def room_tiles(self, room: Room) -> tuple[str, ...]:
+        """Names of the tiles that a room covers.
+
+        For a room with a box: the tiles whose middle lies in it, else the tile under its middle;
+        none where there is no tiling.
+        """
+        if room.box is None or self.tiles is None:
+            return room.tiles
+        x0, y0, x1, y1 = room.box
+        inside = []
+        for row, names in enumerate(self.tiles.names):
+            for column, name in enumerate(names):
+                a0, b0, a1, b1 = self.tiles.box(row, column)
+                if x0 <= (a0 + a1) / 2 <= x1 and y0 <= (b0 + b1) / 2 <= y1:
+                    inside.append(name)
+        if not inside:
+            under = int(self.tile_at([(x0 + x1) / 2, (y0 + y1) / 2]))
+            inside = [self.tile_names[under]] if under >= 0 else []
+        return tuple(dict.fromkeys(inside))
 
     def tile_at(self, points: ArrayLike) -> np.ndarray:
         """Tiles under points.
@@ -177,7 +224,7 @@ def pixel_box(value: Any, width: int, height: int, where: str) -> Box:
 def parse_scene(
     table: Mapping[str, Any], *, width: int, height: int, size: float, folder: Path
 ) -> Scene | None:
-    """Make a scene of the sections [tiles] and [[object]].
+    """Make a scene of the sections [tiles], [[object]] and [[room]].
 
     Args:
         table: the parsed TOML file; other sections are left alone.
@@ -186,7 +233,7 @@ def parse_scene(
         folder: where pictures are looked for before the bundled ones.
 
     Returns:
-        None when the table has neither section.
+        None when the table has none of these sections.
 
     Raises:
         InputError: names the section, the field, what was found and what was expected.
@@ -202,19 +249,44 @@ def parse_scene(
             raise InputError(f"{where} is {entry!r}; expected a section [[object]]")
         if isinstance(entry.get("name"), str):
             where += f" ({entry['name']!r})"
-        check_keys(entry, where, {"name", "box"}, {"picture"})
+        check_keys(entry, where, {"name", "box"}, {"picture", "aliases"})
         name = _name(entry["name"], f"{where}: name")
         box = pixel_box(entry["box"], width, height, f"{where}: box")
         picture = None
         if "picture" in entry:
             picture = _find_picture(entry["picture"], folder, f"{where}: picture")
-        objects.append(SceneObject(name, pixel_box_to_scene(box, scale, size), picture))
+        aliases = parse_aliases(entry.get("aliases", []), f"{where}: aliases")
+        objects.append(SceneObject(name, pixel_box_to_scene(box, scale, size), picture, aliases))
     tiles = None
     if "tiles" in table:
         tiles = _parse_tiles(table["tiles"], width, height, size)
-    if not objects and tiles is None:
+    rooms = _parse_rooms(table.get("room", []), tiles, width, height, size)
+    if not objects and tiles is None and not rooms:
         return None
-    return Scene(tuple(objects), tiles)
+    return Scene(tuple(objects), tiles, rooms)
+
+
+def _parse_rooms(
+    entries: Any, tiles: Tiles | None, width: int, height: int, size: float
+) -> tuple[Room, ...]:
+    if not isinstance(entries, list):
+        raise InputError("room: write [[room]] with double brackets, one section per room")
+    known = Scene(tiles=tiles).tile_names
+    rooms = []
+    for index, entry in enumerate(entries):
+        where = f"room {index + 1}"
+        if not isinstance(entry, dict):
+            raise InputError(f"{where} is {entry!r}; expected a section [[room]]")
+        if isinstance(entry.get("name"), str):
+            where += f" ({entry['name']!r})"
+        check_keys(entry, where, {"name"}, {"tiles", "box", "aliases"})
+        name = _name(entry["name"], f"{where}: name")
+        box = None
+        if "box" in entry:
+            pixels = pixel_box(entry["box"], width, height, f"{where}: box")
+            box = pixel_box_to_scene(pixels, width / size, size)
+        rooms.append(parse_room(entry, name, box, known, where))
+    return tuple(rooms)
 
 
 def scene_to_table(scene: Scene, *, width: int, size: float) -> dict[str, Any]:
@@ -226,10 +298,20 @@ def scene_to_table(scene: Scene, *, width: int, size: float) -> dict[str, Any]:
             "rows": [list(row) for row in scene.tiles.names],
             "bounds": _tidy(scene_box_to_pixel(scene.tiles.bounds, scale, size)),
         }
+        if scene.tiles.aliases:
+            table["tiles"]["aliases"] = {t: list(words) for t, words in scene.tiles.aliases}
     table["object"] = [
         {"name": item.name, "box": _tidy(scene_box_to_pixel(item.box, scale, size))}
         | ({"picture": item.picture.name} if item.picture is not None else {})
+        | ({"aliases": list(item.aliases)} if item.aliases else {})
         for item in scene.objects
+    ]
+    table["room"] = [
+        {"name": room.name}
+        | ({"tiles": list(room.tiles)} if room.box is None else {})
+        | ({"box": _tidy(scene_box_to_pixel(room.box, scale, size))} if room.box else {})
+        | ({"aliases": list(room.aliases)} if room.aliases else {})
+        for room in scene.rooms
     ]
     return table
 
@@ -257,7 +339,7 @@ def _find_picture(value: Any, folder: Path, where: str) -> Path:
 def _parse_tiles(table: Any, width: int, height: int, size: float) -> Tiles:
     if not isinstance(table, dict):
         raise InputError(f"tiles is {table!r}; expected a section [tiles]")
-    check_keys(table, "tiles", {"rows"}, {"inset", "bounds"})
+    check_keys(table, "tiles", {"rows"}, {"inset", "bounds", "aliases"})
     rows = table["rows"]
     if (
         not isinstance(rows, list)
@@ -281,4 +363,6 @@ def _parse_tiles(table: Any, width: int, height: int, size: float) -> Tiles:
                 f"tiles: inset is {inset:g}; expected pixels from 0 to below half the map's width"
             )
         box = (inset, inset, width - inset, height - inset)
-    return Tiles(names, pixel_box_to_scene(box, width / size, size))
+    flat = tuple(dict.fromkeys(name for row in names for name in row))
+    aliases = parse_tile_aliases(table.get("aliases", {}), flat)
+    return Tiles(names, pixel_box_to_scene(box, width / size, size), aliases)

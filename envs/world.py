@@ -275,7 +275,11 @@ class World:
         return np.asarray(joined)[rim:-rim, rim:-rim].copy()
 
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of all that the world is, pictures included, paths excluded."""
+        """SHA-256 (hexadecimal) of all that the world is, pictures included, paths excluded.
+
+        What people call rooms and things besides (rooms, aliases) is left out: it changes neither
+        simulation nor annotation. Compare `scene` to compare it.
+        """
         facts = {
             "name": self.name,
             "size": float(self.size),

@@ -12,6 +12,7 @@ lengths of the robot, lasers and goal in world units, and angles in degrees:
     [[laser]]                     # angle, range; a section per laser, as in the readings
     [goal]                        # x, y, radius; optional
     [tiles], [[object]]           # optional, see envs.scene
+    [[room]]                      # optional, see envs.rooms
 
 An angle is turned to radians with the roundings of libfastsim; `radians` in place of `theta` or
 `angle` gives one that no number of degrees becomes.
@@ -43,7 +44,7 @@ from envs.scene import (
 from envs.world import Goal, Robot, World
 
 WORLDS = Path(__file__).parent / "worlds"
-SCENE_KEYS = {"tiles", "object"}
+SCENE_KEYS = {"tiles", "object", "room"}
 # Parts of libfastsim that nothing here can sense: a file that has them loads all the same.
 UNUSED_ELEMENTS = {
     "display", "radar", "light_sensor", "illuminated_switch", "laser_scanner", "camera",
@@ -325,10 +326,15 @@ def _scene_lines(scene: Scene, world: World, folder: Path) -> list[str]:
     if "tiles" in table:
         lines += ["", "[tiles]", f"rows = {_quoted(table['tiles']['rows'])}"]
         lines += [f"bounds = {_quoted(table['tiles']['bounds'])}"]
+        if "aliases" in table["tiles"]:
+            lines += ["", "[tiles.aliases]"]
+            lines += [f"{_quoted(t)} = {_quoted(w)}" for t, w in table["tiles"]["aliases"].items()]
     taken: dict[str, Path] = {}
     for entry, item in zip(table["object"], scene.objects, strict=True):
         lines += ["", "[[object]]", f"name = {_quoted(entry['name'])}"]
         lines += [f"box = {_quoted(entry['box'])}"]
+        if item.aliases:
+            lines += [f"aliases = {_quoted(entry['aliases'])}"]
         if item.picture is not None:
             name = item.picture.name
             if taken.setdefault(name, item.picture) != item.picture:
@@ -337,6 +343,8 @@ def _scene_lines(scene: Scene, world: World, folder: Path) -> list[str]:
             if not target.exists() or not target.samefile(item.picture):
                 target.write_bytes(item.picture.read_bytes())
             lines += [f"picture = {_quoted(name)}"]
+    for entry in table["room"]:
+        lines += ["", "[[room]]", *(f"{key} = {_quoted(value)}" for key, value in entry.items())]
     return lines
 
 

@@ -22,7 +22,7 @@ from archive_tools.annotations.events import (
     routes_table,
 )
 from archive_tools.annotations.visits import tile_centres
-from archive_tools.language.mentions import parse
+from archive_tools.language.reader import parse
 from archive_tools.run.stage import Stage, StageConfig
 from archive_tools.run.tables import read_arrow, read_json, write_json, write_table
 from envs.geometry import COMPASS, scene_to_world
@@ -204,9 +204,9 @@ class Planted:
         """Poses [STEPS+1, 3] that jump to each place of a text in turn, on the side it says, and
         end at the BD: nobody can drive like this, but nobody obeys better."""
         stops = [start[:2]]
-        for mention in parse(text, self.scene).visits:
+        for mention in parse(text, self.scene).route:
             name = mention.names[0]
-            if mention.kind == "tile":
+            if mention.kind != "object":
                 stops.append(scene_to_world(tile_centres(self.scene)[name][0], self.size))
                 continue
             x0, y0, x1, y1 = next(o.box for o in self.scene.objects if o.name == name)

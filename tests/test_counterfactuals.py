@@ -7,7 +7,7 @@ from text_factory import APARTMENT, ODD, drives
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, Event, Near
 from archive_tools.evaluation.counterfactuals import FITS
-from archive_tools.language.mentions import parse
+from archive_tools.language.reader import parse
 from archive_tools.language.narrator import describe
 from archive_tools.rollouts.counterfactuals import opposite, replace_object, reverse_direction
 
@@ -110,16 +110,16 @@ def test_narrated_texts_read_as_before_but_for_the_exchange():
     found = {"object": 0, "tile": 0, "side": 0, "heading": 0}
     for number, reference in enumerate(drives(APARTMENT, 150, seed=5)):
         text = describe(reference, APARTMENT, style="request", rng=RNG(number))
-        before = [m.names for m in parse(text, APARTMENT).mentions]
+        before = [m.names for m in parse(text, APARTMENT).places]
         swap = replace_object(text, reference, APARTMENT, RNG(number))
         if swap is not None:
             found[swap.kind] += 1
-            after = [m.names for m in parse(swap.text, APARTMENT).mentions]
+            after = [m.names for m in parse(swap.text, APARTMENT).places]
             assert after == [(swap.into,) if m == (swap.out,) else m for m in before]
         swap = reverse_direction(text, reference, APARTMENT, RNG(number))
         if swap is not None:
             found[swap.kind] += 1
-            assert [m.names for m in parse(swap.text, APARTMENT).mentions] == before
+            assert [m.names for m in parse(swap.text, APARTMENT).places] == before
             assert FITS[swap.kind](swap.place, swap.out, reference, None, APARTMENT)
     assert found["object"] > 50 and found["side"] > 15 and found["heading"] > 15
 

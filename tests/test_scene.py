@@ -71,7 +71,7 @@ def test_without_tiles_no_point_is_on_one(tmp_path):
         ("[10, 20, 30, 60]", "[30, 20, 10, 60]", "inverted"),
         ("[10, 20, 30, 60]", "[10, 20, 30]", "expected a list of 4 numbers"),
         ("[10, 20, 30, 60]", '[10, 20, 30, "x"]', "expected a number"),
-        ("box =", "bax =", "unknown key 'bax'; known are box, name, picture"),
+        ("box =", "bax =", "unknown key 'bax'; known are aliases, box, name, picture"),
         ('name = "sofa"\n', "", "object 1: 'name' is missing"),
         ('"sofa"', '"  "', "expected a word"),
         ('"sofa"', '"red"', "'red' has the name of a tile"),
@@ -100,3 +100,64 @@ def test_a_picture_beside_the_world_comes_first(tmp_path):
     (tmp_path / "bed.svg").write_text("<svg/>", encoding="utf-8")
     scene = load(tmp_path, SCENE + 'picture = "bed.svg"\n')
     assert scene is not None and scene.objects[0].picture == tmp_path / "bed.svg"
+
+
+ROOMS = (
+    SCENE
+    + """
+aliases = ["couch", "settee"]
+[tiles.aliases]
+red = ["crimson"]
+[[room]]
+name = "lounge"
+tiles = ["red"]
+aliases = ["parlour"]
+[[room]]
+name = "corner"
+box = [110, 20, 180, 100]
+"""
+)
+
+
+def test_rooms_and_aliases_load_and_come_back(tmp_path):
+    scene = load(tmp_path, ROOMS)
+    assert scene is not None and scene.tiles is not None
+    assert scene.objects[0].aliases == ("couch", "settee")
+    assert scene.tiles.aliases == (("red", ("crimson",)),)
+    assert [room.name for room in scene.rooms] == ["lounge", "corner"]
+    assert scene.room_tiles(scene.rooms[0]) == ("red",)
+    assert scene.room_tiles(scene.rooms[1]) == ("green",)
+    world = envs.load_world(tmp_path / "world.toml")
+    again = envs.load_world(envs.save_world(world, tmp_path / "copy"))
+    assert again.scene == scene and again == world
+
+
+def test_words_do_not_change_the_world(tmp_path):
+    load(tmp_path, SCENE)
+    bare = envs.load_world(tmp_path / "world.toml")
+    load(tmp_path, ROOMS)
+    told = envs.load_world(tmp_path / "world.toml")
+    assert told == bare and told.scene != bare.scene
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ('tiles = ["red"]', 'tiles = ["pink"]', "room 1 ('lounge'): no tile 'pink'"),
+        ('tiles = ["red"]', "", "neither tiles nor box"),
+        ('tiles = ["red"]', 'tiles = ["red"]\nbox = [0, 0, 9, 9]', "both tiles and box"),
+        ('tiles = ["red"]', "tiles = []", "tiles is empty"),
+        ('name = "corner"', 'name = "lounge"', "room 'lounge' is defined twice"),
+        ('name = "corner"', 'name = " "', "expected a word"),
+        ('["parlour"]', '["couch"]', "names both object 'sofa' and room 'lounge'"),
+        ('["parlour"]', '[""]', "is no name"),
+        ('["parlour"]', '["den", "Den"]', "listed twice"),
+        ('["parlour"]', '"parlour"', "expected a list of names"),
+        ('red = ["crimson"]', 'pink = ["rosy"]', "no tile 'pink'"),
+        ('["couch", "settee"]', '["sofa"]', "is its name already"),
+    ],
+)
+def test_bad_words_are_named(tmp_path, old, new, part):
+    with pytest.raises(envs.InputError) as error:
+        load(tmp_path, ROOMS.replace(old, new))
+    assert part in str(error.value) and "\n" not in str(error.value)

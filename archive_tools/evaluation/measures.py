@@ -12,7 +12,7 @@ from archive_tools.annotations.routes import Route, lcs_length, lcs_ratio, order
 from archive_tools.evaluation import metrics
 from archive_tools.evaluation.metrics import Floats
 from archive_tools.evaluation.scored import Scored
-from archive_tools.language.mentions import parse
+from archive_tools.language.reader import parse
 from archive_tools.rollouts.contrast import contrast_score
 from envs.scene import Scene
 
@@ -80,7 +80,7 @@ def instruction_order(texts: Sequence[str | None], routes: Sequence[Route], scen
     asked: dict[str, list[tuple[str, ...]]] = {}
     for text in texts:
         if text is not None and text not in asked:
-            asked[text] = [mention.names for mention in parse(text, scene).visits]
+            asked[text] = [place.names for place in parse(text, scene).route]
     named: list[list[str]] = []
     met: list[list[str]] = []
     for text, visited in zip(texts, routes, strict=True):

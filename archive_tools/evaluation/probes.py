@@ -16,7 +16,7 @@ from archive_tools.annotations.events import Annotation, Event
 from archive_tools.evaluation.judge_llm import Case, Judgement, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import Verdict, judge_rules
 from archive_tools.evaluation.metrics import bootstrap
-from archive_tools.language.mentions import parse
+from archive_tools.language.reader import parse
 from archive_tools.language.prompt_facts import drive_facts
 from archive_tools.llm.client import Asker, ask_all
 from archive_tools.llm.config import LlmConfig
@@ -223,7 +223,7 @@ def place_confusion(
     """
     counts = {(said, met): 0 for said in (True, False, None) for met in (True, False)}
     for case, judgement in zip(cases, judgements, strict=True):
-        asked = {name for m in parse(case.text, scene).visits for name in m.names}
+        asked = {name for m in parse(case.text, scene).route for name in m.names}
         visited = set(case.driven.visited)
         for verdict in judgement.verdicts:
             reached, missed = (_names(said, scene) for said in (verdict.reached, verdict.missed))
@@ -251,4 +251,4 @@ def place_confusion(
 
 
 def _names(words: Sequence[str], scene: Scene) -> set[str]:
-    return {n for word in words for m in parse(word, scene).mentions for n in m.names}
+    return {n for word in words for m in parse(word, scene).places for n in m.names}

@@ -1,1 +1,1 @@
-"""language"""
+"""English about drives: written, read, and held against what was driven."""

@@ -16,8 +16,9 @@ from archive_tools.annotations.visits import (
     tile_centres,
     turn,
 )
-from archive_tools.language.mentions import PLACEHOLDER, lexicon
 from archive_tools.language.phrases import HELD_OUT, TRAIN, Vocabulary
+from archive_tools.language.reader import PLACEHOLDER
+from archive_tools.language.reading.lexicon import lexicon
 from archive_tools.language.words import (
     COLOUR_SYNONYMS,
     COLOURS,
@@ -38,7 +39,8 @@ class Clauses:
     def __init__(self, scene: Scene, vocabulary: str, rng: np.random.Generator) -> None:
         self.scene, self.rng, self.kind = scene, rng, vocabulary
         self.words: Vocabulary = HELD_OUT if vocabulary == "held_out" else TRAIN
-        self.lexicon = lexicon(scene)
+        words = lexicon(scene)
+        self.object_words, self.tile_words = words.objects, words.tiles
         self.tile_noun = self.pick(self.words.tile_nouns)
         self.oxford = self.chance(0.3)
         self.framing = 0.5 if vocabulary == "held_out" else 0.25
@@ -64,7 +66,7 @@ class Clauses:
     def noun(self, name: str) -> str:
         """A word for an object that the scene gives no other meaning."""
         options = [
-            w for w in writable(name, self.kind) if self.lexicon.objects.get(w.lower()) == (name,)
+            w for w in writable(name, self.kind) if self.object_words.get(w.lower()) == (name,)
         ]
         if not options:
             return spoken(name)
@@ -78,7 +80,7 @@ class Clauses:
         base = spoken(name)
         if self.kind == "held_out" and base in COLOUR_SYNONYMS:
             options = COLOUR_SYNONYMS[base].held_out
-            options = [w for w in options if self.lexicon.tiles.get(w) == (name,)]
+            options = [w for w in options if self.tile_words.get(w) == (name,)]
             return self.pick(options) if options else base
         return base
 

@@ -68,6 +68,21 @@ SYNONYMS: dict[str, Synonyms] = {
     "washing machine": Synonyms(("washer",), ("laundry machine",)),
 }
 
+# Rooms that people call by any of these words, whichever of them the scene has.
+ROOM_SYNONYMS: tuple[tuple[str, ...], ...] = (
+    ("bathroom", "bath room", "washroom"),
+    ("bedroom", "bed room", "sleeping room"),
+    ("kitchen", "kitchenette"),
+    ("living room", "lounge", "sitting room", "parlour", "parlor"),
+    ("study", "office", "workroom", "home office"),
+    ("hall", "hallway", "corridor", "entrance hall", "foyer"),
+    ("dining room", "dining area", "dining hall"),
+    ("music room", "piano room"),
+    ("garage",),
+    ("pantry", "larder"),
+    ("laundry", "laundry room", "utility room"),
+)
+
 # Things and rooms that a text may not bring in when the scene lacks them.
 KNOWN_THINGS = frozenset(SYNONYMS) | {
     *("aquarium", "bag", "ball", "balcony", "barrel", "basket", "bathroom", "bedroom", "bench"),

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from archive_tools.annotations.events import Annotation
-from archive_tools.language.mentions import SIDE_AFTER, SIDE_BEFORE, Mention, Parsed, parse
+from archive_tools.language.instruction import Instruction, Place
+from archive_tools.language.reader import parse
 from archive_tools.language.words import SIDE, spoken
 from envs.geometry import COMPASS
 from envs.scene import Scene
@@ -26,6 +27,12 @@ KINDS: tuple[Kind, ...] = ("object", "tile", "side", "heading", "turn")
 # "turn east onto the green tile": the direction in which a tile is entered.
 HEADING = re.compile(
     rf"\b({SIDE})(?:wards?)? (?:onto|on to|into|to|over|across|through|towards?) (?:the )?$"
+)
+SIDE_BEFORE = re.compile(
+    rf"\b({SIDE})(?:ern)?(?:(?: |-)(?:side|edge|end|face))? of (?:the |that |its )?$"
+)
+SIDE_AFTER = re.compile(
+    rf"^ (?:on|along|by|to|at|from) (?:its|the|their) ({SIDE})(?:ern)?\b(?! of)"
 )
 # "turn left": not the "right" of "drive right over it", not the past of "leave".
 TURN = re.compile(
@@ -75,10 +82,10 @@ def replace_object(
     """
     parsed = parse(text, scene)
     fixed = _ends(reference) | {name for m in _fixed(parsed) for name in m.names}
-    named = {name for m in parsed.mentions for name in m.names}
+    named = {name for m in parsed.places for name in m.names}
     known: dict[Kind, Sequence[str]] = {"object": scene.object_names, "tile": scene.tile_names}
     for kind, names in known.items():
-        places = {m.names[0] for m in parsed.visits if m.kind == kind and len(m.names) == 1}
+        places = {m.names[0] for m in parsed.route if m.kind == kind and len(m.names) == 1}
         out = sorted(places - fixed)
         into = sorted(set(names) - named - set(reference.visited))
         # A scene with a sofa and a couch has words for both that must not be told apart here.
@@ -106,7 +113,7 @@ def reverse_direction(
     if len(lower) != len(text):  # a letter that grows in lower case: places would be off
         return None
     fixed, words = _fixed(parsed), []  # of the words: kind, place, where they start and end
-    for m in parsed.visits:
+    for m in parsed.route:
         if m in fixed or len(m.names) != 1:
             continue
         kind, span = _direction_of(m, lower)
@@ -123,10 +130,10 @@ def reverse_direction(
     return GivenText(_put(text, start, end, into), kind, place, word, into)
 
 
-def _direction_of(mention: Mention, lower: str) -> tuple[Kind, tuple[int, int] | None]:
+def _direction_of(mention: Place, lower: str) -> tuple[Kind, tuple[int, int] | None]:
     begin = max(0, mention.start - 40)
     before, after = lower[begin : mention.start], lower[mention.end : mention.end + 40]
-    if mention.kind == "tile":
+    if mention.kind != "object":
         match = HEADING.search(before)
         return "heading", _span(match, begin)
     if match := SIDE_BEFORE.search(before):
@@ -138,27 +145,27 @@ def _span(match: re.Match[str] | None, offset: int) -> tuple[int, int] | None:
     return None if match is None else (match.start(1) + offset, match.end(1) + offset)
 
 
-def _nearest(match: re.Match[str], parsed: Parsed) -> Mention | None:
+def _nearest(match: re.Match[str], parsed: Instruction) -> Place | None:
     """The place of a turn: the next one in its sentence, else the one before."""
     sentence = [edge.end() for edge in re.finditer(r"[.;:!?]+(?:\s|$)", parsed.masked)]
     begin = max([0, *(edge for edge in sentence if edge <= match.start())])
     end = min([len(parsed.masked), *(edge for edge in sentence if edge > match.end())])
-    usable = [m for m in parsed.visits if len(m.names) == 1 and begin <= m.start < end]
+    usable = [m for m in parsed.route if len(m.names) == 1 and begin <= m.start < end]
     after = [m for m in usable if m.start >= match.end()]
     return after[0] if after else usable[-1] if usable else None
 
 
-def _fixed(parsed: Parsed) -> list[Mention]:
-    """Mentions that must stay: where it stops, what is denied, what stands on a named tile, and
+def _fixed(parsed: Instruction) -> list[Place]:
+    """Places that must stay: where it stops, what is denied, what stands on a named tile, and
     what is spoken of again as "it"."""
-    mentions = parsed.mentions
-    placed = [m for m, after in pairwise(mentions) if after.role == "place"]
-    denied = [m for m in mentions if m.role != "visit"]
+    mentions = parsed.places
+    placed = [m for m, after in pairwise(mentions) if after.role == "side" and after.must]
+    denied = [m for m in mentions if m.role not in ("start", "pass", "return") and not m.loose]
     again = []
     for match in IT.finditer(parsed.masked):
         before = [m for m in mentions if m.kind == "object" and m.start < match.start()]
         again += sorted(before, key=lambda m: m.start)[-1:]
-    return [*parsed.stop, *placed, *denied, *again]
+    return [*(p for p in parsed.ends if not p.loose), *placed, *denied, *again]
 
 
 def _ends(reference: Annotation) -> set[str]:
@@ -167,8 +174,8 @@ def _ends(reference: Annotation) -> set[str]:
     return {name for e in ends for name in (e.tile, *(near.object for near in e.near)) if name}
 
 
-def _exchange_place(text: str, parsed: Parsed, kind: Kind, out: str, into: str) -> GivenText:
-    same = [m for m in parsed.mentions if m.names == (out,)]
+def _exchange_place(text: str, parsed: Instruction, kind: Kind, out: str, into: str) -> GivenText:
+    same = [m for m in parsed.places if m.names == (out,)]
     for mention in sorted(same, key=lambda m: -m.start):
         text = _put(text, mention.start, mention.end, spoken(into))
     return GivenText(text, kind, out, out, into)
@@ -186,12 +193,12 @@ def _put(text: str, start: int, end: int, word: str) -> str:
     return before + word + text[end:]
 
 
-def _reads_as(changed: GivenText, before: Parsed, scene: Scene) -> bool:
+def _reads_as(changed: GivenText, before: Instruction, scene: Scene) -> bool:
     """Whether the new text is read as the old one with the place exchanged, and nothing else."""
     assert changed.into is not None
     into = (changed.into,)
-    expected = [replace(m, names=into) if m.names == (changed.out,) else m for m in before.mentions]
+    expected = [replace(m, names=into) if m.names == (changed.out,) else m for m in before.places]
     after = parse(changed.text, scene)
-    return [(m.names, m.kind, m.role, m.side) for m in after.mentions] == [
-        (m.names, m.kind, m.role, m.side) for m in expected
+    return [(m.names, m.kind, m.role == "avoid", m.side) for m in after.places] == [
+        (m.names, m.kind, m.role == "avoid", m.side) for m in expected
     ]

@@ -16,7 +16,7 @@ from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.language.checks import fill_descriptor
-from archive_tools.language.mentions import PLACEHOLDER, parse
+from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.report.gallery import events
 from archive_tools.rollouts.driving import DrivePolicy, make_envs
 from archive_tools.rollouts.items import Rephrase
@@ -74,6 +74,9 @@ def say(
         if not instruction.strip():
             raise InputError("--say: no word of the sentence is like one of the training texts")
         console.print(f"read as: {instruction}", highlight=False, markup=False)
+    if world.scene is not None:
+        for line in str(parse(text, world.scene)).splitlines():
+            console.print(line, highlight=False, markup=False)
     for line in hints(instruction, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = make_envs(run_environment(run, info), 1)
@@ -160,11 +163,11 @@ def hints(
         objects, tiles = (", ".join(sorted(set(names))) for names in (
             world.scene.object_names, world.scene.tile_names
         ))  # fmt: skip
-        if strange := dict.fromkeys([*parsed.unknown, *parsed.unknown_colours]):
+        if strange := parsed.unknown:
             found.append(
                 f"the scene has no {', no '.join(strange)}; objects: {objects}; tiles: {tiles}"
             )
-        elif not parsed.mentions and PLACEHOLDER not in text:
+        elif not parsed.places and PLACEHOLDER not in text:
             found.append(f"no place is named; objects: {objects}; tiles: {tiles}")
     table = read_table(run / "dataset" / "trajectories.parquet", ("split", "texts"))
     read: set[str] = set()

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from envs.drawing.floorplan import Rect, drawn_walls, mix, tile_colour, to_rect
 from envs.drawing.svg import INK, text_width
+from envs.rooms import Room
 from envs.world import World
 
 
@@ -64,7 +65,7 @@ def place_labels(
     Returns:
         Labels of objects and of tiles. A name that finds no free place is left out.
     """
-    objects, tiles = _places(world, font)
+    objects, tiles = _places(world, font, world.scene.rooms if world.scene else ())
     names = objects + tiles
     driven = np.zeros(world.occupied.shape, dtype=bool)
     for path in paths:
@@ -97,8 +98,13 @@ def place_labels(
 
 
 @lru_cache(maxsize=32)
-def _places(world: World, font: float) -> tuple[list[_Places], list[_Places]]:
-    """Places for all names that lie on the map and on no wall, with costs for covered objects."""
+def _places(
+    world: World, font: float, rooms: tuple[Room, ...]
+) -> tuple[list[_Places], list[_Places]]:
+    """Places for all names that lie on the map and on no wall, with costs for covered objects.
+
+    Rooms are given apart: worlds that differ in them alone are equal.
+    """
     if world.scene is None:
         return [], []
     scale = world.width / world.size
@@ -130,14 +136,15 @@ def _places(world: World, font: float) -> tuple[list[_Places], list[_Places]]:
     if world.scene.tiles is None:
         return objects, []
     small = 0.84 * font
+    called = {t: f"{t} · {r.name}" for r in rooms for t in world.scene.room_tiles(r)[:1]}
     tiles = [
         free(
-            name,
+            called.get(name, name),
             small,
             mix(tile_colour(name), INK, 0.66),
             _within(
                 to_rect(world.scene.tiles.box(row, column), world.size),
-                text_width(name, small),
+                text_width(called.get(name, name), small),
                 small,
             ),
             [start, *boxes],

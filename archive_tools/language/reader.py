@@ -1,0 +1,104 @@
+"""The one reader of texts: `parse(text, scene)` finds the places of a text, their roles and order.
+
+It knows English for driving (`cues`, `roles`, `order`) and takes every name from the scene.
+"""
+
+import re
+from dataclasses import replace
+
+from archive_tools.language.instruction import Instruction, Place, Role
+from archive_tools.language.reading.lexicon import lexicon
+from archive_tools.language.reading.order import read_order
+from archive_tools.language.reading.roles import Roles, read_roles
+from archive_tools.language.reading.settle import settle
+from archive_tools.language.reading.simplify import PLACEHOLDER, P, Simple, simplify
+from envs.scene import Scene
+
+_GOVERNED = re.compile(
+    r"\b(?:past|over|to|at|by|near|through|into|onto|round|cross|pass|visit|enter|reach|circle|via"
+    rf"|from|approach|toward|above|below|behind|stop|next|touch|find|in|on|of|leave|between"
+    rf"|exit)(?: that| this)? $|{P}(?: ,)?(?: and| or)? $"
+)
+_COLOUR_PLACE = re.compile(
+    r"^(?: *[,.;!?]| (?:and|then|again|before|by|with|while|to|over|on|past|near|at|in|from"
+    r"|until|via|through|across|as)\b|\W*$|\W*(?:room|tile|floor|area|one|patch|square|floor"
+    r"|space)(?:e?s)?\b)"
+)
+
+
+def parse(text: str, scene: Scene) -> Instruction:
+    """Read a text about a drive.
+
+    Args:
+        text: English in any form: sentences, notes, typing errors; may hold `<DESCRIPTOR>`.
+        scene: its objects, tiles and rooms with their names and aliases.
+
+    Returns:
+        what was understood; nothing is refused.
+    """
+    simple = simplify(text, lexicon(scene))
+    roles = read_roles(simple)
+    keys = read_order(simple, roles)
+    places = settle(_places(text, simple, roles, keys), lexicon(scene).containing)
+    return Instruction(
+        places=places,
+        unknown=_unknown(text, simple, roles),
+        has_target=PLACEHOLDER in text,
+        masked=simple.masked,
+    )
+
+
+def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -> tuple[Place, ...]:
+    ranks = {key: rank for rank, key in enumerate(sorted({k for k in keys if k is not None}))}
+    places = []
+    for k, span in enumerate(simple.places):
+        if k in roles.repeated or (not span.sense.names and span.sense.kind != "room"):
+            continue
+        cue, key = roles.role[k], keys[k]
+        role: Role = "side" if cue == "mark" or k in roles.beside else cue
+        if cue == "side" and roles.side[k] is not None:
+            role = "pass"
+        places.append(
+            Place(
+                names=span.sense.names,
+                kind=span.sense.kind,  # type: ignore[arg-type]
+                start=span.start,
+                end=span.end,
+                words=text[span.start : span.end],
+                role=role,
+                side=roles.side[k],
+                touch=roles.touch[k],
+                rank=None if key is None else ranks[key],
+                must=cue not in ("mark", "avoid") and k not in roles.near,
+                at_end=cue == "end",
+                chain=roles.chain.get(k, 0),
+                floor=simple.places[roles.floor[k]].sense.names if k in roles.floor else (),
+                pronoun=cue == "end" and roles.guessed,
+                loose=roles.loose[k],
+            )
+        )
+        if roles.here_place == k:  # "cross the desk and stop on its left"
+            places[-1] = replace(
+                places[-1], role="end", at_end=True, pronoun=True, loose=True,
+                side=roles.here_side or places[-1].side,
+            )  # fmt: skip
+    return tuple(places)
+
+
+def _unknown(text: str, simple: Simple, roles: Roles) -> tuple[str, ...]:
+    line = simple.line
+    found = []
+    for match in re.finditer(P, line):
+        k = simple.place_at(match.start())
+        span = simple.places[k]
+        if span.sense.names or span.sense.kind == "room" or roles.role[k] in ("avoid", "mark"):
+            continue
+        noun = " " in text[span.start : span.end].strip() or _COLOUR_PLACE.search(text[span.end :])
+        if span.sense.kind == "foreign colour" and not noun:
+            continue
+        if _GOVERNED.search(line[max(0, match.start() - 30) : match.start()]):
+            found.append(text[span.start : span.end])
+    return tuple(dict.fromkeys(found))
+
+
+__all__ = ["PLACEHOLDER", "parse"]

@@ -1,0 +1,1 @@
+"""How a text becomes an Instruction: words, places, roles, order."""

@@ -1,0 +1,142 @@
+"""Where a text has the drive end: "stop left of the bed", "the bed is where you stop"."""
+
+import re
+
+from archive_tools.language.reading.findings import MOVES, STAYS, STOPS, Roles, Spans
+from archive_tools.language.reading.simplify import D, P, Simple, direction_of
+
+_STOP = re.compile(
+    rf"(?<!not )(?<!without )(?<!'s )(?<!far )(?<!other )(?<!{D} )(?<!both )(?<!near )(?<!of its )"
+    rf"\b(?!(?:finish|conclude|end) {P})(?:{STOPS}|(?:come|bring|draw|roll|pull"
+    rf"|get) (?:it )?(?:to )?(?:rest|stop|halt|standstill"
+    rf"|end|stand)|goal|aim|(?:final|last) (?:position|place|point|spot|stop)|end point|home be"
+    rf"|your place"
+    rf"|place to be|spot (?:be|lie)|journey end|done)\b(?! of {P})(?! to end)(?!ping)"
+)
+_STAY = re.compile(
+    rf"(?<!not )\b(?:{STAYS}|hold|draw|place yourself|position yourself|position|be to be found"
+    rf"|stand still)\b"
+    rf"(?! (?:away|off|out|clear|close to it))"
+)
+_ARRIVAL = re.compile(
+    r" :|(?: (?:there|here|moving|rolling|driving|right|only))?(?: (?:when|once|as soon as|where"
+    r"|until|as|moment) (?:you|it|robot|that)"
+    r" (?:[a-z]+ ){0,2}?(?:be|have|get|reach|arrive|come|see|find|enter|stand|cross|put)"
+    r"| (?:after|on|once|upon|when) (?:ing )?(?:you |it )?(?:enter|reach|get|come|arrive|be"
+    r"|cross))\b"
+)
+_STOP_END = re.compile(
+    r"[.;!?)(:]|\b(?:then|after|once|when|while|having|have|via|until|but|with|because|before|as"
+    r"|since|though|so|where|follow|reach from|which|come from|without|not)\b"
+    rf"|\band (?=(?:{MOVES}|not|the way)\b)|, (?:no|and (?!{P}|{D}|in|on|at|by|near|its|below"
+    rf"|above|right|there|just|close|next))\b|, (?=(?:and )?(?:ing (?!stop|end|finish)|it "
+    rf"|robot |you |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
+)
+_FAR = re.compile(
+    rf"\b(?:way|distance|far|well)(?: off| away)?(?: to)? {D}(?: of)? (?:it|{P}|them|$)"
+)
+_IS_GOAL = re.compile(
+    rf"({P})[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal|aim|end)"
+    rf"|final|place (?:where|to)|your (?:goal|stop|end)"
+    rf"|that be where|that be it|as goal|last stop|the stop)(?! of)"
+)
+_WHERE_STOP = re.compile(
+    rf"({P})[^.;!?{P[1:-1]}]{{0,24}}\bwhere (?:you |it |we |robot |i )?(?:be to |will |can "
+    rf"|should |must |may )*(?:{STOPS}|{STAYS}|come to|end)\b"
+)
+_HERE = re.compile(
+    r"\b(?:its|latter|itself|them|of it|on it|to it|from it|near it|by it|below it|above it"
+    r"|behind it|past it|at it|onto it|over it|in it)\b"
+)
+
+
+def read_end(simple: Simple, roles: Roles, positions: list[int]) -> None:
+    line = simple.line
+    hard = _stop_spans(line, _STOP)
+    for begin, end in hard:  # "stop some way north of the fan": beyond it, wherever that is
+        if _FAR.search(line[begin:end]):
+            for k in _places_in((begin, end), positions, roles):
+                if roles.role[k] in ("pass", "side") and roles.side[k] is not None:
+                    roles.role[k] = "mark"
+    hard = [s for s in hard if not _FAR.search(line[s[0] : s[1]])]
+    beyond = _FAR.search(line) is not None
+    last = max(
+        (at for k, at in enumerate(positions) if roles.role[k] not in ("avoid", "mark")), default=-1
+    )
+    # "stay left of the statue and go on": a stay counts where nothing is done after it.
+    soft = [s for s in _stop_spans(line, _STAY) if last < s[1] and not beyond]
+    goals = [
+        m
+        for pattern in (_IS_GOAL, _WHERE_STOP)
+        for m in pattern.finditer(line)
+        if roles.role[simple.place_at(m.start(1))] != "avoid"
+    ]
+    named = [s for s in hard if _places_in(s, positions, roles)]
+    passing = re.compile(r" ?,? ?(?:and )?then\b")  # "a stop at the stove, then …" is not the last
+    if any(not passing.match(line, s[1]) for s in hard + soft):
+        named = [s for s in named if not passing.match(line, s[1])]
+        hard = [s for s in hard if not passing.match(line, s[1])]
+    if goals and (not named or goals[-1].start() > named[-1][0] or goals[-1].re is _IS_GOAL):
+        roles.role[simple.place_at(goals[-1].start(1))] = "end"
+        roles.loose[simple.place_at(goals[-1].start(1))] = False
+        roles.stop = goals[-1].span()
+        return
+    if not named:
+        named = [s for s in soft if _places_in(s, positions, roles)]
+    if named and not (hard and named[-1] in soft and hard[-1][0] > named[-1][1]):
+        stop = named[-1]
+        roles.stop = stop
+        inside = _places_in(stop, positions, roles)
+        for k in inside:
+            upto = line[stop[0] : positions[k]]
+            between = re.search(rf"\b(?:between|halfway)(?: (?:{P}|{D}|and|its|that|it))* $", upto)
+            outside = simple.places[k].sense.kind != "object" and re.search(
+                r"\b(?:by|near|next to|close to|toward|beside|at)(?: that| this)? $", upto
+            )
+            roles.loose[k] = roles.role[k] == "mark" or bool(between or outside)
+            roles.role[k] = "end"
+        roles.near |= {k for k in inside if roles.loose[k]}
+        if len(inside) > 1:
+            roles.beside |= {k for k in inside if roles.loose[k]}
+        if any(not roles.loose[k] for k in inside):
+            return
+        if hard and re.search(r"\b(?:its|of it)\b", line[stop[0] : stop[1]]):
+            roles.here = "it"
+        return
+    spans = hard or soft
+    if spans:
+        roles.stop = spans[-1]
+        words = line[spans[-1][0] : spans[-1][1]]
+        if _HERE.search(words):
+            roles.here = "it"
+        elif re.search(rf"{D}|\b(?:room|wall|corner|edge|middle|centre|center|door)\b", words):
+            roles.here = "room"
+        else:
+            roles.here = "any"
+        roles.here_side = _here_side(line, spans[-1])
+
+
+def _here_side(line: str, stop: tuple[int, int]) -> str | None:
+    words = line[stop[0] : stop[1]]
+    if vertical := re.search(r"\b(above|below) it\b", words):
+        return {"above": "north", "below": "south"}[vertical.group(1)]
+    found = re.search(D, words)
+    return direction_of(found.group()) if found else None
+
+
+def _stop_spans(line: str, pattern: re.Pattern[str]) -> Spans:
+    spans: Spans = []
+    for match in pattern.finditer(line):
+        arrival = _ARRIVAL.match(line, match.end())
+        end = _STOP_END.search(line, arrival.end() if arrival else match.end())
+        limit = end.start() if end else len(line)
+        if spans and match.start() < spans[-1][1]:
+            continue
+        spans.append((match.start(), limit))
+    return spans
+
+
+def _places_in(span: tuple[int, int], positions: list[int], roles: Roles) -> list[int]:
+    return [
+        k for k, at in enumerate(positions) if span[0] <= at < span[1] and roles.role[k] != "avoid"
+    ]

@@ -1,0 +1,110 @@
+"""The words that people have for a place: rooms, and other names of rooms, objects and tiles.
+
+They are read from a world file and change nothing that is simulated or annotated:
+
+    [[room]]
+    name = "kitchen"
+    tiles = ["pink"]              # the tiles it covers, or box = [x0, y0, x1, y1] in pixels
+    aliases = ["cook's corner"]   # optional
+
+    [[object]]
+    aliases = ["icebox"]          # optional, beside name and box
+
+    [tiles.aliases]               # optional: other names of tiles
+    pink = ["rosy"]
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envs.errors import InputError
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Room:
+    """A part of the floor as people call it. It covers tiles or a box."""
+
+    name: str
+    tiles: tuple[str, ...] = ()
+    """Names of the tiles that it covers; none where `box` says where it is."""
+    box: Box | None = None
+    """x0, y0, x1, y1 in scene units (y up)."""
+    aliases: tuple[str, ...] = ()
+
+
+def parse_aliases(value: Any, where: str) -> tuple[str, ...]:
+    """A list of names, each once, or an InputError that names `where`."""
+    if not isinstance(value, list):
+        raise InputError(f'{where} is {value!r}; expected a list of names, like ["couch"]')
+    for alias in value:
+        if not isinstance(alias, str) or not alias.strip():
+            raise InputError(f"{where}: {alias!r} is no name; expected words")
+    aliases = tuple(alias.strip() for alias in value)
+    for index, alias in enumerate(aliases):
+        if alias.lower() in (other.lower() for other in aliases[:index]):
+            raise InputError(f"{where}: {alias!r} is listed twice; drop one")
+    return aliases
+
+
+def parse_tile_aliases(table: Any, tiles: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The section [tiles.aliases]: (tile, its aliases), or an InputError that names the entry."""
+    if not isinstance(table, dict):
+        raise InputError(f"tiles: aliases is {table!r}; expected a section [tiles.aliases]")
+    for tile in table:
+        if tile not in tiles:
+            raise InputError(f"tiles: aliases: no tile {tile!r}; the tiles are {_listed(tiles)}")
+    return tuple((t, parse_aliases(table[t], f"tiles: aliases: {t}")) for t in table)
+
+
+def parse_room(
+    entry: Mapping[str, Any], name: str, box: Box | None, tiles: Sequence[str], where: str
+) -> Room:
+    """One section [[room]] whose name and box are read already.
+
+    Raises:
+        InputError: neither tiles nor box, both, or a tile that is not there.
+    """
+    if ("tiles" in entry) == ("box" in entry):
+        found = "both tiles and box" if "box" in entry else "neither tiles nor box"
+        raise InputError(
+            f'{where}: {found}; say where it is by one: tiles = ["red"] or box = [x0, y0, x1, y1]'
+        )
+    covered = parse_aliases(entry["tiles"], f"{where}: tiles") if "tiles" in entry else ()
+    if "tiles" in entry and not covered:
+        raise InputError(f"{where}: tiles is empty; name the tiles that it covers")
+    for tile in covered:
+        if tile not in tiles:
+            raise InputError(f"{where}: no tile {tile!r}; the tiles are {_listed(tiles)}")
+    return Room(name, covered, box, parse_aliases(entry.get("aliases", []), f"{where}: aliases"))
+
+
+def check_words(names: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
+    """Refuse words that two places share.
+
+    Args:
+        names: (kind, name, aliases) of each object, tile and room.
+
+    Raises:
+        InputError: names both places and the word.
+    """
+    owners: dict[str, str] = {}
+    for kind, name, aliases in names:
+        owner = f"{kind} {name!r}"
+        for word in (name, *aliases):
+            key = " ".join(word.lower().replace("_", " ").split())
+            other = owners.setdefault(key, owner)
+            # A synonym as the name of another object is settled by the reader: names go first.
+            if other != owner:
+                raise InputError(
+                    f"{word!r} names both {other} and {owner}; "
+                    "give each a word of its own, or texts could not tell them apart"
+                )
+            if word in aliases and key == " ".join(name.lower().replace("_", " ").split()):
+                raise InputError(f"{owner}: the alias {word!r} is its name already; drop it")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none (there is no section [tiles])"
