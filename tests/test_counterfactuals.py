@@ -7,8 +7,8 @@ from text_factory import APARTMENT, ODD, drives
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, Event, Near
 from archive_tools.evaluation.counterfactuals import FITS
-from archive_tools.language.reader import parse
 from archive_tools.language.narrator import describe
+from archive_tools.language.reader import parse
 from archive_tools.rollouts.counterfactuals import opposite, replace_object, reverse_direction
 
 RNG = np.random.default_rng

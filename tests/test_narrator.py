@@ -13,9 +13,9 @@ from text_factory import APARTMENT, BARE, ODD, drives
 from archive_tools.annotations.visits import visits_of
 from archive_tools.language.checks import check_text
 from archive_tools.language.jobs import draw_style
-from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.language.narrator import describe
 from archive_tools.language.phrases import HELD_OUT, TRAIN, conjugate
+from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.language.styles import STYLES
 from archive_tools.language.words import SYNONYMS, Synonyms, is_plural, plural
 
@@ -66,9 +66,7 @@ def test_texts_of_any_drive_and_seed_pass(seed, scene, style, vocabulary):
 def test_mentions_are_an_in_order_part_of_the_visits_and_most_of_them():
     shares = []
     for text, drive in zip(texts("apartment"), DRIVES["apartment"], strict=True):
-        mentioned = [
-            m.names[0] for m in parse(text, APARTMENT).route if m.rank is not None
-        ]
+        mentioned = [m.names[0] for m in parse(text, APARTMENT).route if m.rank is not None]
         remaining = iter(drive.visited)
         assert all(name in remaining for name in mentioned), (text, drive.visited)
         if 2 < len(drive.visited) < 14:

@@ -132,6 +132,6 @@ def route_told(text: str, annotation: Annotation, scene: Scene) -> tuple[float, 
         matched = follow(places, visited)
         names = [visited[k] for k in matched if k is not None]
         ratios.append(float(lcs_ratio([names], [visited])[0]))
-    last = instruction.ends or instruction.route[-1:]
+    last = [*instruction.ends, *told[-1:], *instruction.route[-1:]]
     end = PLACEHOLDER in text or any(visited[-1] in place.names for place in last)
     return max(ratios), end

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 import prompts
 from archive_tools.language.checks import MAX_WORDS, check_text
 from archive_tools.language.jobs import Job, row_of
-from archive_tools.language.reader import PLACEHOLDER
 from archive_tools.language.prompt_facts import drive_facts, scene_facts
+from archive_tools.language.reader import PLACEHOLDER
 from archive_tools.llm.client import Asker
 from archive_tools.llm.replies import Price, count_tokens, counts_exactly
 from envs.scene import Scene

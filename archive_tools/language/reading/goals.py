@@ -175,7 +175,13 @@ def find_goal(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[in
     if stated or roles.here:
         if (not verb or goal or full) and not sequel:
             keys.forget(head)  # the stop is told later: the goal is not the first place on the way
-            if roles.here and not stated and full and len(head) == 1 and (not verb or goal):
+            if (
+                roles.here
+                and not stated
+                and full
+                and len(head) == 1
+                and (not verb or (goal and roles.here != "it"))
+            ):
                 roles.role[head[0]], roles.loose[head[0]] = "end", True
         return
     if sequel and not leads:
