@@ -96,10 +96,12 @@ def lexicon(scene: Scene) -> Lexicon:
     synonyms: list[tuple[str, str, Kind]] = []
     for name in scene.object_names:
         for word in alternatives(name):
-            synonyms += [(word, name, "object"), (plural(word), name, "object")]
+            synonyms.append((word, name, "object"))
+            synonyms.append((plural(word), name, "object"))
     for name in scene.tile_names:
         if entry := COLOUR_SYNONYMS.get(spoken(name).lower()):
-            synonyms += [(word, name, "tile") for word in entry.all]
+            for word in entry.all:
+                synonyms.append((word, name, "tile"))
     for room in scene.rooms:
         sense = Sense(scene.room_tiles(room), "room")
         for group in ROOM_SYNONYMS:
