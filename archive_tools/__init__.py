@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from archive_tools.annotations.routes import lcs_ratio
     from archive_tools.archive.elites import Archive, load_archive
     from archive_tools.evaluation.judge_rules import judge_rules
+    from archive_tools.files.tables import read_table
     from archive_tools.language.checks import check_text
     from archive_tools.language.prompt_facts import drive_facts
     from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
-    from archive_tools.run.tables import read_table
     from envs.errors import InputError
 
 __all__ = [
@@ -63,7 +63,7 @@ _SOURCES = {
     "lcs_ratio": "archive_tools.annotations.routes",
     "load_annotations": "archive_tools.annotations.events",
     "load_archive": "archive_tools.archive.elites",
-    "read_table": "archive_tools.run.tables",
+    "read_table": "archive_tools.files.tables",
 }
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from archive_tools.annotations.events import load_annotations
+from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.language.checks import check_text
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json, read_table, write_table
 from archive_tools.stages import s00_search as search
 from archive_tools.stages import s02_record as record
 from archive_tools.stages import s03_annotate

@@ -10,10 +10,10 @@ import pytest
 from run_factory import STEPS, Plan, Planted, make_run
 
 from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.files.tables import write_table
 from archive_tools.rollouts.counterfactuals import GivenText
 from archive_tools.rollouts.systems import SYSTEMS, System
 from archive_tools.run.stage import Stage
-from archive_tools.run.tables import write_table
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages.s08_rollout import RolloutConfig
 from envs import InputError

@@ -8,8 +8,8 @@ import nanodt
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.routes import lcs_ratio
 from archive_tools.evaluation.metrics import bd_error
+from archive_tools.files.tables import read_json, write_json, write_table
 from archive_tools.rollouts.driving import make_envs
-from archive_tools.run.tables import read_json, write_json, write_table
 from archive_tools.stages import s00_search as search
 from archive_tools.stages import s02_record as record
 from archive_tools.stages import s03_annotate

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.annotations.annotate import RELATIONS
 from archive_tools.annotations.events import Annotation
+from archive_tools.files.tables import read_json, read_table
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
-from archive_tools.run.tables import read_json, read_table
 from archive_tools.tasks.measures import Measures, cell_places
 from envs import World
 from envs.drawing.floorplan import floor_plan, tile_colour

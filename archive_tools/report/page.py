@@ -12,14 +12,14 @@ from markupsafe import Markup
 
 from archive_tools.evaluation.registry import judge_label
 from archive_tools.evaluation.scored import Scored
+from archive_tools.files.tables import atomic_write, read_json, read_table
+from archive_tools.files.templates import template
 from archive_tools.report import drives as drive_data
 from archive_tools.report import explorer, figures, formatting, maps, tables
 from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.run.stage import SCRIPTS, read_manifest
-from archive_tools.run.tables import atomic_write, read_json, read_table
-from archive_tools.run.templates import template
 from archive_tools.tasks.measures import Measures
 from envs import World, load_world
 from envs.drawing import scene_symbols

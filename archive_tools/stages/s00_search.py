@@ -12,9 +12,9 @@ import tyro
 from archive_tools.archive import algorithms, importing, plots, search
 from archive_tools.archive.cells import Cells
 from archive_tools.archive.elites import Archive
+from archive_tools.files.tables import write_table
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import write_table
 from archive_tools.tasks.registry import factory_digest, make_environment
 from archive_tools.tasks.task import Environment
 from envs import save_world

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive_tools.archive.elites import load_archive
+from archive_tools.files.tables import read_json, read_table, write_json
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json, read_table, write_json
 from archive_tools.tasks.registry import environment_of
 from archive_tools.trajectories.recording import Recorder
 from archive_tools.trajectories.table import write_trajectories

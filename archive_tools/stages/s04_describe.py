@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from archive_tools.annotations.events import Annotation, load_annotations
+from archive_tools.files.tables import write_table
 from archive_tools.language.checks import MAX_WORDS, route_told
 from archive_tools.language.jobs import SCHEMA, Job, jobs_of, narrate
 from archive_tools.language.llm_writer import LlmWriter
@@ -21,7 +22,6 @@ from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, check_folder
-from archive_tools.run.tables import write_table
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene

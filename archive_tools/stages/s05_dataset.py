@@ -16,10 +16,10 @@ from archive_tools.dataset.card import dataset_info, render_card
 from archive_tools.dataset.join import Joined
 from archive_tools.dataset.rules import report_rules
 from archive_tools.dataset.splits import SplitRule
+from archive_tools.files.tables import atomic_write, read_table, write_json, write_table
 from archive_tools.language.jobs import SCHEMA
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import atomic_write, read_table, write_json, write_table
 from archive_tools.trajectories.table import load_trajectories
 from envs import load_world
 from envs.errors import InputError

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from archive_tools.annotations.events import load_annotations
+from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.rollouts.driving import DrivePolicy, Driver, make_envs
 from archive_tools.rollouts.items import (
     Rephrase,
@@ -20,7 +21,6 @@ from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.rollouts.work import batches, drive_all
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json, read_table, write_table
 from archive_tools.tasks.registry import run_environment
 from envs import load_world
 from envs.errors import InputError

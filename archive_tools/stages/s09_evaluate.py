@@ -10,13 +10,13 @@ from archive_tools.evaluation.judging import JudgeConfig, show_prompts
 from archive_tools.evaluation.results import Results, judge_and_sum_up
 from archive_tools.evaluation.scored import Scored
 from archive_tools.evaluation.scoring import items_table, score_run
+from archive_tools.files.tables import atomic_write, write_json, write_table
 from archive_tools.rating.ratings import ratings_digest, read_ratings
 from archive_tools.report.page import write_report
 from archive_tools.rollouts.items import read_instructions
 from archive_tools.run import bounds
 from archive_tools.run.siblings import Collected, collect, finished
 from archive_tools.run.stage import Stage, check_folder, read_manifest
-from archive_tools.run.tables import atomic_write, write_json, write_table
 from envs import load_world
 
 NEEDED = ("archive", "trajectories", "annotations", "dataset", "rollouts")

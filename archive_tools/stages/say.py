@@ -15,13 +15,13 @@ from rich.text import Text
 from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.evaluation.judge_rules import judge_rules
+from archive_tools.files.tables import atomic_write, read_json, read_table
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.report.gallery import events
 from archive_tools.rollouts.driving import DrivePolicy, make_envs
 from archive_tools.rollouts.items import Rephrase
 from archive_tools.run.stage import check_folder
-from archive_tools.run.tables import atomic_write, read_json, read_table
 from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.registry import run_environment
 from envs import World, load_world
