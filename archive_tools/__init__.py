@@ -9,7 +9,9 @@ names of the folders of a run that they write.
     evaluation    how good a drive is, and whether a judge can be trusted
     rollouts      what is driven, by whom, on which command
     dataset       what is learnt from: splits, augmentation, the rules of a dataset
-    language      English about drives: written, read, checked
+    descriptions  which texts a run needs, and who writes them: narrator, model or people
+    narrator      texts about drives without a language model
+    language      English about drives: read and checked
     llm           asking a server, and paying once
     annotations   what a path passes
     trajectories  recorded drives on disk
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
     from archive_tools.annotations.events import load_annotations
     from archive_tools.annotations.routes import lcs_ratio
     from archive_tools.archive.elites import Archive, load_archive
+    from archive_tools.descriptions.prompt_facts import drive_facts
     from archive_tools.evaluation.judge_rules import judge_rules
     from archive_tools.files.tables import read_table
     from archive_tools.language.checks import check_text
-    from archive_tools.language.prompt_facts import drive_facts
     from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
     from envs.errors import InputError
 
@@ -58,7 +60,7 @@ _SOURCES = {
     "check_text": "archive_tools.language.checks",
     "contrast_pairs": "archive_tools.rollouts.contrast",
     "contrast_score": "archive_tools.rollouts.contrast",
-    "drive_facts": "archive_tools.language.prompt_facts",
+    "drive_facts": "archive_tools.descriptions.prompt_facts",
     "judge_rules": "archive_tools.evaluation.judge_rules",
     "lcs_ratio": "archive_tools.annotations.routes",
     "load_annotations": "archive_tools.annotations.events",

@@ -23,6 +23,9 @@ def reply_to(prompt: str, faults: bool) -> tuple[str | None, str]:
     """Content and finish_reason; unfit for about a third of the prompts when first asked."""
     if "ready" in prompt:
         return '{"text": "ready"}', "stop"
+    if draft := re.search(r'(?m)^"(.*)"$', prompt):  # every other one is a mere copy
+        copied = int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % 2
+        return json.dumps({"text": draft[1] if copied else f"Now, robot: {draft[1]}"}), "stop"
     start = re.search(r"- (?:starts on|enters|meets) the ([^\n(,]+?)(?: again)?[ \n(,]", prompt)
     text = f"Leave the {start.group(1)}" if start else "Keep going"
     text += " and go to <DESCRIPTOR>." if "exactly once" in prompt else "."

@@ -43,7 +43,7 @@ def recorded(world) -> Recorded:
         pose=pose,
         bd=pose[:, -1, :2],
         tiles=[tuple(a.tiles) for a in found],
-        visited=[a.visited for a in found],
+        annotations=found,
         texts=[[f"drive number {i}"] for i in range(N)],
         split=np.array(["train", "train", "train", "test", "validation"] * (N // 5)),
         weight=np.ones(N, np.float32),

@@ -7,8 +7,8 @@ from text_factory import APARTMENT, ODD, drives
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, Event, Near
 from archive_tools.evaluation.counterfactuals import FITS
-from archive_tools.language.narrator import describe
 from archive_tools.language.reader import parse
+from archive_tools.narrator.narrator import describe
 from archive_tools.rollouts.counterfactuals import opposite, replace_object, reverse_direction
 
 RNG = np.random.default_rng
@@ -108,8 +108,8 @@ def test_words_that_are_no_direction_of_a_place_stay(text):
 
 def test_narrated_texts_read_as_before_but_for_the_exchange():
     found = {"object": 0, "tile": 0, "side": 0, "heading": 0}
-    for number, reference in enumerate(drives(APARTMENT, 150, seed=5)):
-        text = describe(reference, APARTMENT, style="request", rng=RNG(number))
+    for number, reference in enumerate(drives(APARTMENT, 400, seed=5)):
+        text = describe(reference, APARTMENT, style="technical", rng=RNG(number))
         before = [m.names for m in parse(text, APARTMENT).places]
         swap = replace_object(text, reference, APARTMENT, RNG(number))
         if swap is not None:

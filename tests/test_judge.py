@@ -11,9 +11,9 @@ from text_factory import APARTMENT, drives
 
 from archive_tools.evaluation.judge_llm import Case, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import judge_rules
-from archive_tools.language.narrator import describe
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
+from archive_tools.narrator.narrator import describe
 
 DRIVEN = drive("Pink", "fridge", "Yellow", "bathtub", "Red", "cabinet", "fan")
 
@@ -63,7 +63,7 @@ def test_own_texts_score_high_and_those_of_others_lower():
     some = drives(APARTMENT, 60, seed=4)
     own, other = [], []
     for k, annotation in enumerate(some):
-        text = describe(annotation, APARTMENT, style="request", rng=np.random.default_rng(k))
+        text = describe(annotation, APARTMENT, style="everyday", rng=np.random.default_rng(k))
         own.append(judge_rules(text, annotation, annotation, APARTMENT).score)
         other.append(judge_rules(text, some[k - 1], annotation, APARTMENT).score)
     assert min(own) == 1

@@ -13,10 +13,10 @@ from test_llm import KEY, Fake, error, ok
 from text_factory import APARTMENT, drives
 from werkzeug import Response
 
+from archive_tools.descriptions.jobs import jobs_of
+from archive_tools.descriptions.llm_writer import LlmWriter
 from archive_tools.evaluation.judge_llm import Case, judge_llm
 from archive_tools.language.checks import check_text
-from archive_tools.language.jobs import jobs_of
-from archive_tools.language.llm_writer import LlmWriter
 from archive_tools.llm.client import Stop, ask_all
 from archive_tools.llm.ledger import Ledger
 from archive_tools.stages.s04_describe import DescribeConfig

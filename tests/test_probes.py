@@ -17,9 +17,9 @@ from archive_tools.evaluation.probes import (
     probe_rules,
     prompt_of,
 )
-from archive_tools.language.narrator import describe
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
+from archive_tools.narrator.narrator import describe
 
 SIZE = 600.0
 
@@ -29,7 +29,7 @@ def told():
     """Commands, each with the drive of another, so that scores differ; and the references."""
     references = drives(APARTMENT, 24, seed=2)
     texts = [
-        describe(a, APARTMENT, style="request", rng=np.random.default_rng(k))
+        describe(a, APARTMENT, style="everyday", rng=np.random.default_rng(k))
         for k, a in enumerate(references)
     ]
     driven = references[:12] + references[13:] + references[12:13]

@@ -22,11 +22,12 @@ from archive_tools.dataset.augmentation import follow
 from archive_tools.dataset.paths import paths_of
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
+from archive_tools.descriptions.jobs import draw_style
 from archive_tools.files.tables import list_column
 from archive_tools.language.checks import check_text
-from archive_tools.language.jobs import draw_style
-from archive_tools.language.narrator import describe
-from archive_tools.language.styles import Style
+from archive_tools.narrator.alternatives import Alternatives
+from archive_tools.narrator.narrator import describe
+from archive_tools.narrator.styles import Style
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Rollouts
 from envs.scene import Scene
@@ -53,8 +54,8 @@ class Recorded:
     """[N, n_bd]."""
     tiles: Tiles
     """Tiles entered, per trajectory."""
-    visited: Sequence[Sequence[str]]
-    """Tiles and objects met, per trajectory."""
+    annotations: Sequence[Annotation]
+    """What each trajectory passes."""
     texts: Sequence[Sequence[str]]
     """Descriptions, per trajectory; those not for training are not read."""
     split: NDArray[np.str_]
@@ -105,6 +106,7 @@ def augmentation_rows(
     """
     scene = world.scene or Scene()
     train = np.flatnonzero(recorded.split == "train")
+    alternatives = Alternatives(recorded.annotations)
     paths = paths_of(world, recorded.pose[train])
     tables = []
     for _ in range(rounds):
@@ -117,7 +119,7 @@ def augmentation_rows(
         rows = np.flatnonzero(~keep_out(bd, [tuple(a.tiles) for a in annotations]))
         texts = [
             _trajectory_texts(recorded, int(source), annotation, place, scene, world.robot.radius)
-            + _describe(scene, annotation, rng)
+            + _describe(scene, annotation, alternatives, rng)
             for source, annotation, place in zip(
                 train[rows], (annotations[i] for i in rows), bd[rows], strict=True
             )
@@ -178,10 +180,15 @@ def augment(
     )
 
 
-def _describe(scene: Scene, annotation: Annotation, rng: np.random.Generator) -> list[str]:
+def _describe(
+    scene: Scene, annotation: Annotation, alternatives: Alternatives, rng: np.random.Generator
+) -> list[str]:
     """Descriptions of one rollout that pass the checks of all descriptions."""
     styles: list[Style] = [draw_style(rng) for _ in range(TEXTS)]
-    texts = [describe(annotation, scene, style=style, rng=rng) for style in styles]
+    texts = [
+        describe(annotation, scene, style=style, rng=rng, alternatives=alternatives)
+        for style in styles
+    ]
     return [text for text in texts if not check_text(text, annotation, scene)]
 
 
@@ -195,7 +202,7 @@ def _trajectory_texts(
 ) -> list[str]:
     """What was said of the trajectory that a rollout followed, where it is true of the rollout."""
     moved = float(np.linalg.norm(bd - recorded.bd[source][:2]))
-    if moved > radius or list(recorded.visited[source]) != annotation.visited:
+    if moved > radius or recorded.annotations[source].visited != annotation.visited:
         return []
     return [t for t in recorded.texts[source] if not check_text(t, annotation, scene)]
 

@@ -26,8 +26,9 @@ from archive_tools.dataset.rules import (
 )
 from archive_tools.dataset.splits import SPLITS, SplitRule, near_duplicates
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
+from archive_tools.descriptions.jobs import held_out_wording
 from archive_tools.files.tables import read_arrow
-from archive_tools.language.jobs import held_out_wording
+from archive_tools.narrator.alternatives import Alternatives
 from archive_tools.trajectories.table import Trajectories
 from envs.scene import Scene
 from envs.world import World
@@ -50,6 +51,13 @@ class Joined:
     descriptions: pd.DataFrame
     """trajectory_id, sample, style, text, status; sorted by the first two."""
     rule: SplitRule
+    given: pa.Table | None = None
+    """The last of the trajectories, as rows of their table: drives that were given with texts."""
+
+    @property
+    def elites(self) -> int:
+        """How many of the trajectories are elites', the first of them."""
+        return len(self.trajectories) - (0 if self.given is None else len(self.given))
 
     @property
     def scene(self) -> Scene:
@@ -72,7 +80,7 @@ class Joined:
         """[N] one of SPLITS, or "" for a trajectory that is left out."""
         low, high = (np.asarray(self.trajectories.info[k]) for k in ("bd_low", "bd_high"))
         bd = np.asarray(self.trajectories.bd)
-        return self.rule.split(self.groups, bd, low, high, self.tiles)
+        return self.rule.split(self.groups, bd, low, high, self.tiles, self.elites)
 
     @cached_property
     def tiles(self) -> list[tuple[str, ...]]:
@@ -94,7 +102,8 @@ class Joined:
             for i, side in zip(self.ids, self.split, strict=True)
             if side == "test" and i in self.annotations
         }
-        return held_out_wording(tested, self.scene, self.rule.seed)
+        alternatives = Alternatives(self.annotations.values())
+        return held_out_wording(tested, self.scene, self.rule.seed, alternatives)
 
     @cached_property
     def rules(self) -> list[Rule]:
@@ -122,6 +131,9 @@ class Joined:
         """The table that nanodt reads, one row per trajectory of the dataset."""
         ids = [i for i, learnt in zip(self.ids, self.learnt, strict=True) if learnt]
         source = read_arrow(trajectories_file, COLUMNS)
+        if self.given is not None:
+            given = self.given.select(list(COLUMNS)).cast(source.schema)
+            source = pa.concat_tables([source, given])
         position = {identity: row for row, identity in enumerate(source[COLUMNS[0]].to_pylist())}
         table = source.take(pa.array([position[i] for i in ids], type=pa.int64()))
         annotations, length = [self.annotations[i] for i in ids], table["length"].to_numpy()
@@ -145,7 +157,7 @@ class Joined:
             pose=np.asarray(pose),
             bd=bd,
             tiles=self.tiles,
-            visited=[self.annotations[i].visited for i in self.ids],
+            annotations=[self.annotations[i] for i in self.ids],
             texts=[self.texts.get(i, ()) for i in self.ids],
             split=self.split,
             weight=self.weight,
@@ -177,6 +189,8 @@ class Joined:
             "unseen_wording_seen_in_training": sum(row["text"] in train for row in self.wording),
             "near_duplicate_groups": len(np.unique(self.groups)),
             "largest_group": int(np.bincount(self.groups).max()),
+            "given_drives": len(self.ids) - self.elites,
+            "given_drives_left_out": int((self.split[self.elites :] == "").sum()),
             "without_accepted_text": sum(i not in self.texts for i in self.ids),
         }
 

@@ -52,28 +52,40 @@ class SplitRule:
         low: NDArray[np.floating],
         high: NDArray[np.floating],
         tiles: Sequence[tuple[str, ...]],
+        elites: int,
     ) -> NDArray[np.str_]:
         """The side of each of N trajectories: one of SPLITS, or "" where it is left out.
+
+        Only the first `elites` trajectories are validated and tested on. The others, which were
+        given with their texts, are for training, but for those that share with a tested one what
+        the recipe withholds: its group of near-duplicates, its block of the BD space, its route.
 
         Args:
             groups: [N], of near-duplicates.
             bd: [N, n_bd] reached BD.
             low, high: [n_bd] bounds of the BD space.
             tiles: of each trajectory, in the order in which they were entered.
+            elites: how many trajectories the archive has.
         """
         rng = np.random.default_rng([self.seed, 5])
         shares = Shares(self.validation, self.test)
         if self.recipe == "regions":
-            split = region_split(bd, low, high, shares, rng)
+            split = region_split(bd[:elites], low, high, shares, rng)
+            keys = region_blocks(bd, low, high).tolist()
         elif self.recipe == "routes":
-            split = route_split(tiles, shares, rng)
+            split = route_split(tiles[:elites], shares, rng)
+            keys = list(tiles)
         else:
-            split = random_split(groups, shares, rng)
+            split = random_split(groups[:elites], shares, rng)
+            keys = groups.tolist()
         if self.train_fraction < 1:
             train = np.flatnonzero(split == "train")
             count = max(1, round(self.train_fraction * len(train)))
             split[np.setdiff1d(train, rng.permutation(train)[:count])] = ""
-        return split
+        pairs = zip(keys[:elites], split, strict=True)
+        withheld = {key for key, side in pairs if side not in ("train", "")}
+        given = ["" if key in withheld else "train" for key in keys[elites:]]
+        return np.concatenate([split, np.array(given, dtype=split.dtype)])
 
 
 def near_duplicates(

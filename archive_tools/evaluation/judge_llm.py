@@ -14,9 +14,9 @@ import numpy as np
 
 import prompts
 from archive_tools.annotations.events import Annotation
+from archive_tools.descriptions.prompt_facts import drive_facts, scene_facts
 from archive_tools.evaluation.judge_rules import Verdict
 from archive_tools.language.checks import fill_descriptor
-from archive_tools.language.prompt_facts import drive_facts, scene_facts
 from archive_tools.llm.client import Asker, ask_all
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger

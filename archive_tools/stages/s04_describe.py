@@ -1,9 +1,9 @@
-"""Stage 04: annotations → texts, by the narrator or by a language model, each one checked."""
+"""Stage 04: annotations → texts, by the narrator, a language model or people, each one checked."""
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,15 +11,19 @@ import numpy as np
 import pyarrow as pa
 
 from archive_tools.annotations.events import Annotation, load_annotations
-from archive_tools.files.tables import write_table
+from archive_tools.descriptions.given_drives import FOLDER, write_given
+from archive_tools.descriptions.given_rows import GivenOptions, add_given, digests
+from archive_tools.descriptions.jobs import SCHEMA, Job, jobs_of, narrate
+from archive_tools.descriptions.llm_writer import LlmWriter
+from archive_tools.descriptions.refusals import by_kind, shown
+from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.language.checks import MAX_WORDS, route_told
-from archive_tools.language.jobs import SCHEMA, Job, jobs_of, narrate
-from archive_tools.language.llm_writer import LlmWriter
-from archive_tools.language.styles import STYLE_SHARES, Style
 from archive_tools.llm import batch_api as batch
 from archive_tools.llm.client import ask_all
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
+from archive_tools.narrator.alternatives import Alternatives
+from archive_tools.narrator.styles import read_shares
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, check_folder
 from envs import load_world
@@ -33,14 +37,28 @@ class DescribeConfig(LlmConfig):
 
     per_trajectory: bounds.Count = 1
     """Descriptions per trajectory."""
-    instruction: bounds.Share = STYLE_SHARES["instruction"]
-    """Share of step-by-step instructions."""
-    narrative: bounds.Share = STYLE_SHARES["narrative"]
-    """Share of narratives; the rest are requests."""
+    styles: tuple[str, ...] = ()
+    """Styles and their weights, like everyday=3 hasty=1; none: the shares of docs/narrator.md."""
     vocabulary: Literal["train", "held_out"] = "train"
-    """The narrator's wording; held_out has words and sentences that training texts never have."""
+    """The narrator's vocabulary; held_out has words and plans that training texts never have."""
     max_words: bounds.Count = MAX_WORDS
     """Longest text."""
+    texts: tuple[Path, ...] = ()
+    """Files of your own descriptions (CSV, JSONL, Parquet: docs/formats.md), put beside the
+    others."""
+    texts_where: tuple[str, ...] = ()
+    """Only rows of --texts with these values, like part=train."""
+    texts_unit: Literal["auto", "units", "tenths"] = "auto"
+    """Unit of the actions in --texts; auto: tenths where they are whole numbers and too large for
+    units, or a Parquet column of integers."""
+    limit: bounds.Whole = 0
+    """Describe only the first so many trajectories, to try; the same command without it goes on.
+    0: all."""
+    show_refused: bounds.Whole = 0
+    """Print so many refused texts with their reasons."""
+    from_draft: bool = False
+    """A model gets a text of the narrator to say in other words, not the facts of the drive: for
+    small models."""
     reasks: bounds.Whole = 2
     """How often a model is asked again, with the reason, when a text fails its checks."""
     batch_export: Path | None = None
@@ -49,22 +67,28 @@ class DescribeConfig(LlmConfig):
     batch_import: tuple[Path, ...] = ()
     """Result files of the Batch API to take into the ledger first."""
 
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
     not_fingerprint: ClassVar[set[str]] = LlmConfig.not_fingerprint | {
         "batch_export",
         "batch_import",
+        "show_refused",
+        "texts",
     }
 
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or options do not go together."""
         super().check()
-        if self.instruction + self.narrative > 1:
-            raise InputError(
-                f"--instruction {self.instruction} --narrative {self.narrative}: expected shares "
-                "that add up to at most 1; the rest are requests"
-            )
+        read_shares(self.styles)
+        self.given().check()
         wants_model = self.dry_run or self.batch_export is not None or bool(self.batch_import)
-        if wants_model and not self.model:
-            raise InputError("--dry-run, --batch-export and --batch-import need --model")
+        if (wants_model or self.from_draft) and not self.model:
+            raise InputError(
+                "--dry-run, --from-draft, --batch-export and --batch-import need --model"
+            )
+
+    def given(self) -> GivenOptions:
+        """The options of --texts."""
+        return GivenOptions(self.texts, self.texts_where, self.texts_unit, self.max_words)
 
 
 def _inputs(
@@ -76,18 +100,17 @@ def _inputs(
         raise InputError(
             f"{archive / 'world'}: the world has no scene, so nothing can be described"
         )
-    shares: dict[Style, float] = {
-        "request": 1 - config.instruction - config.narrative,
-        "instruction": config.instruction,
-        "narrative": config.narrative,
-    }
+    found = load_annotations(annotations)
     jobs = jobs_of(
-        load_annotations(annotations),
+        found,
         config.seed,
-        shares=shares,
+        shares=read_shares(config.styles),
         per_trajectory=config.per_trajectory,
+        limit=config.limit,
     )
-    return LlmWriter(config.model, scene, config.max_words, config.reasks), jobs
+    others = Alternatives(found[identity] for identity in sorted(found))
+    seed = config.seed if config.from_draft else None
+    return LlmWriter(config.model, scene, config.max_words, config.reasks, others, seed), jobs
 
 
 def _prepare_only(config: DescribeConfig) -> Path:
@@ -122,57 +145,108 @@ def _ask_model(
     return rows
 
 
+def _goes_on(config: DescribeConfig) -> DescribeConfig:
+    """The options, with --redo where what is there is a trial of the same run with --limit."""
+    path = Path(config.run) / "descriptions" / "manifest.json"
+    if not path.exists():
+        return config
+    before = read_json(path)["config"]
+    limit = before.get("limit", 0)
+    larger = limit and (config.limit == 0 or config.limit > limit)
+    same = all(
+        before.get(name) == (list(value) if isinstance(value, tuple) else value)
+        for name, value in vars(config).items()
+        if name not in {"run", "redo", "limit", *config.not_fingerprint}
+    )
+    return replace(config, redo=True) if larger and same else config
+
+
 def run(config: DescribeConfig) -> Path:
     """Stage 04: archive (its world) and annotations → `descriptions/descriptions.parquet`.
 
     Raises:
-        InputError: an option is out of range; the server cannot be used (see archive_tools.llm).
+        InputError: an option is out of range; a file of --texts cannot be used (see
+            descriptions.given_texts); the server cannot be used (see archive_tools.llm).
     """
     config.check()
     if config.dry_run or config.batch_export is not None:
         return _prepare_only(config)
-    with Stage(config, "descriptions", inputs=("archive", "annotations")) as stage:
-        if stage.done:
-            return stage.folder
-        writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
-        scene = writer.scene
-        if config.model:
-            rows = _ask_model(config, writer, jobs, stage)
-        else:
-            rows = narrate(
-                jobs,
-                scene,
-                config.seed,
-                vocabulary=config.vocabulary,
-                max_words=config.max_words,
-            )
-        rows.sort(key=lambda row: (row["trajectory_id"], row["sample"]))
-        table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        write_table(stage.path("descriptions.parquet"), table)
-        accepted = [row for row in rows if row["status"] == "accepted"]
-        words = [len(row["text"].split()) for row in accepted]
-        stage.rows.update(
-            descriptions=len(rows), accepted=len(accepted), rejected=len(rows) - len(accepted)
-        )
-        stage.facts.update(
-            distinct_share=round(len({r["text"] for r in accepted}) / max(len(accepted), 1), 4),
-            words_mean=round(float(np.mean(words)), 1) if words else 0.0,
-            words_max=max(words, default=0),
-            styles=dict(sorted(Counter(row["style"] for row in rows).items())),
-            rejected_for=_reasons(rows),
-            **_told(accepted, {job.trajectory_id: job.annotation for job in jobs}, scene),
-        )
-        if len(accepted) < len(rows):
-            print(
-                f"{len(rows) - len(accepted):,} of {len(rows):,} texts were rejected, mostly: "
-                f"{next(iter(_reasons(rows)))}",
-                file=sys.stderr,
-            )
+    config = _goes_on(config)
+    inputs = ["archive", "annotations"]
+    if config.texts and (Path(config.run) / "trajectories" / "manifest.json").exists():
+        inputs.append("trajectories")
+    with Stage(config, "descriptions", inputs, extra=digests(config.texts)) as stage:
+        if not stage.done:
+            _describe(config, stage)
+    if config.show_refused:
+        rows = read_table(stage.folder / "descriptions.parquet").to_dict("records")
+        print(shown([{str(k): v for k, v in row.items()} for row in rows], config.show_refused))
     return stage.folder
 
 
+def _describe(config: DescribeConfig, stage: Stage) -> None:
+    """Write the tables of the stage."""
+    writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
+    if config.model:
+        rows = _ask_model(config, writer, jobs, stage)
+    else:
+        rows = narrate(
+            jobs,
+            writer.scene,
+            config.seed,
+            alternatives=writer.alternatives,
+            vocabulary=config.vocabulary,
+            max_words=config.max_words,
+        )
+    annotations = {job.trajectory_id: job.annotation for job in jobs}
+    if config.texts:
+        given, drives = add_given(config.given(), stage, config.per_trajectory)
+        rows += given
+        annotations = load_annotations(stage.input("annotations"))
+        if drives is not None:
+            annotations |= drives.annotations
+            write_given(stage.path(FOLDER), drives)
+            stage.rows["given_drives"] = len(drives.annotations)
+    rows.sort(key=lambda row: (row["trajectory_id"], row["sample"]))
+    write_table(stage.path("descriptions.parquet"), pa.Table.from_pylist(rows, schema=SCHEMA))
+    _sum_up(rows, annotations, writer.scene, stage)
+
+
+def _sum_up(
+    rows: Sequence[dict[str, Any]],
+    annotations: Mapping[int, Annotation],
+    scene: Scene,
+    stage: Stage,
+) -> None:
+    """Rows and facts of the manifest."""
+    accepted = [row for row in rows if row["status"] == "accepted"]
+    words = [len(row["text"].split()) for row in accepted]
+    refused = by_kind(rows)
+    stage.rows.update(
+        descriptions=len(rows), accepted=len(accepted), rejected=len(rows) - len(accepted)
+    )
+    stage.facts.update(
+        distinct_share=round(len({r["text"] for r in accepted}) / max(len(accepted), 1), 4),
+        words_mean=round(float(np.mean(words)), 1) if words else 0.0,
+        words_max=max(words, default=0),
+        styles=dict(sorted(Counter(row["style"] for row in rows).items())),
+        sources={
+            source: dict(Counter(r["status"] for r in rows if r["source"] == source))
+            for source in sorted({row["source"] for row in rows})
+        },
+        rejected_for=refused,
+        **_told(accepted, annotations, scene),
+    )
+    if len(accepted) < len(rows):
+        print(
+            f"{len(rows) - len(accepted):,} of {len(rows):,} texts were refused, mostly for "
+            f"{next(iter(refused))}; --show-refused 10 shows some",
+            file=sys.stderr,
+        )
+
+
 def _told(
-    rows: Sequence[dict[str, Any]], annotations: dict[int, Annotation], scene: Scene
+    rows: Sequence[dict[str, Any]], annotations: Mapping[int, Annotation], scene: Scene
 ) -> dict[str, Any]:
     """By style, how much of the route the texts tell; and how many name where the drive ends."""
     told: dict[str, list[float]] = {}
@@ -185,10 +259,3 @@ def _told(
         "route_told": {style: round(float(np.mean(told[style])), 3) for style in sorted(told)},
         "end_told": round(float(np.mean(ends)), 4) if ends else 0.0,
     }
-
-
-def _reasons(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """The ten most frequent reasons of rejection, without what was quoted in them."""
-    heads = (row["reason"].split(":")[0].split(";")[0] for row in rows if row["reason"])
-    counted = Counter(head[:80] for head in heads)
-    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:10])

@@ -16,10 +16,11 @@ from archive_tools.dataset.card import dataset_info, render_card
 from archive_tools.dataset.join import Joined
 from archive_tools.dataset.rules import report_rules
 from archive_tools.dataset.splits import SplitRule
+from archive_tools.descriptions.given_drives import FOLDER, load_given, with_given
+from archive_tools.descriptions.jobs import SCHEMA
 from archive_tools.files.tables import atomic_write, read_table, write_json, write_table
-from archive_tools.language.jobs import SCHEMA
 from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run.stage import Stage, StageConfig, read_manifest
 from archive_tools.trajectories.table import load_trajectories
 from envs import load_world
 from envs.errors import InputError
@@ -66,6 +67,17 @@ class DatasetConfig(StageConfig):
         )  # fmt: skip
 
 
+def refuse_trial(descriptions: Path) -> None:
+    """Raise InputError where only the first trajectories are described."""
+    limit = read_manifest(descriptions)["config"].get("limit", 0)
+    if limit > 0:
+        raise InputError(
+            f"{descriptions}: of the first {limit} trajectories only (--limit); run "
+            f"`python scripts/04_describe.py --run {descriptions.parent}` with the same options "
+            "and without --limit: it goes on where that ended"
+        )
+
+
 def run(config: DatasetConfig) -> Path:
     """Stage 05: all earlier stages → `dataset/`.
 
@@ -76,16 +88,24 @@ def run(config: DatasetConfig) -> Path:
     with Stage(config, "dataset", inputs=inputs) as stage:
         if stage.done:
             return stage.folder
+        refuse_trial(stage.input("descriptions"))
         descriptions = read_table(
             stage.input("descriptions") / "descriptions.parquet",
             ("trajectory_id", "sample", "style", "text", "status"),
         ).sort_values(["trajectory_id", "sample"])
+        trajectories = load_trajectories(stage.input("trajectories"))
+        annotations = load_annotations(stage.input("annotations"))
+        given = load_given(stage.input("descriptions") / FOLDER)
+        if given is not None:
+            trajectories = with_given(trajectories, stage.input("descriptions") / FOLDER)
+            annotations |= given.annotations
         joined = Joined(
             load_world(stage.input("archive") / "world"),
-            load_trajectories(stage.input("trajectories")),
-            load_annotations(stage.input("annotations")),
+            trajectories,
+            annotations,
             descriptions,
             config.rule(),
+            None if given is None else given.table,
         )
         report_rules(joined.rules, Path(config.run) / "problems.csv")
         table = joined.table(stage.input("trajectories") / "trajectories.parquet")

@@ -112,12 +112,17 @@ def write_trajectories(path: Path, chunks: Iterator[pa.Table]) -> None:
             writer.write_table(table, row_group_size=len(table))
 
 
-def load_trajectories(folder: Path | str, columns: Sequence[str] | None = None) -> Trajectories:
+def load_trajectories(
+    folder: Path | str,
+    columns: Sequence[str] | None = None,
+    info: dict[str, Any] | None = None,
+) -> Trajectories:
     """Load the trajectories of a run.
 
     Args:
         folder: `RUN/trajectories`.
         columns: which of obs, action, pose, bd to load; all where None.
+        info: in place of the folder's trajectories.json.
 
     Raises:
         InputError: missing, truncated or foreign files; a row whose length does not fit.
@@ -129,7 +134,8 @@ def load_trajectories(folder: Path | str, columns: Sequence[str] | None = None) 
     if unknown:
         raise InputError(f"unknown column {unknown[0]!r}; known are obs, action, pose, bd")
     table = read_arrow(path, ("trajectory_id", "length", *wanted))
-    info = read_json(folder / "trajectories.json")
+    if info is None:
+        info = dict(read_json(folder / "trajectories.json"))
     for name in INFO_FIELDS:
         if name not in info:
             raise InputError(f"{folder / 'trajectories.json'}: field {name!r} is missing")

@@ -1,6 +1,6 @@
 """Which texts a run needs, and the narrator writing them: rows of a table of descriptions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from archive_tools.annotations.events import Annotation
 from archive_tools.language.checks import MAX_WORDS, check_text
-from archive_tools.language.narrator import DESCRIPTOR_SHARE, describe
-from archive_tools.language.styles import STYLE_SHARES, STYLES, Style
+from archive_tools.narrator.alternatives import Alternatives
+from archive_tools.narrator.narrator import DESCRIPTOR_SHARE, describe
+from archive_tools.narrator.styles import STYLE_SHARES, STYLES, Style
 from envs.scene import Scene
 
 REDRAWS = 20  # tries at a text that passes and that the trajectory does not have yet
@@ -52,6 +53,7 @@ def jobs_of(
     *,
     shares: Mapping[Style, float] = STYLE_SHARES,
     per_trajectory: int = 1,
+    limit: int = 0,
 ) -> list[Job]:
     """All texts to write, by trajectory and sample; what is drawn depends on seed and ids alone.
 
@@ -60,9 +62,10 @@ def jobs_of(
         seed: of every draw.
         shares: of the styles; they add up to 1.
         per_trajectory: texts for each trajectory.
+        limit: only the first so many trajectories; 0 for all.
     """
     jobs = []
-    for identity in sorted(annotations):
+    for identity in sorted(annotations)[: limit or None]:
         for sample in range(per_trajectory):
             rng = np.random.default_rng([seed, 4, identity, sample])
             style = draw_style(rng, shares)
@@ -89,40 +92,80 @@ def narrate(
     scene: Scene,
     seed: int,
     *,
+    alternatives: Alternatives | None = None,
     vocabulary: Literal["train", "held_out"] = "train",
     max_words: int = MAX_WORDS,
     desc: str = "describe",
 ) -> list[dict[str, Any]]:
     """Rows written by the narrator; it draws anew where a text fails or repeats itself.
 
+    What it says is true, but the reader may take words in another sense: then it says it in others.
+
     Args:
         jobs: one row each.
         scene: the objects and tiles that exist.
         seed: of every draw, with the job's trajectory_id and sample.
-        vocabulary: see `archive_tools.language.narrator.describe`.
+        alternatives: the drives among which each is told apart, see `narrator.describe`.
+        vocabulary: see `archive_tools.narrator.narrator.describe`.
         max_words: longest text.
         desc: name of the progress bar.
     """
     rows: list[dict[str, Any]] = []
-    told: dict[int, set[str]] = {}
+    written: dict[int, set[str]] = {}
     source = "narrator" if vocabulary == "train" else "narrator/held_out"
     for job in tqdm(jobs, desc=desc, unit=" texts"):
-        rng = np.random.default_rng([seed, 5, job.trajectory_id, job.sample])
-        before = told.setdefault(job.trajectory_id, set())
-        text, reasons = "", [""]
-        for _ in range(REDRAWS):
-            text = describe(job.annotation, scene, style=job.style, rng=rng, vocabulary=vocabulary)
-            reasons = check_text(text, job.annotation, scene, max_words=max_words)
-            if not reasons and text not in before:
-                break
+        before = written.setdefault(job.trajectory_id, set())
+        text, reasons = narrate_one(
+            job,
+            scene,
+            seed,
+            before,
+            alternatives=alternatives,
+            vocabulary=vocabulary,
+            max_words=max_words,
+        )
         before.add(text)
         rows.append(row_of(job, source, text, reasons))
     return rows
 
 
+def narrate_one(
+    job: Job,
+    scene: Scene,
+    seed: int,
+    before: Set[str] = frozenset(),
+    *,
+    alternatives: Alternatives | None = None,
+    vocabulary: Literal["train", "held_out"] = "train",
+    max_words: int = MAX_WORDS,
+) -> tuple[str, list[str]]:
+    """A text of the narrator that passes and is not in `before`, and what is wrong with it where
+    no draw gives one. Arguments as in `narrate`."""
+    rng = np.random.default_rng([seed, 5, job.trajectory_id, job.sample])
+    text, reasons = "", [""]
+    for _ in range(REDRAWS):
+        text = describe(
+            job.annotation,
+            scene,
+            style=job.style,
+            rng=rng,
+            alternatives=alternatives,
+            vocabulary=vocabulary,
+        )
+        reasons = check_text(text, job.annotation, scene, max_words=max_words)
+        if not reasons and text not in before:
+            break
+    return text, reasons
+
+
 def held_out_wording(
-    annotations: Mapping[int, Annotation], scene: Scene, seed: int
+    annotations: Mapping[int, Annotation],
+    scene: Scene,
+    seed: int,
+    alternatives: Alternatives | None = None,
 ) -> list[dict[str, Any]]:
     """One text per trajectory in words and sentences that no training text has."""
     jobs = jobs_of(annotations, seed)
-    return narrate(jobs, scene, seed, vocabulary="held_out", desc="unseen wording")
+    return narrate(
+        jobs, scene, seed, alternatives=alternatives, vocabulary="held_out", desc="unseen wording"
+    )

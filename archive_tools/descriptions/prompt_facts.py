@@ -6,20 +6,29 @@ from typing import Any
 from archive_tools.annotations.events import Annotation
 from archive_tools.annotations.visits import tile_centres, visits_of
 from archive_tools.language.words import spoken
+from archive_tools.narrator.alternatives import Alternatives, distinguishing
 from envs.geometry import compass
 from envs.scene import Scene
 
 
 @lru_cache(maxsize=32)
 def scene_facts(scene: Scene) -> dict[str, Any]:
-    """Facts `tiles` (rows of names, the northern first) and `objects` (name, tile under it).
+    """Facts `tiles` (rows of names, the northern first), `rooms` (words, tiles) and `objects`
+    (words, tile under it); the first word is the name.
 
     The result is shared: not to be changed."""
     names = (*scene.tile_names, "")
     return {
         "tiles": [list(row) for row in scene.tiles.names] if scene.tiles else [],
+        "rooms": [
+            {"words": [spoken(room.name), *room.aliases], "tiles": list(scene.room_tiles(room))}
+            for room in scene.rooms
+        ],
         "objects": [
-            {"name": spoken(o.name), "tile": names[int(scene.tile_at(o.centre))]}
+            {
+                "words": [spoken(o.name), *o.aliases],
+                "tile": names[int(scene.tile_at(o.centre))],
+            }
             for o in scene.objects
         ],
     }
@@ -52,3 +61,24 @@ def drive_facts(annotation: Annotation, scene: Scene) -> dict[str, Any]:
     ]
     tile = [f"on the {spoken(last.tile)} tile"] if last.tile else []
     return {"drive": lines, "end": ", ".join(tile + near) or "away from every object"}
+
+
+def route_facts(
+    annotation: Annotation, scene: Scene, alternatives: Alternatives | None
+) -> dict[str, Any]:
+    """Facts `apart` (places that set the drive apart from others to its end) and `elsewhere`
+    (places that many of those pass and this one does not)."""
+    if alternatives is None:
+        return {"apart": [], "elsewhere": []}
+    group = alternatives.to(annotation)
+    end = {annotation.visited[-1]} if annotation.visited else set()
+    names = [n for n in dict.fromkeys(annotation.visited) if n not in end]
+    tiles = set(scene.tile_names)
+
+    def said(name: str) -> str:
+        return f"the {spoken(name)} tile" if name in tiles else f"the {spoken(name)}"
+
+    return {
+        "apart": [said(n) for n in distinguishing(group, names, 0)[:3]],
+        "elsewhere": [said(n) for n in group.elsewhere(set(annotation.visited))[:3]],
+    }

@@ -1,0 +1,132 @@
+"""Given descriptions as rows of a table: their drives replayed, their texts checked."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archive_tools.annotations.annotate import NearRule
+from archive_tools.annotations.events import load_annotations
+from archive_tools.descriptions.given_drives import GivenDrives, replay_given
+from archive_tools.descriptions.given_texts import ActionUnit, Given, read_given
+from archive_tools.files.tables import read_json
+from archive_tools.language.checks import check_text
+from archive_tools.run.stage import Stage, file_digest
+from archive_tools.tasks.navigation import Navigation
+from envs import load_world
+from envs.errors import InputError
+from envs.scene import Scene
+
+
+@dataclass(frozen=True)
+class GivenOptions:
+    """Which files are taken, and how they are read."""
+
+    files: Sequence[Path]
+    where: Sequence[str]
+    """COLUMN=VALUE each."""
+    unit: ActionUnit
+    max_words: int
+
+    def check(self) -> None:
+        """Raise InputError where a condition has no value or belongs to no file."""
+        for condition in self.where:
+            if "=" not in condition:
+                raise InputError(f"--texts-where {condition}: write COLUMN=VALUE")
+        if self.where and not self.files:
+            raise InputError("--texts-where needs --texts")
+
+    def conditions(self) -> dict[str, str]:
+        """Column → value."""
+        pairs = (condition.partition("=") for condition in self.where)
+        return {column: value for column, _, value in pairs}
+
+
+def digests(files: Sequence[Path]) -> dict[str, str]:
+    """Name and content of each file, for the fingerprint of the stage.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    for file in files:
+        if not Path(file).is_file():
+            raise InputError(f"{file}: no such file")
+    return {f"texts {k}": f"{Path(f).name} {file_digest(Path(f))}" for k, f in enumerate(files)}
+
+
+def add_given(
+    options: GivenOptions, stage: Stage, first_sample: int
+) -> tuple[list[dict[str, Any]], GivenDrives | None]:
+    """Rows of the given descriptions, and the drives that they bring along.
+
+    Args:
+        options: the files.
+        stage: with the inputs archive, annotations and, for drives, trajectories.
+        first_sample: number of the first given text of a trajectory.
+
+    Raises:
+        InputError: a file cannot be used, or brings drives that cannot be replayed.
+    """
+    annotations = load_annotations(stage.input("annotations"))
+    world = load_world(stage.input("archive") / "world")
+    scene = world.scene or Scene()
+    info = _info(stage)
+    given: list[Given] = []
+    for file in options.files:
+        given += read_given(
+            file,
+            annotations,
+            steps=int(info["steps"]) if info else 0,
+            unit=options.unit,
+            where=options.conditions(),
+        )
+    drives, identity = None, {}
+    brought = [g.action for g in given if g.action is not None]
+    if brought:
+        if info is None or info["environment"]["id"] != Navigation.id:
+            raise InputError(
+                f"{options.files[0]}: actions can be replayed only in a run of {Navigation.id} "
+                "whose trajectories are recorded; name trajectory_id instead"
+            )
+        distinct = list({action.tobytes(): action for action in brought}.values())
+        first = max(annotations, default=-1) + 1
+        drives = replay_given(
+            world,
+            distinct,
+            first,
+            rule=NearRule.of(stage.input("annotations")),
+            decimals=info["action_decimals"],
+        )
+        identity = {action.tobytes(): first + k for k, action in enumerate(distinct)}
+        annotations = annotations | drives.annotations
+    rows = []
+    counted: Counter[int] = Counter()
+    for g in given:
+        number = g.trajectory_id
+        if number is None:
+            assert g.action is not None
+            number = identity[g.action.tobytes()]
+        reasons = check_text(g.text, annotations[number], scene, max_words=options.max_words)
+        rows.append(
+            {
+                "trajectory_id": number,
+                "sample": first_sample + counted[number],
+                "style": g.style,
+                "text": g.text,
+                "source": g.source,
+                "status": "rejected" if reasons else "accepted",
+                "reason": "; ".join(reasons),
+            }
+        )
+        counted[number] += 1
+    return rows, drives
+
+
+def _info(stage: Stage) -> dict[str, Any] | None:
+    """The content of trajectories.json, where the run has recorded trajectories."""
+    try:
+        folder = stage.input("trajectories")
+    except KeyError:
+        return None
+    return read_json(folder / "trajectories.json")

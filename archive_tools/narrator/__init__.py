@@ -1,0 +1,1 @@
+"""The narrator: texts about drives without a language model, in the styles of people."""
