@@ -30,7 +30,7 @@ from rich.console import Console
 
 import nanodt
 from archive_tools.files.tables import read_json, write_json
-from archive_tools.run.siblings import Sibling, inherited, link_stages, siblings, training_seconds
+from archive_tools.run import siblings
 from archive_tools.run.stage import SCRIPTS, Preset, read_manifest
 from envs.errors import InputError
 from nanodt.data.folder import load_dataset
@@ -84,9 +84,9 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
     plain = asdict(TrainOptions())
     for name in ("device", "tracker", "log_every"):
         del plain[name]
-    run = inherited(config.run, "model")
+    run = siblings.inherited(config.run, "model")
     plain["score_items"] = run.get("score_items", plain["score_items"])
-    model, seconds = read_manifest(config.run / "model"), training_seconds(config.run)
+    model, seconds = read_manifest(config.run / "model"), siblings.training_seconds(config.run)
     found = {}
     for name in config.settings:
         options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
@@ -126,13 +126,17 @@ def command(
 ) -> list[str]:
     """The command line of one stage of `run`, with the options that `source` has for it."""
     script = Path(__file__).parent / Path(SCRIPTS[stage]).name
-    options = {"preset": preset, **inherited(source, stage), **changed}
+    options = {"preset": preset, **siblings.inherited(source, stage), **changed}
     return [sys.executable, str(script), "--run", str(run), *words(options, stage), "--redo",
             *extra]  # fmt: skip
 
 
 def run_stages(
-    folder: Path, sibling: Sibling, config: Config, extra: dict[str, list[str]], console: Console
+    folder: Path,
+    sibling: siblings.Sibling,
+    config: Config,
+    extra: dict[str, list[str]],
+    console: Console,
 ) -> None:
     """Do what the sibling does not share with the run.
 
@@ -169,10 +173,10 @@ def run(config: Config) -> Path:
     console = Console(stderr=True)
     extra = read_options(config.options)
     read_manifest(config.run / "model")
-    chosen = siblings(config.splits, config.fractions, config.seeds)
-    chosen += siblings(settings=settings_of(config))
+    chosen = siblings.siblings(config.splits, config.fractions, config.seeds)
+    chosen += siblings.siblings(settings=settings_of(config))
     for sibling in chosen:
-        run_stages(link_stages(config.run, sibling), sibling, config, extra, console)
+        run_stages(siblings.link_stages(config.run, sibling), sibling, config, extra, console)
     for stage in ("rollouts", "evaluation"):
         line = command(config.run, config.run, stage, config.preset, {}, [])
         call(line, f"{config.run}: {stage}", console)

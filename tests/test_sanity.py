@@ -6,7 +6,7 @@ import pytest
 
 import nanodt
 from archive_tools.annotations.annotate import annotate
-from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.annotations.similarity import lcs_ratio
 from archive_tools.evaluation.metrics import bd_error
 from archive_tools.files.tables import read_json, write_json, write_table
 from archive_tools.rollouts.driving import make_envs

@@ -16,7 +16,7 @@ from archive_tools.files.tables import atomic_write, read_json
 from archive_tools.files.templates import template
 from archive_tools.report.tables import Figures, span
 from archive_tools.rollouts.systems import SYSTEMS, system_of
-from archive_tools.run.siblings import training_seconds
+from archive_tools.run import siblings
 from archive_tools.run.stage import read_manifest
 from envs.errors import InputError
 
@@ -73,7 +73,7 @@ def training(run: Path) -> Record:
     manifest = read_manifest(run / "model")
     return {
         "run": run.name,
-        "minutes": training_seconds(run) / 60,
+        "minutes": siblings.training_seconds(run) / 60,
         "steps": manifest["rows"]["steps"],
         "parameters": manifest["facts"]["parameters"],
         "seed": manifest["seed"],
@@ -140,7 +140,7 @@ def write_results(
     )
     figures = Figures(records, paired)
     shown = [system.name for system in SYSTEMS.values() if "results" in system.shown_in]
-    siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
+    beside = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
     ours = [r for r in variants if r["system"] == "nanodt"]
     metrics = headlines(records)
     text = template(__package__, "results.md.jinja").render(
@@ -158,7 +158,7 @@ def write_results(
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
         systems=table(_named(records), "name", metrics),
         variants=table(ours, "name", metrics),
-        siblings=table(_named(siblings, run=True), "name", metrics),
+        siblings=table(_named(beside, run=True), "name", metrics),
         pictures=_copy_pictures(evaluation / "report" / "figures", page),
     )
     page.parent.mkdir(parents=True, exist_ok=True)

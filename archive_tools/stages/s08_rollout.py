@@ -10,7 +10,7 @@ import pandas as pd
 
 from archive_tools.annotations.events import load_annotations
 from archive_tools.files.tables import read_json, read_table, write_table
-from archive_tools.rollouts.driving import DrivePolicy, Driver, make_envs
+from archive_tools.rollouts import driving
 from archive_tools.rollouts.items import (
     Rephrase,
     make_instructions,
@@ -21,12 +21,12 @@ from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.rollouts.work import batches, drive_all
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.tasks.registry import run_environment
+from archive_tools.tasks import registry
 from envs import load_world
 from envs.errors import InputError
 
 COLUMNS = ("trajectory_id", "split", "bd", "length", "action", "texts")
-__all__ = ["DrivePolicy", "RolloutConfig", "make_envs", "run"]
+__all__ = ["RolloutConfig", "run"]
 
 
 @dataclass
@@ -59,7 +59,7 @@ class RolloutConfig(StageConfig):
 
 def run(
     config: RolloutConfig,
-    load_drive: Callable[[Path], DrivePolicy],
+    load_drive: Callable[[Path], driving.DrivePolicy],
     load_rephraser: Callable[[Path, str], Rephrase] | None = None,
 ) -> Path:
     """Stage 08: dataset, annotations, model → `rollouts/items.parquet` and `rollouts.parquet`.
@@ -82,8 +82,8 @@ def run(
         dataset = read_table(stage.input("dataset") / "trajectories.parquet", COLUMNS)
         items, instructions = _commands(config, stage, info, dataset, load_rephraser)
         write_commands(items, instructions, stage.path)
-        driver = Driver(
-            run_environment(Path(config.run), info),
+        driver = driving.Driver(
+            registry.run_environment(Path(config.run), info),
             dataset,
             stage.input("trajectories") / "trajectories.parquet",
             lambda: load_drive(stage.input("model")),

@@ -19,11 +19,11 @@ from archive_tools.files.tables import atomic_write, read_json, read_table
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.report.gallery import events
-from archive_tools.rollouts.driving import DrivePolicy, make_envs
+from archive_tools.rollouts import driving
 from archive_tools.rollouts.items import Rephrase
 from archive_tools.run.stage import check_folder
+from archive_tools.tasks import registry
 from archive_tools.tasks.measures import Measures
-from archive_tools.tasks.registry import run_environment
 from envs import World, load_world
 from envs.drawing import TEXT_LEGEND, Route, draw_scene, draw_text, svg_to_png
 from envs.errors import InputError
@@ -35,7 +35,7 @@ def say(
     run: Path,
     text: str,
     bd: Sequence[float] | None,
-    load_drive: Callable[[Path], DrivePolicy],
+    load_drive: Callable[[Path], driving.DrivePolicy],
     load_rephraser: Callable[[Path], Rephrase] | None = None,
     *,
     seed: int = 0,
@@ -72,7 +72,7 @@ def say(
     instruction = _understand(console, text, world, rephrase)
     for line in hints(instruction, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
-    envs = make_envs(run_environment(run, info), 1)
+    envs = driving.make_envs(registry.run_environment(run, info), 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)
         drives = load_drive(run / "model")(envs, [instruction], place, seed)
