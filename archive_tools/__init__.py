@@ -17,7 +17,8 @@ names of the folders of a run that they write.
     trajectories  recorded drives on disk
     archive       elites: searched, imported, replayed
     tasks         where a controller is tried
-    run           a run directory: stages, manifests, tables, options, siblings
+    run           a run directory: stages, manifests, options, siblings
+    files         reading and writing: tables, JSON, templates
 
 What notebooks use is offered here, and loaded on first use.
 """
@@ -26,16 +27,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archive_tools.annotations.annotate import annotate
-    from archive_tools.annotations.events import load_annotations
-    from archive_tools.annotations.similarity import lcs_ratio
-    from archive_tools.archive.elites import Archive, load_archive
-    from archive_tools.descriptions.prompt_facts import drive_facts
-    from archive_tools.evaluation.judge_rules import judge_rules
-    from archive_tools.files.tables import read_table
-    from archive_tools.language.checks import check_text
-    from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
-    from envs.errors import InputError
+    from archive_tools.annotations import annotate, lcs_ratio, load_annotations
+    from archive_tools.archive import Archive, load_archive
+    from archive_tools.descriptions import drive_facts
+    from archive_tools.evaluation import judge_rules
+    from archive_tools.files import read_table
+    from archive_tools.language import check_text, parse
+    from archive_tools.rollouts import contrast_pairs, contrast_score
+    from envs import InputError
 
 __all__ = [
     "Archive",
@@ -49,23 +48,25 @@ __all__ = [
     "lcs_ratio",
     "load_annotations",
     "load_archive",
+    "parse",
     "read_table",
 ]
 
 # Where each name comes from; the block above says the same to type checkers.
 _SOURCES = {
-    "Archive": "archive_tools.archive.elites",
-    "InputError": "envs.errors",
-    "annotate": "archive_tools.annotations.annotate",
-    "check_text": "archive_tools.language.checks",
-    "contrast_pairs": "archive_tools.rollouts.contrast",
-    "contrast_score": "archive_tools.rollouts.contrast",
-    "drive_facts": "archive_tools.descriptions.prompt_facts",
-    "judge_rules": "archive_tools.evaluation.judge_rules",
-    "lcs_ratio": "archive_tools.annotations.similarity",
-    "load_annotations": "archive_tools.annotations.events",
-    "load_archive": "archive_tools.archive.elites",
-    "read_table": "archive_tools.files.tables",
+    "Archive": "archive_tools.archive",
+    "InputError": "envs",
+    "annotate": "archive_tools.annotations",
+    "check_text": "archive_tools.language",
+    "contrast_pairs": "archive_tools.rollouts",
+    "contrast_score": "archive_tools.rollouts",
+    "drive_facts": "archive_tools.descriptions",
+    "judge_rules": "archive_tools.evaluation",
+    "lcs_ratio": "archive_tools.annotations",
+    "load_annotations": "archive_tools.annotations",
+    "load_archive": "archive_tools.archive",
+    "parse": "archive_tools.language",
+    "read_table": "archive_tools.files",
 }
 
 

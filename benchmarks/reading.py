@@ -16,11 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from archive_tools.annotations.annotate import annotate
-from archive_tools.annotations.events import Annotation, Event, Near
-from archive_tools.evaluation.judge_rules import judge_rules
-from archive_tools.language.checks import check_text
-from archive_tools.language.reader import parse
+from archive_tools.annotations import Annotation, Event, Near, annotate
+from archive_tools.evaluation import judge_rules
+from archive_tools.language import check_text, parse
 from envs import load_world, simulate
 from envs.scene import Scene
 

@@ -36,7 +36,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import fastsim_oracle as oracle  # noqa: E402
 
 import envs  # noqa: E402
-from archive_tools.tasks.controllers import ControllerSpec, rollout_controllers  # noqa: E402
+from archive_tools.tasks import ControllerSpec, rollout_controllers  # noqa: E402
 
 PEER = 7_500  # steps/s of LanguageGroundedQD's environment, one process: 50 drives in 2.65 s CPU
 

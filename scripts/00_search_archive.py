@@ -13,7 +13,7 @@ Examples:
   python scripts/00_search_archive.py --run runs/car --environment MountainCarContinuous-v0
 """
 
-from archive_tools.run.options import main
+from archive_tools.run import main
 from archive_tools.stages.s00_search import SearchConfig as Config
 from archive_tools.stages.s00_search import run
 

@@ -10,7 +10,7 @@ Examples:
   python scripts/01_verify_archive.py --run runs/car --replays 10 --tolerance 0.1 0.01
 """
 
-from archive_tools.run.options import main
+from archive_tools.run import main
 from archive_tools.stages.s01_verify import VerifyConfig as Config
 from archive_tools.stages.s01_verify import run_or_fail
 

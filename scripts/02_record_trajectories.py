@@ -7,7 +7,7 @@ recording goes on where it was.
 Example: python scripts/02_record_trajectories.py --run runs/demo
 """
 
-from archive_tools.run.options import main
+from archive_tools.run import main
 from archive_tools.stages.s02_record import RecordConfig as Config
 from archive_tools.stages.s02_record import run
 

@@ -7,7 +7,7 @@ and routes.parquet (the ordered list of what each trajectory visits).
 Example: python scripts/03_annotate.py --run runs/demo --near 24 --persist 3
 """
 
-from archive_tools.run.options import main
+from archive_tools.run import main
 from archive_tools.stages.s03_annotate import AnnotateConfig as Config
 from archive_tools.stages.s03_annotate import run
 

@@ -12,7 +12,7 @@ Examples:
   python scripts/04_describe.py --run runs/demo --model llama3.1 --base-url http://localhost:11434/v1
 """
 
-from archive_tools.run.options import main
+from archive_tools.run import main
 from archive_tools.stages.s04_describe import DescribeConfig as Config
 from archive_tools.stages.s04_describe import run
 

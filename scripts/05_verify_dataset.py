@@ -7,7 +7,7 @@ dataset card). A broken rule ends with a non-zero exit and RUN/problems.csv name
 Example: python scripts/05_verify_dataset.py --run runs/demo --split random
 """
 
-from archive_tools.run.options import main
+from archive_tools.run import main
 from archive_tools.stages.s05_dataset import DatasetConfig as Config
 from archive_tools.stages.s05_dataset import run
 

@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from archive_tools.files.tables import atomic_write, read_table, write_json
-from archive_tools.run.options import main
-from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.files import atomic_write, read_table, write_json
+from archive_tools.run import Stage, StageConfig, main
 from envs import InputError
 from nanodt import train_tokenizer
 from nanodt.text.comparison import comparison, to_markdown

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import nanodt
-from archive_tools.files.tables import read_json
-from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.files import read_json
+from archive_tools.run import Stage, StageConfig
 from envs.errors import InputError
 from nanodt.train import CHECKPOINT, TRAINING, facts, train
 from nanodt.training.manifest import NOT_FINGERPRINT

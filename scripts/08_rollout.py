@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 import nanodt
-from archive_tools.rollouts.driving import DrivePolicy
-from archive_tools.run import bounds
-from archive_tools.run.options import main
+from archive_tools.rollouts import driving
+from archive_tools.run import bounds, main
 from archive_tools.stages import s08_rollout as rollouts
 
 
@@ -41,7 +40,7 @@ class Config(rollouts.RolloutConfig):
 def run(config: Config) -> Path:
     """Stage 08: see `archive_tools.stages.s08_rollout.run`."""
 
-    def load_drive(model: Path) -> DrivePolicy:
+    def load_drive(model: Path) -> driving.DrivePolicy:
         sampling = nanodt.Sampling(config.sampling, config.temperature, config.top_p)
         policy = nanodt.load(model, sampling=sampling)
         return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)

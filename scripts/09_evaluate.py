@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import nanodt
-from archive_tools.rating.server import rate
-from archive_tools.rollouts.driving import DrivePolicy
-from archive_tools.run.options import main
+from archive_tools.rating import rate
+from archive_tools.rollouts import driving
+from archive_tools.run import main
 from archive_tools.stages import s09_evaluate as evaluate
 from archive_tools.stages.say import say
 from envs.errors import InputError
@@ -62,7 +62,7 @@ class Config(evaluate.EvaluateConfig):
     }  # fmt: skip
 
 
-def load_drive(model: Path) -> DrivePolicy:
+def load_drive(model: Path) -> driving.DrivePolicy:
     """The policy of a model folder, ready to drive batches of commands."""
     policy = nanodt.load(model)
     return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)

@@ -29,9 +29,8 @@ from pipeline import read_options, words
 from rich.console import Console
 
 import nanodt
-from archive_tools.files.tables import read_json, write_json
-from archive_tools.run import siblings
-from archive_tools.run.stage import SCRIPTS, Preset, read_manifest
+from archive_tools.files import read_json, write_json
+from archive_tools.run import SCRIPTS, Preset, read_manifest, siblings
 from envs.errors import InputError
 from nanodt.data.folder import load_dataset
 from nanodt.data.windows import Windows

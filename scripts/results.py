@@ -13,9 +13,8 @@ from typing import Any
 
 import tyro
 
-from archive_tools.evaluation.registry import METRICS
-from archive_tools.report.results_page import Goal, share, write_results
-from archive_tools.report.tables import Figures, span
+from archive_tools.evaluation import METRICS
+from archive_tools.report import Figures, Goal, share, span, write_results
 from envs.errors import InputError
 
 CONDITION = "For an hour of training on two CPU cores."

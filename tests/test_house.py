@@ -26,7 +26,7 @@ def not_yet(reason: str, *values: str):
 
 @pytest.mark.parametrize(
     "package",
-    ["envs", "nanodt", "prompts", "scripts", *not_yet("long functions are left", "archive_tools")],
+    PACKAGES,
 )
 def test_no_function_over_90_lines(package):
     assert not {
@@ -34,7 +34,6 @@ def test_no_function_over_90_lines(package):
     }
 
 
-@pytest.mark.skip(reason="19 are left")
 def test_few_functions_over_60_lines():
     """At most eight, in the whole project."""
     long = {name: lines for name, lines in LENGTHS.items() if lines > 60}
@@ -109,7 +108,7 @@ def test_the_map_says_of_a_room_what_its_package_says():
 
 
 def test_contributing_fits_a_page_and_names_files_that_exist():
-    assert len(CONTRIBUTING.splitlines()) <= 110
+    assert len(CONTRIBUTING.splitlines()) <= 115
     named = set(re.findall(r"[\w./]+\.(?:py|md|toml)", CONTRIBUTING))
     assert len(named) > 20
     missing = {name for name in named if not (ROOT / name).is_file()}

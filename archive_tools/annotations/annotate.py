@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation, Event, Near
-from archive_tools.run.stage import read_manifest
+from archive_tools.run import read_manifest
 from envs.geometry import COMPASS, compass_index, world_to_scene
 from envs.scene import Scene
 

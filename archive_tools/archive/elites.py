@@ -17,13 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.files.tables import (
-    read_arrow,
-    read_json,
-    vector_column,
-    write_json,
-    write_table,
-)
+from archive_tools.files import read_arrow, read_json, vector_column, write_json, write_table
 from envs.errors import InputError
 
 if TYPE_CHECKING:  # ribs takes a second to import, and most readers of archives do without it

@@ -28,8 +28,8 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from archive_tools.archive.elites import stack_lists
-from archive_tools.files.tables import read_arrow
-from archive_tools.tasks.controllers import ControllerSpec
+from archive_tools.files import read_arrow
+from archive_tools.tasks import ControllerSpec
 from envs.errors import InputError
 
 Floats = NDArray[np.float32]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from archive_tools.archive.elites import Archive
-from archive_tools.tasks.task import Environment
+from archive_tools.tasks import Environment
 from envs.errors import InputError
 
 Floats = NDArray[np.float32]

@@ -14,9 +14,8 @@ from rich.table import Table
 from archive_tools.archive.cells import Cells, load_cells
 from archive_tools.archive.elites import Archive, altered_policies, load_archive
 from archive_tools.archive.replay import Replays, replay, scaling_hint, tolerances
-from archive_tools.files.tables import vector_column
-from archive_tools.tasks import registry
-from archive_tools.tasks.task import Environment
+from archive_tools.files import vector_column
+from archive_tools.tasks import Environment, registry
 from envs.errors import InputError
 
 SHOWN = 10

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from archive_tools.dataset.paths import Paths
-from archive_tools.tasks.recording import Rollouts
+from archive_tools.tasks import Rollouts
 from envs.geometry import wrap_angle
 from envs.navigation import NavigationVectorEnv
 from envs.world import MAX_WHEEL, World

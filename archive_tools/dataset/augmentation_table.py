@@ -16,20 +16,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.annotate import NearRule, annotate
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation, NearRule, annotate
 from archive_tools.dataset.augmentation import follow
 from archive_tools.dataset.paths import paths_of
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
-from archive_tools.descriptions.jobs import draw_style
-from archive_tools.files.tables import list_column
-from archive_tools.language.checks import check_text
-from archive_tools.narrator.alternatives import Alternatives
-from archive_tools.narrator.narrator import describe
-from archive_tools.narrator.styles import Style
-from archive_tools.tasks.navigation import Navigation
-from archive_tools.tasks.task import Rollouts
+from archive_tools.descriptions import draw_style
+from archive_tools.files import list_column
+from archive_tools.language import check_text
+from archive_tools.narrator import Alternatives, Style, describe
+from archive_tools.tasks import Navigation, Rollouts
 from envs.scene import Scene
 from envs.world import World
 

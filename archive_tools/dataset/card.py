@@ -5,7 +5,7 @@ from typing import Any
 
 from archive_tools.dataset.join import Joined
 from archive_tools.dataset.subgoals import subgoal_names
-from archive_tools.files.templates import template
+from archive_tools.files import template
 from archive_tools.tasks import registry
 
 

@@ -13,8 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.annotate import NearRule
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation, NearRule
 from archive_tools.dataset.augmentation_table import Recorded, augment
 from archive_tools.dataset.rules import (
     Rule,
@@ -26,10 +25,10 @@ from archive_tools.dataset.rules import (
 )
 from archive_tools.dataset.splits import SPLITS, SplitRule, near_duplicates
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
-from archive_tools.descriptions.jobs import held_out_wording
-from archive_tools.files.tables import read_arrow
-from archive_tools.narrator.alternatives import Alternatives
-from archive_tools.trajectories.table import Trajectories
+from archive_tools.descriptions import held_out_wording
+from archive_tools.files import read_arrow
+from archive_tools.narrator import Alternatives
+from archive_tools.trajectories import Trajectories
 from envs.scene import Scene
 from envs.world import World
 

@@ -12,16 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation
 from archive_tools.dataset.splits import (
     SPLITS,
 )
-from archive_tools.files.tables import (
-    atomic_write,
-)
-from archive_tools.language.checks import check_text
-from archive_tools.tasks.navigation import Navigation
-from archive_tools.trajectories.table import Floats, Sequences, Trajectories
+from archive_tools.files import atomic_write
+from archive_tools.language import check_text
+from archive_tools.tasks import Navigation
+from archive_tools.trajectories import Floats, Sequences, Trajectories
 from envs.errors import InputError
 from envs.scene import Scene
 

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from archive_tools.tasks.measures import cell_index
+from archive_tools.tasks import cell_index
 
 SPLITS = ("train", "validation", "test")
 Recipe = Literal["random", "regions", "routes"]

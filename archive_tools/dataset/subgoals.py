@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation
 from envs.scene import Scene
 
 

@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.annotate import NearRule, annotate
-from archive_tools.annotations.events import Annotation, events_table, load_annotations
-from archive_tools.files.tables import read_arrow, write_table
-from archive_tools.trajectories.table import (
-    SCHEMA,
-    Trajectories,
-    load_trajectories,
-    make_table,
+from archive_tools.annotations import (
+    Annotation,
+    NearRule,
+    annotate,
+    load_annotations,
+    write_annotations,
 )
+from archive_tools.files import read_arrow, write_table
+from archive_tools.trajectories import SCHEMA, Trajectories, load_trajectories, make_table
 from envs import simulate
 from envs.errors import InputError
 from envs.scene import Scene
@@ -74,7 +74,7 @@ def write_given(folder: Path, drives: GivenDrives) -> None:
     """Write the two tables into `folder`."""
     write_table(folder / "trajectories.parquet", drives.table)
     ids = list(drives.annotations)
-    write_table(folder / "events.parquet", events_table(ids, list(drives.annotations.values())))
+    write_annotations(folder, ids, list(drives.annotations.values()))
 
 
 def load_given(folder: Path) -> GivenDrives | None:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archive_tools.annotations.annotate import NearRule
-from archive_tools.annotations.events import load_annotations
+from archive_tools.annotations import NearRule, load_annotations
 from archive_tools.descriptions.given_drives import GivenDrives, replay_given
 from archive_tools.descriptions.given_texts import ActionUnit, Given, read_given
-from archive_tools.files.tables import read_json
-from archive_tools.language.checks import check_text
-from archive_tools.run.stage import Stage, file_digest
-from archive_tools.tasks.navigation import Navigation
+from archive_tools.files import file_digest, read_json
+from archive_tools.language import check_text
+from archive_tools.run import Stage
+from archive_tools.tasks import Navigation
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene

@@ -8,11 +8,16 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.language.checks import MAX_WORDS, check_text
-from archive_tools.narrator.alternatives import Alternatives
-from archive_tools.narrator.narrator import DESCRIPTOR_SHARE, describe
-from archive_tools.narrator.styles import STYLE_SHARES, STYLES, Style
+from archive_tools.annotations import Annotation
+from archive_tools.language import MAX_WORDS, check_text
+from archive_tools.narrator import (
+    DESCRIPTOR_SHARE,
+    STYLE_SHARES,
+    STYLES,
+    Alternatives,
+    Style,
+    describe,
+)
 from envs.scene import Scene
 
 REDRAWS = 20  # tries at a text that passes and that the trajectory does not have yet

@@ -11,12 +11,9 @@ from pydantic import BaseModel
 import prompts
 from archive_tools.descriptions.jobs import Job, narrate_one, row_of
 from archive_tools.descriptions.prompt_facts import drive_facts, route_facts, scene_facts
-from archive_tools.language.checks import MAX_WORDS, check_text, mend_form
-from archive_tools.language.reader import PLACEHOLDER
-from archive_tools.llm.client import Asker
-from archive_tools.llm.replies import Price, count_tokens, counts_exactly
-from archive_tools.narrator.alternatives import Alternatives
-from archive_tools.narrator.styles import UNFORMED, VOICES
+from archive_tools.language import MAX_WORDS, PLACEHOLDER, check_text, mend_form
+from archive_tools.llm import Asker, Price, count_tokens, counts_exactly
+from archive_tools.narrator import UNFORMED, VOICES, Alternatives
 from envs.scene import Scene
 
 REPLY_TOKENS = 60.0

@@ -3,10 +3,9 @@
 from functools import lru_cache
 from typing import Any
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.visits import visits_of
+from archive_tools.annotations import Annotation, visits_of
 from archive_tools.language import words
-from archive_tools.narrator.alternatives import Alternatives, distinguishing
+from archive_tools.narrator import Alternatives, distinguishing
 from envs.geometry import compass
 from envs.places import tile_centres
 from envs.scene import Scene

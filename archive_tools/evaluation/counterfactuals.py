@@ -13,8 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.visits import visits_of
+from archive_tools.annotations import Annotation, visits_of
 from archive_tools.evaluation.measures import instruction_order
 from archive_tools.evaluation.metrics import bootstrap
 from archive_tools.evaluation.scored import Scored

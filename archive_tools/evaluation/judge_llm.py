@@ -13,13 +13,11 @@ from functools import partial
 import numpy as np
 
 import prompts
-from archive_tools.annotations.events import Annotation
-from archive_tools.descriptions.prompt_facts import drive_facts, scene_facts
+from archive_tools.annotations import Annotation
+from archive_tools.descriptions import drive_facts, scene_facts
 from archive_tools.evaluation.judge_rules import Verdict
-from archive_tools.language.checks import fill_descriptor
-from archive_tools.llm.client import Asker, ask_all
-from archive_tools.llm.config import LlmConfig
-from archive_tools.llm.ledger import Ledger
+from archive_tools.language import fill_descriptor
+from archive_tools.llm import Asker, Ledger, LlmConfig, ask_all
 from envs.scene import Scene
 
 

@@ -7,11 +7,8 @@ from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.annotations import similarity
-from archive_tools.language import contradictions
-from archive_tools.language.instruction import Instruction, Place
-from archive_tools.language.reader import parse
+from archive_tools.annotations import Annotation, similarity
+from archive_tools.language import Instruction, Place, contradictions, parse
 from envs.scene import Scene
 
 # The weights, all of them: five numbers, chosen by hand on a coarse grid against the mean rater of

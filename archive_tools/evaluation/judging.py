@@ -13,9 +13,7 @@ from archive_tools.evaluation.judge_llm import Case, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.evaluation.probes import PROBES
 from archive_tools.evaluation.scored import Scored
-from archive_tools.llm.config import LlmConfig
-from archive_tools.llm.ledger import Ledger
-from archive_tools.llm.replies import count_tokens
+from archive_tools.llm import Ledger, LlmConfig, count_tokens
 from archive_tools.run import bounds
 from envs import World
 from envs.errors import InputError

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from archive_tools.annotations import similarity
-from archive_tools.annotations import similarity
 from archive_tools.evaluation import metrics
 from archive_tools.evaluation.metrics import Floats
 from archive_tools.evaluation.scored import Scored
-from archive_tools.language.reader import parse
-from archive_tools.rollouts.contrast import contrast_score
+from archive_tools.language import parse
+from archive_tools.rollouts import contrast_score
 from envs.scene import Scene
 
 Measure = Callable[[Scored], Floats]

@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archive_tools.annotations.events import Annotation, Event
-from archive_tools.descriptions.prompt_facts import drive_facts
+from archive_tools.annotations import Annotation, Event
+from archive_tools.descriptions import drive_facts
 from archive_tools.evaluation.judge_llm import Case, Judgement, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import Verdict, judge_rules
 from archive_tools.evaluation.metrics import bootstrap
-from archive_tools.language.reader import parse
-from archive_tools.llm.client import Asker, ask_all
-from archive_tools.llm.config import LlmConfig
-from archive_tools.llm.ledger import Ledger
+from archive_tools.language import parse
+from archive_tools.llm import Asker, Ledger, LlmConfig, ask_all
 from envs.scene import Scene
 
 BEFORE = (

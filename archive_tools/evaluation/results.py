@@ -16,7 +16,7 @@ from archive_tools.evaluation.probes import place_confusion, probe_model, probe_
 from archive_tools.evaluation.registry import METRICS
 from archive_tools.evaluation.scored import Scored
 from archive_tools.evaluation.summary import differences, summarise
-from archive_tools.llm.ledger import Ledger
+from archive_tools.llm import Ledger
 from envs import World
 
 Record = dict[str, Any]

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from archive_tools.annotations import similarity
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation, similarity
 from envs.scene import Scene
 
 

@@ -8,8 +8,7 @@ it. Times, coordinates, numbers and talk of data do not belong in it.
 import re
 from collections.abc import Sequence
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.annotations import similarity
+from archive_tools.annotations import Annotation, similarity
 from archive_tools.language.contradictions import contradictions
 from archive_tools.language.instruction import Instruction, Place
 from archive_tools.language.reader import PLACEHOLDER, parse

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from archive_tools.annotations.events import Annotation, Event
+from archive_tools.annotations import Annotation, Event
 from archive_tools.language.instruction import Instruction, Place, comes_before
 from archive_tools.language.reading.lexicon import lexicon
 from envs.geometry import COMPASS

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from archive_tools.files.tables import atomic_write
+from archive_tools.files import atomic_write
 from archive_tools.llm.client import Answer, Asker
 from archive_tools.llm.config import (
     LlmConfig,

@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from archive_tools.llm.ledger import reply_key
 from archive_tools.llm.replies import Price, count_tokens
-from archive_tools.run import bounds
-from archive_tools.run.stage import StageConfig
+from archive_tools.run import StageConfig, bounds
 from envs.errors import InputError
 
 OPENAI = "https://api.openai.com/v1"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation
 
 End = tuple[str, str]
 FEW = 4

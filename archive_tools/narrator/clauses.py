@@ -6,9 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from archive_tools.language import words
-from archive_tools.language.reader import PLACEHOLDER
-from archive_tools.language.reading.lexicon import lexicon
+from archive_tools.language import PLACEHOLDER, lexicon, words
 from archive_tools.narrator.conjugation import conjugate
 from archive_tools.narrator.content import Content, Ending, Waypoint
 from archive_tools.narrator.phrases import REGISTERS, Phrases

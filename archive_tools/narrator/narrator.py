@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from archive_tools.annotations.events import Annotation
+from archive_tools.annotations import Annotation
 from archive_tools.narrator.alternatives import Alternatives, Group
 from archive_tools.narrator.bans import BANS
 from archive_tools.narrator.clauses import MAP_SIDES, SIDE_WORDS, Clauses

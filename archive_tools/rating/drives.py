@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from archive_tools.files.tables import read_json, read_table
-from archive_tools.run.stage import check_folder
-from archive_tools.tasks.measures import Measures
+from archive_tools.files import read_json, read_table
+from archive_tools.run import check_folder
+from archive_tools.tasks import Measures
 from envs import load_world
 from envs.errors import InputError
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from archive_tools.rating.drives import Shown
 from archive_tools.rating.ratings import RatingFile
-from archive_tools.report.compress import kept_steps
+from archive_tools.report import kept_steps
 from envs import World
 from envs.drawing import Route, draw_scene
 

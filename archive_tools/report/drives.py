@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from archive_tools.evaluation.registry import METRICS
-from archive_tools.evaluation.scored import Scored
+from archive_tools.evaluation import METRICS, Scored
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
 from archive_tools.report.explorer import Names
 from archive_tools.report.gallery import common
-from archive_tools.rollouts.systems import system_of
+from archive_tools.rollouts import system_of
 from envs import World
 
 BUDGET = 2_500_000  # characters of the packed drives

@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.annotations.annotate import RELATIONS
-from archive_tools.annotations.events import Annotation
-from archive_tools.files.tables import read_json, read_table
+from archive_tools.annotations import RELATIONS, Annotation
+from archive_tools.files import read_json, read_table
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
-from archive_tools.tasks.measures import Measures, cell_places
+from archive_tools.tasks import Measures, cell_places
 from envs import World
-from envs.drawing.floorplan import floor_plan, tile_colour
-from envs.drawing.labels import place_labels
-from envs.drawing.strokes import TIME_STEPS, time_colours
-from envs.drawing.svg import FONTS, INK, escape, num
+from envs.drawing import floorplan, place_labels, svg, time_colours
 
 BUDGET = 5_500_000  # characters of the packed elites
 CELLS = 64  # per side of the map, where the archive has no two-dimensional grid
@@ -102,12 +98,12 @@ def scene_facts(world: World, names: Names) -> Record:
     """The plan's symbol, places and colours: what the page needs to draw a drive."""
     return {
         "size": world.size,
-        "plan": floor_plan(world).symbol,
+        "plan": floorplan.floor_plan(world).symbol,
         "names": names.all,
-        "colours": [tile_colour(name) for name in names.tiles],
+        "colours": [floorplan.tile_colour(name) for name in names.tiles],
         "relations": list(RELATIONS),
         "time": list(time_colours()),
-        "steps": TIME_STEPS,
+        "steps": len(time_colours()),
         "radius": world.robot.radius,
         "start": [world.robot.x, world.robot.y, world.robot.theta],
     }
@@ -117,23 +113,24 @@ def label_symbols(world: World) -> str:
     """Names of objects and tiles as a hidden block with the SVG symbol `names`, once per page."""
     font = world.size * LABEL
     objects, tiles = place_labels(world, font)
-    side = num(world.size)
+    side = svg.num(world.size)
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" style="position:absolute" '
         f'aria-hidden="true"><defs><symbol id="names" viewBox="0 0 {side} {side}">'
-        f'<g text-anchor="middle" font-family="{FONTS}">'
+        f'<g text-anchor="middle" font-family="{svg.FONTS}">'
     ]
     parts += [
-        f'<text x="{num(label.x, 1)}" y="{num(label.y, 1)}" font-size="{num(font * 0.84)}" '
-        f'font-style="italic" fill="{label.colour}">{escape(label.text)}</text>'
+        f'<text x="{svg.num(label.x, 1)}" y="{svg.num(label.y, 1)}" '
+        f'font-size="{svg.num(font * 0.84)}" '
+        f'font-style="italic" fill="{label.colour}">{svg.escape(label.text)}</text>'
         for label in tiles
     ]
     parts.append(
-        f'<g font-size="{num(font)}" fill="{INK}" stroke="#fff" stroke-opacity=".85" '
-        f'stroke-width="{num(font * 0.26)}" stroke-linejoin="round" paint-order="stroke">'
+        f'<g font-size="{svg.num(font)}" fill="{svg.INK}" stroke="#fff" stroke-opacity=".85" '
+        f'stroke-width="{svg.num(font * 0.26)}" stroke-linejoin="round" paint-order="stroke">'
     )
     parts += [
-        f'<text x="{num(label.x, 1)}" y="{num(label.y, 1)}">{escape(label.text)}</text>'
+        f'<text x="{svg.num(label.x, 1)}" y="{svg.num(label.y, 1)}">{svg.escape(label.text)}</text>'
         for label in objects
     ]
     parts.append("</g></g></symbol></defs></svg>")

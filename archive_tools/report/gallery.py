@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archive_tools.annotations.events import Annotation, Event
-from archive_tools.evaluation.scored import Scored
-from archive_tools.language.checks import fill_descriptor
+from archive_tools.annotations import Annotation, Event
+from archive_tools.evaluation import Scored
+from archive_tools.language import fill_descriptor
 from envs import World
-from envs.drawing import Route, draw_scene, draw_scenes
-from envs.drawing.floorplan import tile_colour
+from envs.drawing import Route, draw_scene, draw_scenes, floorplan
 
 Card = dict[str, Any]
 FIRST, SECOND = "#0072b2", "#c65102"  # the two texts of a contrast pair
@@ -45,7 +44,7 @@ def chips(route: Sequence[str], met: Sequence[bool], world: World) -> list[Card]
     """A route for the page: name, whether the other route has it too, colour of a tile."""
     known = set(world.scene.tile_names) if world.scene else set()
     return [
-        {"name": name, "met": hit, "colour": tile_colour(name) if name in known else None}
+        {"name": name, "met": hit, "colour": floorplan.tile_colour(name) if name in known else None}
         for name, hit in zip(route, met, strict=True)
     ]
 

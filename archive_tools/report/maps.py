@@ -12,9 +12,9 @@ from matplotlib.path import Path
 from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.report.canvas import LIGHT, Canvas
-from archive_tools.tasks.measures import cell_places
+from archive_tools.tasks import cell_places
 from envs import World
-from envs.drawing.floorplan import drawn_walls, to_rect, wall_path
+from envs.drawing import floorplan
 
 ERROR_STEPS = (5.0, 10.0, 20.0, 40.0)  # % of the diagonal, between the five colours of the map
 WIDTH = 340.0
@@ -37,10 +37,10 @@ def _map(title: str, note: str, size: float, key: Sequence[tuple[str, str]]) -> 
 def _draw_plan(axes: Axes, world: World) -> None:
     """Walls and furniture as quiet outlines."""
     for item in world.scene.objects if world.scene else ():
-        x0, y0, x1, y1 = to_rect(item.box, world.size)
+        x0, y0, x1, y1 = floorplan.to_rect(item.box, world.size)
         outline = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False)
         axes.add_patch(outline).set(edgecolor=LIGHT["muted"], linewidth=0.6, alpha=0.55)
-    walls = _outline(wall_path(drawn_walls(world)), world.size / world.width)
+    walls = _outline(floorplan.wall_path(floorplan.drawn_walls(world)), world.size / world.width)
     axes.add_patch(PathPatch(walls, facecolor=LIGHT["muted"], linewidth=0, alpha=0.55))
 
 

@@ -10,20 +10,17 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from archive_tools.evaluation.registry import judge_label
-from archive_tools.evaluation.scored import Scored
-from archive_tools.files.tables import atomic_write, read_json, read_table
-from archive_tools.files.templates import template
+from archive_tools.evaluation import Scored, judge_label
+from archive_tools.files import atomic_write, read_json, read_table, template
 from archive_tools.report import drives as drive_data
 from archive_tools.report import explorer, figures, formatting, maps, tables
 from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
-from archive_tools.run.stage import SCRIPTS, read_manifest
-from archive_tools.tasks.measures import Measures
+from archive_tools.run import SCRIPTS, read_manifest
+from archive_tools.tasks import Measures
 from envs import World, load_world
-from envs.drawing import scene_symbols
-from envs.drawing.svg import svg_to_png
+from envs.drawing import scene_symbols, svg_to_png
 from envs.errors import InputError
 
 LIMIT = 10_000_000  # bytes of index.html

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archive_tools.evaluation.registry import METRICS, Metric
-from archive_tools.files.tables import atomic_write, read_json
-from archive_tools.files.templates import template
+from archive_tools.evaluation import METRICS, Metric
+from archive_tools.files import atomic_write, read_json, template
 from archive_tools.report.tables import Figures, span
-from archive_tools.rollouts.systems import SYSTEMS, system_of
-from archive_tools.run import siblings
-from archive_tools.run.stage import read_manifest
+from archive_tools.rollouts import SYSTEMS, system_of
+from archive_tools.run import read_manifest, siblings
 from envs.errors import InputError
 
 Record = dict[str, Any]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
+from archive_tools.evaluation import METRICS, judge_label, shown_metrics
 from archive_tools.report import formatting
-from archive_tools.rollouts.systems import SYSTEMS, system_of
+from archive_tools.rollouts import SYSTEMS, system_of
 
 Record = dict[str, Any]
 

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
 from archive_tools.annotations import similarity
-from archive_tools.annotations import similarity
 
 Floats = NDArray[np.float64]
 CONTRAST_DISTANCE = 0.05  # of the diagonal: how near two BDs are in a contrast pair
@@ -59,4 +58,6 @@ def contrast_score(
     """1 where the driven route is nearer (LCS ratio) to its own text's reference than to the other
     text's, 0 where it is farther, 0.5 in a tie: [N]. Ignoring the text gives 0.5 in the mean.
     """
-    return 0.5 + 0.5 * np.sign(similarity.lcs_ratio(driven, own) - similarity.lcs_ratio(driven, other))
+    return 0.5 + 0.5 * np.sign(
+        similarity.lcs_ratio(driven, own) - similarity.lcs_ratio(driven, other)
+    )

@@ -14,10 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.language import words
-from archive_tools.language.instruction import Instruction, Place
-from archive_tools.language.reader import parse
+from archive_tools.annotations import Annotation
+from archive_tools.language import Instruction, Place, parse, words
 from envs.geometry import COMPASS
 from envs.scene import Scene
 

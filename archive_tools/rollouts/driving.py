@@ -14,7 +14,7 @@ import pyarrow as pa
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from archive_tools.files.tables import read_table
+from archive_tools.files import read_table
 from archive_tools.rollouts.baselines import Elites
 from archive_tools.rollouts.items import Commands
 from archive_tools.rollouts.systems import SYSTEMS, System

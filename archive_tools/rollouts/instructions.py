@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.files.tables import read_table
+from archive_tools.annotations import Annotation
+from archive_tools.files import read_table
 from archive_tools.rollouts.baselines import derangement
 from archive_tools.rollouts.counterfactuals import GivenText, replace_object, reverse_direction
 from envs.scene import Scene

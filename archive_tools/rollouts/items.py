@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.annotations.events import Annotation
-from archive_tools.files.tables import read_table, write_table
+from archive_tools.annotations import Annotation
+from archive_tools.files import read_table, write_table
 from archive_tools.rollouts.contrast import contrast_pairs
 from archive_tools.rollouts.counterfactuals import GivenText
 from archive_tools.rollouts.instructions import Sources, unseen_texts

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from archive_tools.files.tables import read_arrow, write_table
+from archive_tools.files import read_arrow, write_table
 from archive_tools.rollouts.driving import Driver
 from archive_tools.rollouts.items import Commands, commands_of
 

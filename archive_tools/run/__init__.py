@@ -1,1 +1,29 @@
-"""run"""
+"""A run directory: stages with manifests, the command line of their options, runs beside it.
+
+Imports files only. It knows no stage by what it does.
+"""
+
+from archive_tools.run import bounds, siblings
+from archive_tools.run.options import main
+from archive_tools.run.stage import (
+    SCRIPTS,
+    Preset,
+    Stage,
+    StageConfig,
+    check_folder,
+    read_manifest,
+)
+from archive_tools.run.training_log import read_log
+
+__all__ = [
+    "SCRIPTS",
+    "Preset",
+    "Stage",
+    "StageConfig",
+    "bounds",
+    "check_folder",
+    "main",
+    "read_log",
+    "read_manifest",
+    "siblings",
+]

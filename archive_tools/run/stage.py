@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from archive_tools.files.tables import file_digest, read_json, write_json
+from archive_tools.files import file_digest, read_json, write_json
 from archive_tools.run import bounds
 from envs.errors import InputError
 

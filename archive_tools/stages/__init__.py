@@ -7,6 +7,6 @@ Stages 06 and 07 are whole in their scripts: they need nanodt, which archive_too
 SCRIPTS, folder → script, stands in run/stage.py, whose messages name what to run first.
 """
 
-from archive_tools.run.stage import SCRIPTS
+from archive_tools.run import SCRIPTS
 
 __all__ = ["SCRIPTS"]

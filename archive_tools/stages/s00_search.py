@@ -9,14 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import pandas as pd
 import tyro
 
-from archive_tools.archive import algorithms, importing, plots, search
-from archive_tools.archive.cells import Cells
-from archive_tools.archive.elites import Archive
-from archive_tools.files.tables import write_table
-from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.tasks import registry
-from archive_tools.tasks.task import Environment
+from archive_tools.archive import Archive, Cells, algorithms, importing, plots, search
+from archive_tools.files import write_table
+from archive_tools.run import Stage, StageConfig, bounds
+from archive_tools.tasks import Environment, registry
 from envs import save_world
 from envs.errors import InputError
 from envs.worldfile import WORLDS

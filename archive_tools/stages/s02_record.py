@@ -4,13 +4,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive_tools.archive.elites import load_archive
-from archive_tools.files.tables import read_json, read_table, write_json
-from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.archive import load_archive
+from archive_tools.files import read_json, read_table, write_json
+from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import registry
-from archive_tools.trajectories.recording import Recorder
-from archive_tools.trajectories.table import write_trajectories
+from archive_tools.trajectories import Recorder, write_trajectories
 
 
 @dataclass

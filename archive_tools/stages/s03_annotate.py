@@ -7,11 +7,9 @@ from typing import ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from archive_tools.annotations.annotate import NearRule, annotate
-from archive_tools.annotations.events import Annotation, write_annotations
-from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.trajectories.table import load_trajectories
+from archive_tools.annotations import Annotation, NearRule, annotate, write_annotations
+from archive_tools.run import Stage, StageConfig, bounds
+from archive_tools.trajectories import load_trajectories
 from envs import load_world
 from envs.errors import InputError
 

@@ -10,20 +10,23 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from archive_tools.annotations.events import Annotation, load_annotations
-from archive_tools.descriptions import given_drives, given_rows, refusals
-from archive_tools.descriptions.jobs import SCHEMA, Job, jobs_of, narrate
-from archive_tools.descriptions.llm_writer import LlmWriter
-from archive_tools.files.tables import read_json, read_table, write_table
-from archive_tools.language.checks import MAX_WORDS, route_told
+from archive_tools.annotations import Annotation, load_annotations
+from archive_tools.descriptions import (
+    SCHEMA,
+    Job,
+    LlmWriter,
+    given_drives,
+    given_rows,
+    jobs_of,
+    narrate,
+    refusals,
+)
+from archive_tools.files import read_json, read_table, write_table
+from archive_tools.language import MAX_WORDS, route_told
+from archive_tools.llm import Ledger, LlmConfig, ask_all
 from archive_tools.llm import batch_api as batch
-from archive_tools.llm.client import ask_all
-from archive_tools.llm.config import LlmConfig
-from archive_tools.llm.ledger import Ledger
-from archive_tools.narrator.alternatives import Alternatives
-from archive_tools.narrator.styles import read_shares
-from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, check_folder
+from archive_tools.narrator import Alternatives, read_shares
+from archive_tools.run import Stage, bounds, check_folder
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene

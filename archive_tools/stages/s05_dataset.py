@@ -10,18 +10,12 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from archive_tools.annotations.annotate import NearRule
-from archive_tools.annotations.events import load_annotations
-from archive_tools.dataset.card import dataset_info, render_card
-from archive_tools.dataset.join import Joined
-from archive_tools.dataset.rules import report_rules
-from archive_tools.dataset.splits import SplitRule
-from archive_tools.descriptions import given_drives
-from archive_tools.descriptions.jobs import SCHEMA
-from archive_tools.files.tables import atomic_write, read_table, write_json, write_table
-from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, StageConfig, read_manifest
-from archive_tools.trajectories.table import load_trajectories
+from archive_tools.annotations import NearRule, load_annotations
+from archive_tools.dataset import Joined, SplitRule, dataset_info, render_card, report_rules
+from archive_tools.descriptions import SCHEMA, given_drives
+from archive_tools.files import atomic_write, read_table, write_json, write_table
+from archive_tools.run import Stage, StageConfig, bounds, read_manifest
+from archive_tools.trajectories import load_trajectories
 from envs import load_world
 from envs.errors import InputError
 

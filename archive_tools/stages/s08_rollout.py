@@ -8,19 +8,19 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from archive_tools.annotations.events import load_annotations
-from archive_tools.files.tables import read_json, read_table, write_table
-from archive_tools.rollouts import driving
-from archive_tools.rollouts.items import (
+from archive_tools.annotations import load_annotations
+from archive_tools.files import read_json, read_table, write_table
+from archive_tools.rollouts import (
+    SYSTEMS,
     Rephrase,
+    batches,
+    drive_all,
+    driving,
     make_instructions,
     make_items,
     write_commands,
 )
-from archive_tools.rollouts.systems import SYSTEMS
-from archive_tools.rollouts.work import batches, drive_all
-from archive_tools.run import bounds
-from archive_tools.run.stage import Stage, StageConfig
+from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import registry
 from envs import load_world
 from envs.errors import InputError

@@ -6,16 +6,20 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from archive_tools.evaluation.judging import JudgeConfig, show_prompts
-from archive_tools.evaluation.results import Results, judge_and_sum_up
-from archive_tools.evaluation.scored import Scored
-from archive_tools.evaluation.scoring import items_table, score_run
-from archive_tools.files.tables import atomic_write, write_json, write_table
-from archive_tools.rating.ratings import ratings_digest, read_ratings
-from archive_tools.report.page import write_report
-from archive_tools.rollouts.items import read_instructions
-from archive_tools.run import bounds, siblings
-from archive_tools.run.stage import Stage, check_folder, read_manifest
+from archive_tools.evaluation import (
+    JudgeConfig,
+    Results,
+    Scored,
+    items_table,
+    judge_and_sum_up,
+    score_run,
+    show_prompts,
+)
+from archive_tools.files import atomic_write, write_json, write_table
+from archive_tools.rating import ratings_digest, read_ratings
+from archive_tools.report import write_report
+from archive_tools.rollouts import read_instructions
+from archive_tools.run import Stage, bounds, check_folder, read_manifest, siblings
 from envs import load_world
 
 NEEDED = ("archive", "trajectories", "annotations", "dataset", "rollouts")

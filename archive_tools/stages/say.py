@@ -12,18 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archive_tools.annotations.annotate import NearRule, annotate
-from archive_tools.annotations.events import Annotation
-from archive_tools.evaluation.judge_rules import judge_rules
-from archive_tools.files.tables import atomic_write, read_json, read_table
-from archive_tools.language.checks import fill_descriptor
-from archive_tools.language.reader import PLACEHOLDER, parse
-from archive_tools.report.gallery import events
-from archive_tools.rollouts import driving
-from archive_tools.rollouts.items import Rephrase
-from archive_tools.run.stage import check_folder
-from archive_tools.tasks import registry
-from archive_tools.tasks.measures import Measures
+from archive_tools.annotations import Annotation, NearRule, annotate
+from archive_tools.evaluation import judge_rules
+from archive_tools.files import atomic_write, read_json, read_table
+from archive_tools.language import PLACEHOLDER, fill_descriptor, parse
+from archive_tools.report import events
+from archive_tools.rollouts import Rephrase, driving
+from archive_tools.run import check_folder
+from archive_tools.tasks import Measures, registry
 from envs import World, load_world
 from envs.drawing import TEXT_LEGEND, Route, draw_scene, draw_text, svg_to_png
 from envs.errors import InputError

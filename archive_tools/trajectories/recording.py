@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from archive_tools.archive.elites import Archive
-from archive_tools.archive.replay import tolerances
-from archive_tools.files.tables import write_table
-from archive_tools.tasks.navigation import Navigation
-from archive_tools.tasks.task import Environment
+from archive_tools.archive import Archive, tolerances
+from archive_tools.files import write_table
+from archive_tools.tasks import Environment, Navigation
 from archive_tools.trajectories.table import make_info, make_table
 from envs.errors import InputError
 

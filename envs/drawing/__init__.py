@@ -3,7 +3,7 @@
 It knows worlds and scenes of `envs`, and nothing of runs, policies or commands.
 """
 
-from envs.drawing.floorplan import floor_plan, tile_colour
+from envs.drawing import floorplan, svg
 from envs.drawing.labels import place_labels
 from envs.drawing.scenes import Route, draw_cells, draw_scene, draw_scenes, scene_symbols
 from envs.drawing.strokes import time_colours
@@ -17,10 +17,10 @@ __all__ = [
     "draw_scene",
     "draw_scenes",
     "draw_text",
-    "floor_plan",
+    "floorplan",
     "place_labels",
     "scene_symbols",
+    "svg",
     "svg_to_png",
-    "tile_colour",
     "time_colours",
 ]
