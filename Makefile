@@ -37,7 +37,7 @@ results: $(BIN)/installed ## docs/results.md: full size, other splits and layout
 
 recipes: demo ## train and try the other systems of the family (docs/recipes.md; an hour)
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'
-	$(BIN)/python -m nanodt.recipes --all
+	$(BIN)/python -m nanodt.family.recipes --all
 
 bench: $(BIN)/installed-dev ## speed: simulator, training, driving
 	$(BIN)/python benchmarks/simulator.py

@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from archive_tools.annotations.annotate import annotate
     from archive_tools.annotations.events import load_annotations
-    from archive_tools.annotations.routes import lcs_ratio
+    from archive_tools.annotations.similarity import lcs_ratio
     from archive_tools.archive.elites import Archive, load_archive
     from archive_tools.descriptions.prompt_facts import drive_facts
     from archive_tools.evaluation.judge_rules import judge_rules
+    from archive_tools.files.tables import read_table
     from archive_tools.language.checks import check_text
     from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
-    from archive_tools.run.tables import read_table
     from envs.errors import InputError
 
 __all__ = [
@@ -62,10 +62,10 @@ _SOURCES = {
     "contrast_score": "archive_tools.rollouts.contrast",
     "drive_facts": "archive_tools.descriptions.prompt_facts",
     "judge_rules": "archive_tools.evaluation.judge_rules",
-    "lcs_ratio": "archive_tools.annotations.routes",
+    "lcs_ratio": "archive_tools.annotations.similarity",
     "load_annotations": "archive_tools.annotations.events",
     "load_archive": "archive_tools.archive.elites",
-    "read_table": "archive_tools.run.tables",
+    "read_table": "archive_tools.files.tables",
 }
 
 

@@ -1,7 +1,7 @@
 """Speed of driving: hundreds of robots at once with a cache, against one at a time without.
 
     python benchmarks/drive.py [--robots 256] [--steps 400] [--singles 2]
-    python benchmarks/drive.py --one-token --window 4 --block-size 232
+    python benchmarks/drive.py --tokens-per-step 1 --window 4
 
 The model is nanodt's default size with random weights (speed does not depend on them); the second
 line is the layout of the pipeline's presets, without the robot's wheels. The environment is left
@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from train import build, synthetic
 
-from nanodt.model import TrunkConfig
-from nanodt.policy import Policy
+from nanodt.driving.policy import Policy
+from nanodt.model.trunk import TrunkConfig
 
 
 def drive(
@@ -40,17 +40,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--singles", type=int, default=2, help="robots driven one at a time")
     parser.add_argument("--block-size", type=int, default=350)
-    parser.add_argument("--one-token", action="store_true", help="a token per step, no actions")
+    parser.add_argument("--tokens-per-step", type=int, default=3, choices=(1, 3))
     parser.add_argument("--window", type=int, help="steps in a context at most")
     options = parser.parse_args()
 
     n, steps = options.robots, options.steps
     data = synthetic(n, steps)
-    layout = {"one_token": options.one_token, "hide_actions": options.one_token}
+    layout = {"tokens_per_step": options.tokens_per_step}
+    layout["hide_actions"] = options.tokens_per_step == 1
     model = build(options.block_size, TrunkConfig(), data, window=options.window, **layout)
     rng = np.random.default_rng(0)
     obs = rng.normal(size=(steps, n, 5)).astype(np.float32)
-    texts, bd = [own[0] for own in data.texts], data.bd.numpy()
+    texts, bd = [own[0] for own in data.texts or []], data.each["bd"]
 
     slow_s, worst = [], 0.0
     together, fast_s = drive(Policy(model), obs, texts, bd)
@@ -64,7 +65,7 @@ def main() -> None:
     fast = fast_s / n
     print(
         f"{steps} steps, block {options.block_size}, window {options.window}, "
-        f"{model.config.step_tokens} tokens a step, float32, {torch.get_num_threads()} threads; "
+        f"{options.tokens_per_step} tokens a step, float32, {torch.get_num_threads()} threads; "
         f"one at a time measured on {options.singles} robots\n"
     )
     print("| mode | per trajectory | per step |")

@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from llm_server import Server, serving  # noqa: E402
 from text_factory import annotated_run  # noqa: E402
 
+from archive_tools.files.tables import read_json  # noqa: E402
 from archive_tools.llm.ledger import Ledger  # noqa: E402
-from archive_tools.run.tables import read_json  # noqa: E402
 
 TABLE = "descriptions/descriptions.parquet"
 

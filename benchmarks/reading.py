@@ -170,14 +170,14 @@ def judged(path: Path, scene: Scene) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Figures of the reader of texts.")
     parser.add_argument("--commands", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--part", default="dev", help="part of commands.parquet")
     options = parser.parse_args()
     table = pd.read_parquet(options.commands / "commands.parquet")
     scene = load_world("apartment").scene
     assert scene is not None
-    part = table[table["part"] == options.part].reset_index(drop=True)
+    part = pd.DataFrame(table[table["part"] == options.part]).reset_index(drop=True)
     texts, drives = list(part["text"]), annotated(part)
     print(f"| {options.part} | share | n |\n|---|--:|--:|")
     shown(
@@ -192,7 +192,8 @@ def main() -> None:
     begin = time.process_time()
     for text, drive in many:
         check_text(text, drive, scene)
-    print(f"| reading and checking 10,000 texts, s of one core | {time.process_time() - begin:.1f} | |")
+    seconds = time.process_time() - begin
+    print(f"| reading and checking 10,000 texts, s of one core | {seconds:.1f} | |")
 
 
 if __name__ == "__main__":

@@ -30,52 +30,59 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanodt.data import Trajectories, Windows
-from nanodt.model import Model, ModelConfig, Trunk, TrunkConfig
-from nanodt.settings import TrainConfig
-from nanodt.text import TextConfig
-from nanodt.tokenizer import train_tokenizer
-from nanodt.trainer import Trainer
+from nanodt.data.episodes import Episodes
+from nanodt.data.windows import Windows
+from nanodt.model.heads import HeadConfig
+from nanodt.model.layout import policy_layout
+from nanodt.model.network import Network, NetworkConfig
+from nanodt.model.trunk import Trunk, TrunkConfig
+from nanodt.text.encoders import TextConfig
+from nanodt.text.tokenizer import train_tokenizer
+from nanodt.training.options import LAYOUTS, TrainConfig
+from nanodt.training.trainer import Trainer
 
 MATRIX, VOCABULARY = 2048, 512
 WORDS = "go drive past the bed sofa table by red blue tile then stop at kitchen door"
 
 
-def synthetic(n: int, steps: int, seed: int = 0) -> Trajectories:
-    """n random trajectories in the sizes of the apartment's, with a text of about 40 tokens."""
+INFO = {
+    "n_obs": 5,
+    "n_act": 2,
+    "n_bd": 2,
+    "action_low": [-4.0, -4.0],
+    "action_high": [4.0, 4.0],
+    "action_decimals": 1,
+}
+
+
+def synthetic(n: int, steps: int, seed: int = 0) -> Episodes:
+    """n random episodes in the sizes of the apartment's, with a text of about 40 tokens."""
     rng = np.random.default_rng(seed)
-    return Trajectories(
-        ids=np.arange(n),
-        length=np.full(n, steps),
-        first=np.arange(n) * steps,
-        weight=np.ones(n),
-        obs=torch.from_numpy(rng.normal(size=(n * steps, 5)).astype(np.float32)),
-        action=torch.from_numpy(rng.uniform(-4, 4, (n * steps, 2)).astype(np.float32)),
-        bd=torch.from_numpy(rng.normal(size=(n, 2)).astype(np.float32)),
-        texts=[[" ".join(rng.choice(WORDS.split(), rng.integers(30, 50)))] for _ in range(n)],
-    )
+    obs = rng.normal(size=(n * steps, 5)).astype(np.float32)
+    action = rng.uniform(-4, 4, (n * steps, 2)).astype(np.float32)
+    bd = rng.normal(size=(n, 2)).astype(np.float32)
+    texts = [[" ".join(rng.choice(WORDS.split(), rng.integers(30, 50)))] for _ in range(n)]
+    return Episodes(np.full(n, steps), {"obs": obs, "action": action}, {"bd": bd}, texts)
 
 
-def build(block_size: int, trunk: TrunkConfig, data: Trajectories, **layout: Any) -> Model:
-    """A fresh model for the synthetic trajectories; `layout` are fields of ModelConfig."""
-    tokenizer = train_tokenizer([t for own in data.texts for t in own])
-    config = ModelConfig(
-        n_obs=5,
-        n_act=2,
-        n_bd=2,
-        max_steps=int(data.length.max()),
-        action_low=(-4.0, -4.0),
-        action_high=(4.0, 4.0),
-        action_decimals=1,
-        block_size=block_size,
-        trunk=trunk,
-        text=TextConfig(vocabulary=tokenizer.vocabulary),
-        **layout,
-    )
+def build(
+    block_size: int, trunk: TrunkConfig, data: Episodes, window: int | None = None, **layout: Any
+) -> Network:
+    """A fresh network for the synthetic episodes; `layout` are arguments of `policy_layout`."""
+    tokenizer = train_tokenizer([t for own in data.texts or [] for t in own])
+    text = TextConfig(vocabulary=tokenizer.vocabulary)
+    longest = int(data.length.max())
     torch.manual_seed(0)
-    model = Model(config)
-    model.text.tokenizer = tokenizer  # type: ignore[assignment]
-    return model
+    network = Network(
+        NetworkConfig(
+            policy_layout(INFO, longest, block_size, text, HeadConfig(), **layout),
+            trunk,
+            block_size=block_size,
+            window=window,
+        )
+    )
+    network.text.tokenizer = tokenizer  # type: ignore[assignment]
+    return network
 
 
 class PlainGPT(nn.Module):
@@ -137,10 +144,9 @@ def main() -> None:
         config = TrainConfig(
             data=Path(folder),
             out=Path(folder),
-            batch_size=options.batch_size,
-            block_size=options.block_size,
+            **{**LAYOUTS["plain"], "batch_size": options.batch_size},
         )
-    trainer = Trainer(model, Windows(data, model.text, model.config), config)
+    trainer = Trainer(model, Windows(data, model), config)
     numbers = iter(range(10**6))
 
     def ours() -> float:

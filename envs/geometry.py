@@ -94,3 +94,9 @@ def compass_index(dx: ArrayLike, dy: ArrayLike) -> np.ndarray:
 def compass(dx: float, dy: float) -> str:
     """Name of the compass direction of (dx, dy) in scene units (y up)."""
     return COMPASS[int(compass_index(dx, dy))]
+
+
+def turn(first: str, second: str) -> int:
+    """Steps of 45 degrees between two compass words."""
+    apart = abs(COMPASS.index(first) - COMPASS.index(second))
+    return min(apart, len(COMPASS) - apart)

@@ -2,31 +2,32 @@
 
 It knows arrays, text and batched Gymnasium environments, and nothing of mazes or archives.
 
-    python -m nanodt.train --data runs/demo/dataset --tokenizer runs/demo/tokenizer --out model
-    policy = nanodt.load("model")
+    python -m nanodt.train --block-size 350
+    policy = nanodt.load("runs/demo/model")
     actions = policy.act(obs, text=["go to the bed by the kitchen", ...], bd=targets)
 """
 
+from nanodt.driving.policy import Policy, load
+from nanodt.driving.rollout import Rollouts, drive
 from nanodt.errors import InputError
-from nanodt.heads import Sampling
-from nanodt.model import Model, ModelConfig, TrunkConfig
-from nanodt.policy import Policy, load
-from nanodt.rollout import Drives, drive
-from nanodt.tokenizer import Tokenizer, train_tokenizer
-from nanodt.wording import Reader, load_reader
+from nanodt.model.heads import Sampling
+from nanodt.model.network import Network, NetworkConfig
+from nanodt.model.trunk import TrunkConfig
+from nanodt.text.rephraser import Rephraser, load_rephraser
+from nanodt.text.tokenizer import Tokenizer, train_tokenizer
 
 __all__ = [
-    "Drives",
     "InputError",
-    "Model",
-    "ModelConfig",
+    "Network",
+    "NetworkConfig",
     "Policy",
-    "Reader",
+    "Rephraser",
+    "Rollouts",
     "Sampling",
     "Tokenizer",
     "TrunkConfig",
     "drive",
     "load",
-    "load_reader",
+    "load_rephraser",
     "train_tokenizer",
 ]

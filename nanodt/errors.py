@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """A user's mistake, told in one line: what was found, what was expected, how to mend it."""
+    """A user's mistake, in one line: what was found, what was expected, how to mend it."""

@@ -1,9 +1,9 @@
-"""Train a policy from a dataset folder.
+"""Train a policy on the recorded trajectories of a run.
 
-    python -m nanodt.train --data runs/demo/dataset --tokenizer runs/demo/tokenizer \
-        --out runs/demo/model --block-size 350
+    python -m nanodt.train --block-size 350
 
-Reads DATA/trajectories.parquet, DATA/dataset.json and TOKENIZER/tokenizer.json. Writes into OUT
+trains on the newest run in runs/ (its dataset/ and tokenizer/) into its model/ folder; --data,
+--tokenizer and --out name others. What the dataset does not offer is left out and said. Writes
 config.json, model.safetensors (the best so far), tokenizer.json, words.json, log.jsonl and
 training.json.
 Killed at any moment and run again, it goes on from its last checkpoint and ends with the same
@@ -15,47 +15,41 @@ same gradients.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib
 import json
-import math
 import shutil
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from tqdm import tqdm
 
-from nanodt.checkpoint import (
-    Log,
-    check_settings,
-    digest,
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-    write_json,
-)
-from nanodt.data import INFO, PRACTICE, TABLE, Windows, load_dataset
+from nanodt.data.folder import AUGMENTATION, INFO, TABLE, Dataset, load_dataset
+from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.model import Model, ModelConfig
-from nanodt.policy import CONFIG, WEIGHTS
-from nanodt.score import ClosedLoop, ValidationLoss, keep
-from nanodt.settings import NOT_SETTINGS, PRESETS, TrainConfig, build_model
-from nanodt.text import TokenEncoder, VectorCache, VectorEncoder
-from nanodt.trainer import Processes, Trainer, learning_rate, pick_device, processes
-from nanodt.wording import WORDS, Wording
+from nanodt.files import CONFIG, WEIGHTS, digest, save_weights, write_json
+from nanodt.model.network import Network
+from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
+from nanodt.text.rephraser import WORDS, Bigrams
+from nanodt.training.bounds import check_bounds
+from nanodt.training.build import build_network, offered
+from nanodt.training.checkpoint import check_same, load_checkpoint, save_checkpoint
+from nanodt.training.journal import LOG, Journal
+from nanodt.training.manifest import MANIFEST, belongs_to_run, write_manifest
+from nanodt.training.options import WITHOUT_EFFECT, TrainConfig, newest_run, parse
+from nanodt.training.trainer import Processes, Trainer, pick_device, processes
+from nanodt.training.validation import Validation, better, in_words
 
-CHECKPOINT, TRAINING, LOG = "checkpoint", "training.json", "log.jsonl"
+CHECKPOINT, TRAINING = "checkpoint", "training.json"
 
 
 def train(config: TrainConfig) -> Path:
     """Train, or go on training, the model of `config.out`; its folder."""
+    check_bounds(config)
+    config = located(config)
     device = pick_device(config.device)
     with processes(device) as group:
         if device == "cuda":
@@ -64,228 +58,197 @@ def train(config: TrainConfig) -> Path:
         return _train(config, device, group)
 
 
+def located(config: TrainConfig) -> TrainConfig:
+    """The configuration with the folders that were left to be found."""
+    data = config.data or newest_run(Path("runs")) / "dataset"
+    tokenizer = config.tokenizer
+    if tokenizer is None and (data.parent / "tokenizer").exists():
+        tokenizer = data.parent / "tokenizer"
+    out = config.out or data.parent / "model"
+    return replace(config, data=data, tokenizer=tokenizer, out=out)
+
+
 def _train(config: TrainConfig, device: str, group: Processes) -> Path:
+    assert config.data is not None and config.out is not None
     out, lead = config.out, group.rank == 0
-    dataset = load_dataset(config.data, config.practice_share)
-    settings: dict[str, Any] = {k: v for k, v in asdict(config).items() if k not in NOT_SETTINGS}
-    settings["betas"] = list(config.betas)
-    settings["world"] = group.world
-    files = [TABLE, INFO]
-    if config.practice_share and (config.data / PRACTICE).exists():
-        files.append(PRACTICE)
-    elif config.practice_share and lead:
-        print(f"{config.data}: no {PRACTICE}: learning from recorded trajectories only")
-    settings["data"] = {n: digest(config.data / n) for n in files}
+    dataset = load_dataset(config.data, config.augmentation_share)
+    fitting, remarks = offered(config, dataset)
     if config.tf32:
         torch.set_float32_matmul_precision("high")
     # Before --redo removes anything: it refuses options and data that do not fit.
-    model = build_model(config, dataset)
+    network = build_network(fitting, dataset)
+    made = made_of(config, network, group.world)
+    prepare_folder(config, group)
+    if finished(config, made, lead):
+        return out
     if lead:
+        print("\n".join([f"learning from {config.data}, into {out}", *remarks]))
+    network.to(device)
+    windows = Windows(dataset.split("train"), network, device=device)
+    validation = None
+    if lead:
+        items = config.score_items
+        validation = Validation(dataset, network, items, config.seed, config.micro_batch)
+    trainer = Trainer(network, windows, fitting, group)
+    state = resume(config, trainer, made, lead)
+    journal = None
+    if lead:
+        write_beside(out, network, dataset)
+        journal = Journal(fitting, trainer, state, out)
+    optimise(fitting, trainer, state, journal, validation)
+    if journal is not None:
+        finish(config, network, state, journal.seconds)
+    return out
+
+
+def made_of(config: TrainConfig, network: Network, world: int) -> dict[str, Any]:
+    """What the weights follow from: options, and digests of the files that are read."""
+    assert config.data is not None
+    made = {k: v for k, v in asdict(config).items() if k not in WITHOUT_EFFECT}
+    made["betas"] = list(config.betas)
+    made["world"] = world
+    files = [TABLE, INFO]
+    if config.augmentation_share and (config.data / AUGMENTATION).exists():
+        files.append(AUGMENTATION)
+    made["data"] = {name: digest(config.data / name) for name in files}
+    if isinstance(network.text, TokenEncoder) and network.text.tokenizer is not None:
+        text = network.text.tokenizer.inner.to_str()
+        made["tokenizer"] = hashlib.sha256(text.encode()).hexdigest()
+    return made
+
+
+def prepare_folder(config: TrainConfig, group: Processes) -> None:
+    """Make the model's folder; with --redo, remove the old model."""
+    out = config.out
+    assert out is not None
+    if group.rank == 0:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
         if config.redo:
-            for name in (TRAINING, LOG, WEIGHTS, WORDS):
+            for name in (MANIFEST, TRAINING, LOG, WEIGHTS, WORDS):
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
     if group.world > 1:
         dist.barrier()
-    tokenizer = model.text.tokenizer if isinstance(model.text, TokenEncoder) else None
-    if tokenizer is not None:
-        settings["tokenizer"] = hash_text(tokenizer.inner.to_str())
-    finished = read_finished(out / TRAINING)
-    if finished is not None:
-        check_settings(out / TRAINING, finished["settings"], settings)
-        if lead:
-            shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
-            print(f"{out}: already trained")
-        return out
 
-    model.to(device)
-    windows = Windows(dataset.split("train"), model.text, model.config, device)
-    validation, closed_loop = None, None
-    if lead and "validation" in dataset.splits:
-        data = dataset.split("validation")
-        held_out = Windows(data, model.text, model.config, device)
-        validation = ValidationLoss(held_out, config.seed, 256, config.micro_batch)
-        if config.score_items and dataset.info.get("environment"):
-            closed_loop = ClosedLoop(data, dataset.info, config.score_items, dataset.folder)
-    if lead and isinstance(model.text, VectorEncoder) and isinstance(model.text.embed, VectorCache):
-        model.text.embed.save()
 
-    trainer = Trainer(model, windows, config, group)
-    state: dict[str, Any] = {
-        "settings": settings,
-        "step": 0,
-        "best": None,
-        "loss": 0.0,
-        "norm": 0.0,
-        "count": 0,
-        "seconds": 0.0,
-    }
-    checkpoint = out / CHECKPOINT / "state.safetensors"
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, model, trainer.optimizer, settings)
+def finished(config: TrainConfig, made: dict[str, Any], lead: bool) -> bool:
+    """Whether the folder holds the finished model of these very options; another is refused."""
+    assert config.out is not None
+    path = config.out / TRAINING
+    if not path.exists():
+        return False
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if "made" not in record:
+        raise InputError(
+            f"{config.out} holds a model of an earlier version: give another --out, or --redo to "
+            "replace it"
+        )
+    check_same(path, record["made"], made)
+    if lead:
+        shutil.rmtree(config.out / CHECKPOINT, ignore_errors=True)
+        print(
+            f"{config.out}: already trained on {config.data} with these options (--redo trains it "
+            "anew, --out FOLDER elsewhere)"
+        )
+    return True
+
+
+def resume(
+    config: TrainConfig, trainer: Trainer, made: dict[str, Any], lead: bool
+) -> dict[str, Any]:
+    """The state of the run: that of its checkpoint, if there is one, put into the trainer."""
+    assert config.out is not None
+    path = config.out / CHECKPOINT / "state.safetensors"
+    state: dict[str, Any] = {"made": made, "step": 0, "best": None}
+    state |= {"loss": 0.0, "norm": 0.0, "count": 0, "seconds": 0.0}
+    if path.exists():
+        state = load_checkpoint(path, trainer.network, trainer.optimizer, made)
         if trainer.scaler.is_enabled():
             trainer.scaler.load_state_dict(state["scaler"])
         if lead:
-            print(f"{out}: going on from step {state['step']}")
-    if lead:
-        checkpoint.parent.mkdir(exist_ok=True)
-        write_json(out / CONFIG, model.config.to_json())
-        if tokenizer is not None:
-            tokenizer.save(out)
-        if texts := [text for own in dataset.split("train").texts for text in own]:
-            Wording.of(texts).save(out)
-        log = Log(out / LOG, state["step"])
-        track = tracker(config, model.config)
-    flops = model.flops_per_token(*windows.shape(config.windows_per_text))
-    bar = tqdm(
-        total=config.steps,
-        initial=state["step"],
-        desc="training",
-        unit="step",
-        disable=not lead,
-        mininterval=0.5,
-    )
-    since, tokens = time.perf_counter(), 0
-    began = since - state["seconds"]
-    model.train()
+            print(f"{config.out}: going on from step {state['step']}")
+    return state
+
+
+def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
+    """Write what the weights need to act: configuration, tokenizer or vectors, words."""
+    (out / CHECKPOINT).mkdir(exist_ok=True)
+    write_json(out / CONFIG, asdict(network.config))
+    text = network.text
+    if isinstance(text, TokenEncoder) and text.tokenizer is not None:
+        text.tokenizer.save(out)
+    elif isinstance(text, VectorEncoder) and isinstance(text.embed, VectorCache):
+        text.embed.save()
+    if texts := [text for own in dataset.split("train").texts or [] for text in own]:
+        Bigrams.of(texts).save(out)
+
+
+def optimise(
+    config: TrainConfig,
+    trainer: Trainer,
+    state: dict[str, Any],
+    journal: Journal | None,
+    validation: Validation | None,
+) -> None:
+    """All optimiser steps from the state's on; the leading process logs, validates and saves."""
+    assert config.out is not None
     for step in range(state["step"], config.steps):
-        loss, norm, new_tokens = trainer.step(step)
-        done = step + 1
-        tokens += new_tokens
-        state["loss"] += loss
-        state["norm"] += norm if math.isfinite(norm) else 0.0  # float16: a step left out
-        state["count"] += 1
-        if not math.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {done}: try a smaller --lr")
-        if not lead:
+        loss, norm, tokens = trainer.step(step)
+        if journal is None or validation is None:
             continue
-        bar.update()
+        journal.count(loss, norm, tokens)
+        done, last = step + 1, step + 1 == config.steps
         due = done % config.checkpoint_every == 0
-        if done % config.log_every == 0 or done == config.steps:
-            seconds = time.perf_counter() - since
-            record = {
-                "step": done,
-                "loss": state["loss"] / state["count"],
-                "grad_norm": state["norm"] / state["count"],
-                "lr": learning_rate(step, config),
-                "tokens_per_s": tokens / seconds,
-                "flops_per_s": flops * tokens / seconds,
-                "data_share": trainer.data_s / seconds,
-                "seconds": time.perf_counter() - began,
-            }
-            log.write(record)
-            track(record)
-            bar.set_postfix(loss=f"{record['loss']:.4f}", refresh=False)
-            state["loss"], state["norm"], state["count"] = 0.0, 0.0, 0
-            since, tokens, trainer.data_s = time.perf_counter(), 0, 0.0
-        if done % config.score_every == 0 or done == config.steps:
-            record = score(model, validation, closed_loop)
-            kept = keep(record, state["best"])
-            due = due or kept is not None  # so that the weights never are ahead of their record
-            if kept is not None:
-                state["best"] = {"step": done, **kept}
-                save_weights(out / WEIGHTS, model.state_dict(), {"format": "pt"})
-            if record:
-                log.write({"step": done, **record})
-                track({"step": done, **record})
-                bar.write(f"step {done}: " + told(record))
-            since, tokens, trainer.data_s = time.perf_counter(), 0, 0.0
-        if due and done < config.steps:
-            state["step"], state["seconds"] = done, time.perf_counter() - began
+        if done % config.log_every == 0 or last:
+            journal.progress(done)
+        if done % config.score_every == 0 or last:
+            record = validation(trainer.network)
+            best = better(record, state["best"])
+            if best is not None:
+                due = True  # so that the weights never are ahead of their record
+                state["best"] = {"step": done, **best}
+                weights = trainer.network.state_dict()
+                save_weights(config.out / WEIGHTS, weights, {"format": "pt"})
+            journal.score(done, record)
+        if due and not last:
+            state["step"], state["seconds"] = done, journal.seconds
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()
-            save_checkpoint(checkpoint, model, trainer.optimizer, state)
-    bar.close()
-    if lead:
-        best = state["best"]
-        write_json(out / TRAINING, {"settings": settings, "best": best})
-        shutil.rmtree(checkpoint.parent)
-        print(f"{out}: best at step {best['step']}: {told(best)}".rstrip(": "))
-    return out
+            path = config.out / CHECKPOINT / "state.safetensors"
+            save_checkpoint(path, trainer.network, trainer.optimizer, state)
+    if journal is not None:
+        journal.bar.close()
 
 
-def score(
-    model: Model, validation: ValidationLoss | None, closed_loop: ClosedLoop | None
-) -> dict[str, float]:
-    """What is known of the model on unseen trajectories."""
-    record = {}
-    if validation is not None:
-        record["val_loss"] = validation(model)
-    if closed_loop is not None:
-        record |= closed_loop(model)
-    return record
+def finish(config: TrainConfig, network: Network, state: dict[str, Any], seconds: float) -> None:
+    """Write the record of a finished run, and in a run's own folder its manifest."""
+    assert config.out is not None
+    best = state["best"]
+    shutil.rmtree(config.out / CHECKPOINT)
+    write_json(config.out / TRAINING, {"made": state["made"], "best": best})
+    if belongs_to_run(config):
+        write_manifest(config, facts(network, best), seconds)
+    print(f"{config.out}: best at step {best['step']}: {in_words(best)}".rstrip(": "))
 
 
-def told(record: dict[str, Any]) -> str:
-    """A score record in words."""
-    parts = []
-    if "val_loss" in record:
-        parts.append(f"validation loss {record['val_loss']:.4f}")
-    if "bd_error_median" in record:
-        parts.append(
-            f"drives end {record['bd_error_median']:.1f} % of the diagonal from the target "
-            f"(median), {100 * record['bd_success']:.0f} % within 5 %"
-        )
-    return ", ".join(parts)
-
-
-def hash_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def read_finished(path: Path) -> dict[str, Any] | None:
-    """The record of a finished run, if there is one."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def tracker(config: TrainConfig, model: ModelConfig) -> Callable[[dict[str, Any]], None]:
-    """Where log records go besides log.jsonl."""
-    if config.tracker == "none":
-        return lambda record: None
-    try:
-        if config.tracker == "tensorboard":
-            from torch.utils.tensorboard import SummaryWriter
-
-            writer = SummaryWriter(str(config.out / "tensorboard"))
-
-            def write(record: dict[str, Any]) -> None:
-                for name, value in record.items():
-                    writer.add_scalar(name, value, record["step"])
-
-            return write
-        module = importlib.import_module(config.tracker)
-    except ImportError as error:
-        raise InputError(
-            f"--tracker {config.tracker}: {error}; pip install {config.tracker}"
-        ) from error
-    run = module.init(project="nanodt", name=config.out.name, config=model.to_json())
-    return lambda record: run.log(record)
+def facts(network: Network, best: dict[str, Any]) -> dict[str, Any]:
+    """Headline figures of a finished run."""
+    kept = {k: round(v, 4) for k, v in best.items() if k.startswith(("val_", "bd_"))}
+    parameters = sum(p.numel() for p in network.parameters())
+    return {"parameters": parameters, "best_step": best["step"], **kept}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line: options of `TrainConfig`; exit status 2 on a user's mistake."""
-    import tyro  # only the command line needs it
-
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["--recipe"]:
-        from nanodt.recipes import main as recipe  # the other systems of the family
-
-        return recipe(arguments[1:])
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", default="laptop")
-    preset = finder.parse_known_args(arguments)[0].preset
-    defaults = TrainConfig(
-        data=tyro.MISSING, out=tyro.MISSING, **{"preset": preset, **PRESETS.get(preset, {})}
-    )
-    config = tyro.cli(
-        TrainConfig, default=defaults, args=arguments, description=__doc__, prog="nanodt.train"
-    )
+        # By its name: nothing here depends on the other systems of the family.
+        return importlib.import_module("nanodt.family.recipes.command").run(arguments[1:])
     try:
-        train(config)
+        train(parse(TrainConfig, arguments, __doc__, "nanodt.train"))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,66 +7,35 @@ the same weights. It is
 
     python -m nanodt.train --data RUN/dataset --tokenizer RUN/tokenizer --out RUN/model
 
-with this run's bookkeeping around it and, in its presets, the options that obeyed best
-(docs/policy.md); nanodt.train by itself keeps the plain layout.
+with this run's bookkeeping around it: the same options, defaults and presets.
 
 Example: python scripts/07_train.py --run runs/demo --block-size 350 --steps 2000
 """
 
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import nanodt
-from archive_tools.run.options import main
+from archive_tools.files.tables import read_json
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json
-from nanodt.data import INFO
-from nanodt.settings import TrainConfig, TrainOptions
-from nanodt.train import CHECKPOINT, train
-
-# What obeyed best for its time (docs/log.md); python -m nanodt.train keeps the plain defaults.
-OBEDIENT: dict[str, Any] = {
-    "one_token": True,
-    "hide_actions": True,
-    "odometry": True,
-    "trail": 16,
-    "practice_share": 1.0,
-    "foresight": 0.5,
-    "milestone": 0.2,
-    "text_noise": 0.1,
-    "window": 4,
-    "windows_per_text": 12,
-    "block_size": 232,
-    "batch_size": 64,
-    "micro_batch": 16,
-}
+from envs.errors import InputError
+from nanodt.train import CHECKPOINT, TRAINING, facts, train
+from nanodt.training.manifest import NOT_FINGERPRINT
+from nanodt.training.options import PRESETS, Preset, TrainConfig, TrainOptions, parse
 
 
 @dataclass(kw_only=True)
 class Config(TrainOptions, StageConfig):
     """Train nanodt on the dataset of a run."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "demo": {
-            **OBEDIENT,
-            "n_layer": 3,
-            "batch_size": 32,
-            "lr": 2e-3,
-            "steps": 1600,
-            "score_every": 800,
-            "score_items": 128,
-        },
-        "paper": {
-            **OBEDIENT,
-            "n_layer": 4,
-            "lr": 2e-3,
-            "steps": 9600,
-            "score_every": 2400,
-            "score_items": 256,
-        },
-    }
-    not_fingerprint: ClassVar[set[str]] = {"log_every", "tracker", "device"}
+    preset: Preset = "demo"
+    """Picks the defaults of the other options: demo (minutes on a laptop), paper (the full size, an
+    hour), gpu (large batches in mixed precision)."""
+
+    presets: ClassVar = PRESETS
+    not_fingerprint: ClassVar = NOT_FINGERPRINT
 
 
 def run(config: Config) -> Path:
@@ -78,33 +47,34 @@ def run(config: Config) -> Path:
     with Stage(config, "model", inputs=("dataset", "tokenizer")) as stage:
         if stage.done:
             return stage.folder
-        options = {f.name: getattr(config, f.name) for f in fields(TrainOptions)}
-        if options["odometry"] and "odometry" not in read_json(stage.input("dataset") / INFO):
-            print("the robot's wheels are not known: training without odometry and what needs it")
-            options |= {"odometry": False, "foresight": 0.0, "trail": 0}
-        if options["text_encoder"] != "tokens" and options["text_noise"]:
-            print("texts are not read token by token: training without --text-noise")
-            options["text_noise"] = 0.0
         stage.scratch(CHECKPOINT)
         train(
             TrainConfig(
                 data=stage.input("dataset"),
                 tokenizer=stage.input("tokenizer"),
                 out=stage.partial,
+                preset=config.preset,
                 seed=config.seed,
-                **options,
+                **{f.name: getattr(config, f.name) for f in fields(TrainOptions)},
             )
         )
-        best = read_json(stage.path("training.json"))["best"]
-        model = nanodt.load(stage.partial).model
+        best = read_json(stage.path(TRAINING))["best"]
         stage.rows["steps"] = config.steps
-        stage.facts.update(
-            parameters=sum(p.numel() for p in model.parameters()),
-            best_step=best["step"],
-            **{k: round(v, 4) for k, v in best.items() if k.startswith(("val_", "bd_"))},
-        )
+        stage.facts.update(facts(nanodt.load(stage.partial).network, best))
     return stage.folder
 
 
+def main() -> None:
+    """The command line."""
+    try:
+        run(parse(Config, sys.argv[1:], __doc__))
+    except (InputError, nanodt.InputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
 if __name__ == "__main__":
-    main(run, Config, __doc__, nanodt.InputError)
+    main()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import nanodt
+from archive_tools.rollouts.driving import DrivePolicy
 from archive_tools.run import bounds
 from archive_tools.run.options import main
 from archive_tools.stages import s08_rollout as rollouts
@@ -40,12 +41,12 @@ class Config(rollouts.RolloutConfig):
 def run(config: Config) -> Path:
     """Stage 08: see `archive_tools.stages.s08_rollout.run`."""
 
-    def load_drive(model: Path) -> rollouts.DrivePolicy:
+    def load_drive(model: Path) -> DrivePolicy:
         sampling = nanodt.Sampling(config.sampling, config.temperature, config.top_p)
         policy = nanodt.load(model, sampling=sampling)
         return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
 
-    return rollouts.run(config, load_drive, nanodt.load_reader)
+    return rollouts.run(config, load_drive, nanodt.load_rephraser)
 
 
 if __name__ == "__main__":

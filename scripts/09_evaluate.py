@@ -31,8 +31,8 @@ from typing import ClassVar
 
 import nanodt
 from archive_tools.rating.server import rate
+from archive_tools.rollouts.driving import DrivePolicy
 from archive_tools.run.options import main
-from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages import s09_evaluate as evaluate
 from archive_tools.stages.say import say
 from envs.errors import InputError
@@ -62,7 +62,7 @@ class Config(evaluate.EvaluateConfig):
     }  # fmt: skip
 
 
-def load_drive(model: Path) -> rollouts.DrivePolicy:
+def load_drive(model: Path) -> DrivePolicy:
     """The policy of a model folder, ready to drive batches of commands."""
     policy = nanodt.load(model)
     return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
@@ -72,7 +72,7 @@ def run(config: Config) -> Path:
     """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
         load_rephraser = (
-            partial(nanodt.load_reader, encoder=config.rephrase)
+            partial(nanodt.load_rephraser, encoder=config.rephrase)
             if config.rephrase is not None
             else None
         )

@@ -29,13 +29,15 @@ from pipeline import read_options, words
 from rich.console import Console
 
 import nanodt
-from archive_tools.run.siblings import Sibling, inherited, link_stages, siblings, training_seconds
+from archive_tools.files.tables import read_json, write_json
+from archive_tools.run import siblings
 from archive_tools.run.stage import SCRIPTS, Preset, read_manifest
-from archive_tools.run.tables import read_json, write_json
 from envs.errors import InputError
-from nanodt.data import Windows, load_dataset
-from nanodt.settings import TrainConfig, TrainOptions, build_model
-from nanodt.trainer import Trainer, pick_device
+from nanodt.data.folder import load_dataset
+from nanodt.data.windows import Windows
+from nanodt.training.build import build_network, offered
+from nanodt.training.options import LAYOUTS, TrainConfig, TrainOptions
+from nanodt.training.trainer import Trainer, pick_device
 
 
 @dataclass
@@ -59,8 +61,9 @@ class Config:
     over what they take from the run."""
 
 
-PLAIN: dict[str, Any] = {"block_size": 350}
+PLAIN: dict[str, Any] = {"layout": "plain", **LAYOUTS["plain"]}
 PUBLISHED: dict[str, Any] = {
+    **PLAIN,
     "head": "clusters",
     "clusters": 4,
     "joint": False,
@@ -81,9 +84,9 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
     plain = asdict(TrainOptions())
     for name in ("device", "tracker", "log_every"):
         del plain[name]
-    run = inherited(config.run, "model")
+    run = siblings.inherited(config.run, "model")
     plain["score_items"] = run.get("score_items", plain["score_items"])
-    model, seconds = read_manifest(config.run / "model"), training_seconds(config.run)
+    model, seconds = read_manifest(config.run / "model"), siblings.training_seconds(config.run)
     found = {}
     for name in config.settings:
         options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
@@ -101,12 +104,15 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
 
 def seconds_per_step(run: Path, options: dict[str, Any], least: float = 10.0) -> float:
     """Time of an optimiser step with these options on this machine, over `least` seconds."""
-    config = TrainConfig(data=run / "dataset", tokenizer=run / "tokenizer", out=run, **options)
-    dataset, device = load_dataset(config.data, config.practice_share), pick_device(config.device)
-    model = build_model(config, dataset).to(device)
-    windows = Windows(dataset.split("train"), model.text, model.config, device)
-    trainer = Trainer(model, windows, config)
-    model.train()
+    folder = run / "dataset"
+    config = TrainConfig(data=folder, tokenizer=run / "tokenizer", out=run, **options)
+    dataset = load_dataset(folder, config.augmentation_share)
+    config, _ = offered(config, dataset)
+    network = build_network(config, dataset).to(pick_device(config.device))
+    trainer = Trainer(
+        network, Windows(dataset.split("train"), network, device=network.device), config
+    )
+    network.train()
     trainer.step(0)  # the first one also takes memory
     began, steps = time.perf_counter(), 0
     while steps < 3 or time.perf_counter() - began < least:
@@ -120,13 +126,17 @@ def command(
 ) -> list[str]:
     """The command line of one stage of `run`, with the options that `source` has for it."""
     script = Path(__file__).parent / Path(SCRIPTS[stage]).name
-    options = {"preset": preset, **inherited(source, stage), **changed}
+    options = {"preset": preset, **siblings.inherited(source, stage), **changed}
     return [sys.executable, str(script), "--run", str(run), *words(options, stage), "--redo",
             *extra]  # fmt: skip
 
 
 def run_stages(
-    folder: Path, sibling: Sibling, config: Config, extra: dict[str, list[str]], console: Console
+    folder: Path,
+    sibling: siblings.Sibling,
+    config: Config,
+    extra: dict[str, list[str]],
+    console: Console,
 ) -> None:
     """Do what the sibling does not share with the run.
 
@@ -163,10 +173,10 @@ def run(config: Config) -> Path:
     console = Console(stderr=True)
     extra = read_options(config.options)
     read_manifest(config.run / "model")
-    chosen = siblings(config.splits, config.fractions, config.seeds)
-    chosen += siblings(settings=settings_of(config))
+    chosen = siblings.siblings(config.splits, config.fractions, config.seeds)
+    chosen += siblings.siblings(settings=settings_of(config))
     for sibling in chosen:
-        run_stages(link_stages(config.run, sibling), sibling, config, extra, console)
+        run_stages(siblings.link_stages(config.run, sibling), sibling, config, extra, console)
     for stage in ("rollouts", "evaluation"):
         line = command(config.run, config.run, stage, config.preset, {}, [])
         call(line, f"{config.run}: {stage}", console)

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.files.tables import read_json
 from archive_tools.rollouts.systems import system_of
 from archive_tools.run.stage import SCRIPTS, Preset
-from archive_tools.run.tables import read_json
 from envs.errors import InputError
 
 

@@ -21,11 +21,11 @@ from archive_tools.annotations.events import (
     load_annotations,
     routes_table,
 )
-from archive_tools.annotations.visits import tile_centres
+from archive_tools.files.tables import read_arrow, read_json, write_json, write_table
 from archive_tools.language.reader import parse
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_arrow, read_json, write_json, write_table
 from envs.geometry import COMPASS, scene_to_world
+from envs.places import tile_centres
 
 STEPS = 400
 ENVIRONMENT = {"id": "envs:wayword/Navigation-v0", "kwargs": {"world": "apartment"}}

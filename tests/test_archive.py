@@ -8,7 +8,7 @@ from ribs.archives import ArchiveDataFrame, GridArchive
 
 from archive_tools.archive.cells import Cells
 from archive_tools.archive.elites import Archive, load_archive
-from archive_tools.run.tables import write_json, write_table
+from archive_tools.files.tables import write_json, write_table
 from archive_tools.tasks.measures import Measures
 from envs.errors import InputError
 

@@ -10,7 +10,7 @@ from run_factory import wander
 
 import envs
 from archive_tools.annotations.annotate import annotate
-from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.annotations.similarity import lcs_ratio
 from archive_tools.dataset.augmentation import HOLD, Disturbance, follow
 from archive_tools.dataset.augmentation_table import FIELDS, Recorded, augmentation_rows, withheld
 from archive_tools.dataset.paths import line, paths_of

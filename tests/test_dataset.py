@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from archive_tools.annotations.events import load_annotations
+from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.language.checks import check_text
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json, read_table, write_table
 from archive_tools.stages import s00_search as search
 from archive_tools.stages import s02_record as record
 from archive_tools.stages import s03_annotate
@@ -20,8 +20,8 @@ from archive_tools.stages import s05_dataset as dataset
 from archive_tools.stages.s05_dataset import DatasetConfig
 from envs import load_world, save_world
 from envs.errors import InputError
-from nanodt.data import load_dataset
-from nanodt.score import ClosedLoop
+from nanodt.data.folder import load_dataset
+from nanodt.training.validation import ClosedLoop
 
 SMALL = {"evaluations": 1500, "cells": (16, 16), "batch": 250}
 
@@ -215,6 +215,6 @@ def test_a_moved_run_is_scored_in_its_own_world(tmp_path):
     moved = first.rename(tmp_path / "moved")
     shutil.rmtree(world)
     data = load_dataset(moved / "dataset")
-    loop = ClosedLoop(data.split("validation"), data.info, 2, data.folder)
+    loop = ClosedLoop(data.split("validation"), data, 2)
     _, info = loop.env.reset()
     np.testing.assert_allclose(info["pose"][:, 0], robot.x, atol=1e-3)

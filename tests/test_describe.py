@@ -14,11 +14,11 @@ import pytest
 from llm_server import reply_to, serving
 from text_factory import APARTMENT, annotated_run
 
+from archive_tools.files.tables import read_table
 from archive_tools.language.checks import check_text
 from archive_tools.llm.ledger import Ledger
 from archive_tools.narrator.styles import STYLE_SHARES
 from archive_tools.run.stage import read_manifest
-from archive_tools.run.tables import read_table
 from archive_tools.stages.s04_describe import DescribeConfig, run
 from envs import InputError
 

@@ -13,8 +13,8 @@ from gymnasium.utils.env_checker import check_env
 
 from archive_tools.annotations.events import load_annotations
 from archive_tools.archive.elites import load_archive
+from archive_tools.files.tables import read_json, read_table
 from archive_tools.run.options import parse
-from archive_tools.run.tables import read_json, read_table
 from archive_tools.stages import s03_annotate
 from archive_tools.stages import s04_describe as describe
 from archive_tools.stages.s00_search import SearchConfig

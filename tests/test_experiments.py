@@ -238,12 +238,12 @@ def test_other_layouts_get_the_time_that_the_run_had(family, script, tmp_path, m
     assert script.settings_of(config) == found and not again
     (run / "model" / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "new"}))
     assert script.settings_of(config)["plain"]["steps"] == 1 and len(again) == 2  # another model
-    assert found["plain"]["block_size"] == 350 and not found["plain"]["one_token"]
+    assert found["plain"]["block_size"] == 350 and found["plain"]["tokens_per_step"] == 3
     assert (found["published"]["head"], found["published"]["joint"]) == ("clusters", False)
     line = script.command(run, run, "model", "paper", found["plain"], [])
     options = importlib.import_module("07_train").Config
     parsed = parse(options, "", line[2:])
-    assert parsed.window is None and parsed.practice_share == 0 and parsed.head == "mse"
+    assert parsed.window is None and parsed.augmentation_share == 0 and parsed.head == "mse"
     assert parsed.steps == found["plain"]["steps"] and parsed.windows_per_text == 1
 
 

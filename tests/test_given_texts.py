@@ -15,8 +15,8 @@ import envs
 from archive_tools.annotations.events import load_annotations
 from archive_tools.descriptions.given_drives import FOLDER
 from archive_tools.descriptions.refusals import kind_of
+from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.run.stage import read_manifest
-from archive_tools.run.tables import read_json, read_table, write_table
 from archive_tools.stages import s05_dataset as dataset
 from archive_tools.stages.s04_describe import DescribeConfig, run
 from archive_tools.stages.s05_dataset import DatasetConfig

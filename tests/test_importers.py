@@ -15,7 +15,7 @@ from ribs.archives import ArchiveDataFrame, CVTArchive, GridArchive, ProximityAr
 
 from archive_tools.archive.elites import load_archive
 from archive_tools.archive.readers import from_flax, infer_layers, read_foreign
-from archive_tools.run.tables import read_json
+from archive_tools.files.tables import read_json
 from archive_tools.stages.s00_search import SearchConfig, run
 from archive_tools.tasks.controllers import ControllerSpec
 from archive_tools.tasks.navigation import Navigation

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from archive_tools.annotations import routes as route_kernels
+from archive_tools.annotations import similarity
 from archive_tools.evaluation import metrics
 from archive_tools.rollouts import contrast
 
@@ -27,9 +27,9 @@ def plain_lcs(x, y):
 @given(st.lists(st.tuples(routes, routes), min_size=1, max_size=5))
 def test_route_metrics_equal_their_plain_versions(pairs):
     driven, reference = zip(*pairs, strict=True)
-    lcs = route_kernels.lcs_ratio(driven, reference)
-    f1 = route_kernels.set_f1(driven, reference)
-    tau = route_kernels.order_tau(driven, reference)
+    lcs = similarity.lcs_ratio(driven, reference)
+    f1 = similarity.set_f1(driven, reference)
+    tau = similarity.order_tau(driven, reference)
     for k, (x, y) in enumerate(pairs):
         longer = max(len(x), len(y))
         assert lcs[k] == (plain_lcs(x, y) / longer if longer else 1)
@@ -46,9 +46,9 @@ def test_route_metrics_equal_their_plain_versions(pairs):
 def test_worked_example():
     driven = [["red", "sofa", "blue", "bed"]]
     reference = [["red", "blue", "sofa", "bed", "table"]]
-    assert route_kernels.lcs_ratio(driven, reference) == pytest.approx([3 / 5])
-    assert route_kernels.set_f1(driven, reference) == pytest.approx([8 / 9])
-    assert route_kernels.order_tau(driven, reference) == pytest.approx([(5 - 1) / 6])
+    assert similarity.lcs_ratio(driven, reference) == pytest.approx([3 / 5])
+    assert similarity.set_f1(driven, reference) == pytest.approx([8 / 9])
+    assert similarity.order_tau(driven, reference) == pytest.approx([(5 - 1) / 6])
 
 
 def test_bd_error_is_in_per_cent_of_the_diagonal():
@@ -60,12 +60,12 @@ def test_bd_error_is_in_per_cent_of_the_diagonal():
 
 def test_lcs_length_counts_the_common_names_in_order():
     driven, reference = ["abcd", "", "ab", "xyz"], ["acbd", "a", "", "zyx"]
-    assert route_kernels.lcs_length(driven, reference).tolist() == [3, 0, 0, 1]
+    assert similarity.lcs_length(driven, reference).tolist() == [3, 0, 0, 1]
 
 
 def test_unequal_numbers_of_routes_are_refused():
     with pytest.raises(ValueError, match="2 driven against 1"):
-        route_kernels.lcs_ratio([["a"], ["b"]], [["a"]])
+        similarity.lcs_ratio([["a"], ["b"]], [["a"]])
 
 
 def test_contrast_pairs_end_together_by_different_ways():
@@ -78,7 +78,7 @@ def test_contrast_pairs_end_together_by_different_ways():
     gap = np.linalg.norm(bd[pairs[:, 0]] - bd[pairs[:, 1]], axis=1)
     assert gap.max() <= 0.05 * diagonal
     first, second = ([names[i] for i in column] for column in pairs.T)
-    assert route_kernels.lcs_ratio(first, second).max() <= 0.5
+    assert similarity.lcs_ratio(first, second).max() <= 0.5
     assert len(np.unique(pairs)) == pairs.size, "an item is in one pair at most"
     assert np.array_equal(pairs, contrast.contrast_pairs(bd, names, diagonal, seed=3))
     assert np.array_equal(pairs[:7], contrast.contrast_pairs(bd, names, diagonal, seed=3, limit=7))
@@ -153,7 +153,7 @@ def test_thousands_of_routes_take_a_moment(benchmark_seconds=2.0):
 
     rng = np.random.default_rng(0)
     driven = [[str(v) for v in rng.integers(0, 23, 30)] for _ in range(5000)]
-    route_kernels.lcs_ratio(driven[:2], driven[:2])
+    similarity.lcs_ratio(driven[:2], driven[:2])
     start = time.perf_counter()
-    route_kernels.lcs_ratio(driven, driven[::-1])
+    similarity.lcs_ratio(driven, driven[::-1])
     assert time.perf_counter() - start < benchmark_seconds

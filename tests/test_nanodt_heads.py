@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nanodt import InputError, Sampling
-from nanodt.heads import HeadConfig, build_head, pick
+from nanodt.model.heads import HeadConfig, build_head, pick
 
 LOW, HIGH = (-4.0, -4.0), (4.0, 4.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,40 +11,62 @@ import torch
 from nanodt_toy import record, write_dataset
 
 import nanodt
-from nanodt.data import Trajectories, Windows, load_dataset
-from nanodt.heads import HeadConfig
-from nanodt.model import Cache, Model, ModelConfig, Trunk, TrunkConfig, Write
-from nanodt.odometry import OdometryConfig
-from nanodt.policy import Policy, window_start
-from nanodt.stream import pack, ragged
-from nanodt.text import TextConfig
-from nanodt.tokenizer import train_tokenizer
+from nanodt.data.episodes import Episodes
+from nanodt.data.folder import load_dataset
+from nanodt.data.windows import Windows
+from nanodt.driving.policy import Policy, window_start
+from nanodt.model.heads import HeadConfig
+from nanodt.model.layout import policy_layout
+from nanodt.model.network import Network, NetworkConfig
+from nanodt.model.trunk import Cache, Trunk, TrunkConfig, Write
+from nanodt.packing import pack, ragged
+from nanodt.place.odometry import OdometryConfig
+from nanodt.text.encoders import TextConfig
+from nanodt.text.tokenizer import train_tokenizer
 
 TEXTS = [t for row in record(8) for t in row["texts"]]
 
 
-def small_model(block_size: int = 48, **changes) -> Model:
-    """A random model with the toy's sizes, every parameter perturbed."""
+TOY = {
+    "n_obs": 3,
+    "n_act": 2,
+    "n_bd": 2,
+    "action_low": (-1.0, -1.0),
+    "action_high": (1.0, 1.0),
+}
+
+
+def small_model(block_size: int = 48, **changes) -> Network:
+    """A random model with the toy's sizes, every parameter perturbed.
+
+    `changes` are arguments of `policy_layout` or fields of `NetworkConfig`; `order` puts the slots
+    of a step in another order.
+    """
     torch.manual_seed(3)
     tokenizer = train_tokenizer(TEXTS, 400)
-    config = dict(
-        n_obs=3,
-        n_act=2,
-        n_bd=2,
-        max_steps=60,
-        action_low=(-1.0, -1.0),
-        action_high=(1.0, 1.0),
-        action_decimals=None,
-        block_size=block_size,
-        trunk=TrunkConfig(2, 2, 32),
-        text=TextConfig(vocabulary=tokenizer.vocabulary),
+    odometry = changes.pop("odometry", None)
+    fields = {k: changes.pop(k) for k in ("window", "bd_low", "bd_high") if k in changes}
+    order, head = changes.pop("order", None), changes.pop("head", HeadConfig())
+    text = TextConfig(vocabulary=tokenizer.vocabulary)
+    layout = policy_layout(
+        TOY, 60, block_size, text, head, odometry=odometry is not None, **changes
     )
-    model = Model(ModelConfig(**{**config, **changes}))
+    if order is not None:
+        layout = replace(layout, slots=tuple(layout.slot(name) for name in order))
+    config = NetworkConfig(
+        layout, TrunkConfig(2, 2, 32), block_size=block_size, odometry=odometry, **fields
+    )
+    model = Network(config)
     model.text.tokenizer = tokenizer
     with torch.no_grad():
         for p in model.parameters():
             p += 0.1 * torch.randn_like(p)
     return model.eval()
+
+
+def read(model: Network, batch) -> torch.Tensor:
+    """Hidden states [M, C] at which the actions are read."""
+    return model.hidden(batch, ["action"])["action"][:, 0]
 
 
 def test_trunk_is_gpt2():
@@ -110,10 +133,10 @@ def test_cache_with_rows_of_different_lengths():
 
 def test_pack_lays_out_rows():
     text, steps = np.array([2, 0]), np.array([1, 2])
-    place, read = pack(text, steps, 3, 1)
+    place, first = pack(text, steps, 3)
     # flat tokens: 0 1 = text, 2..4 = step of row 0, 5..10 = steps of row 1, 11 = pad
     assert place.tolist() == [[0, 1, 2, 3, 4, 11], [5, 6, 7, 8, 9, 10]]
-    assert read.tolist() == [3, 6 + 1, 6 + 4]
+    assert first.tolist() == [2, 6, 6 + 3]
     assert [x.tolist() for x in ragged(np.array([2, 0, 1]))] == [[0, 0, 2], [0, 1, 0]]
 
 
@@ -121,7 +144,7 @@ def test_pack_lays_out_rows():
 def windows(tmp_path_factory) -> Windows:
     folder = write_dataset(tmp_path_factory.mktemp("data"), record(20))
     model = small_model()
-    return Windows(load_dataset(folder).split("train"), model.text, model.config)
+    return Windows(load_dataset(folder).split("train"), model)
 
 
 def test_row_alone_equals_row_in_a_batch(windows):
@@ -130,22 +153,22 @@ def test_row_alone_equals_row_in_a_batch(windows):
     plan = windows.plan(np.random.default_rng(0), 6, 0.4, 0.4)
     assert len(set(plan.steps)) > 1  # rows of different lengths: some are padded
     with torch.no_grad():
-        together = model(windows.batch(plan)).split(plan.steps.tolist())
+        together = read(model, windows.batch(plan)).split(plan.steps.tolist())
         for i, expected in enumerate(together):
-            alone = model(windows.batch(plan.rows(slice(i, i + 1))))
+            alone = read(model, windows.batch(plan.rows(slice(i, i + 1))))
             torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("one_token", [False, True])
-def test_windows_that_share_a_text_equal_windows_alone(windows, one_token):
+@pytest.mark.parametrize("tokens", [3, 1])
+def test_windows_that_share_a_text_equal_windows_alone(windows, tokens):
     """Computed once or once for each window, a text does the same; gradients too."""
-    model = small_model(one_token=one_token, window=7)
-    windows = Windows(windows.data, model.text, model.config)
+    model = small_model(tokens_per_step=tokens, window=7)
+    windows = Windows(windows.episodes, model)
     shared = windows.plan(np.random.default_rng(0), 5, 0.3, 0.3, windows=3)
-    assert shared.start.shape == (5, 3) and shared.targets == 3 * shared.steps.sum()
+    assert shared.start.shape == (5, 3) and shared.timesteps == 3 * shared.steps.sum()
     assert (np.diff(shared.start, axis=1) != 0).any()
     batch = windows.batch(shared)
-    together = model(batch)
+    together = read(model, batch)
     together.square().sum().backward()
     gradient = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     model.zero_grad()
@@ -154,7 +177,7 @@ def test_windows_that_share_a_text_equal_windows_alone(windows, one_token):
         for start in shared.start[row]:
             alone = shared.rows(slice(row, row + 1))
             alone.start = start.reshape(1, 1)
-            parts.append(model(windows.batch(alone)))
+            parts.append(read(model, windows.batch(alone)))
     torch.testing.assert_close(together, torch.cat(parts), atol=1e-5, rtol=1e-5)
     torch.cat(parts).square().sum().backward()
     again = [p.grad for p in model.parameters() if p.grad is not None]
@@ -162,25 +185,25 @@ def test_windows_that_share_a_text_equal_windows_alone(windows, one_token):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
     once = windows.batch(shared.rows(slice(0, 5))).tokens
     every = 3 * sum(len(windows.table.take(shared.text[[i]])[0]) for i in range(5))
-    assert once < every + model.config.step_tokens * shared.targets
+    assert once < every + tokens * shared.timesteps
 
 
 @pytest.mark.parametrize("hide_actions", [False, True])
 def test_one_token_per_step(windows, hide_actions):
     """Rows hold text and one token a step, which tells of bd, o and the action before, or not."""
-    model = small_model(one_token=True, hide_actions=hide_actions)
-    windows = Windows(windows.data, model.text, model.config)
+    model = small_model(tokens_per_step=1, hide_actions=hide_actions)
+    windows = Windows(windows.episodes, model)
     plan = windows.plan(np.random.default_rng(0), 1, 0.0, 0.0)
     batch, k = windows.batch(plan), int(plan.steps[0]) // 2
     assert batch.tokens == windows.table.lengths[plan.text[0]] + plan.steps[0]
     with torch.no_grad():
-        before = model(batch)
+        before = read(model, batch)
         batch.values["action"][k] += 1
-        after = model(batch)
+        after = read(model, batch)
         torch.testing.assert_close(after[: k + 1], before[: k + 1], atol=0, rtol=0)
         assert (after[k + 1 :] != before[k + 1 :]).any() != hide_actions
         batch.values["obs"][k] += 1
-        assert (model(batch)[k] - after[k]).abs().max() > 1e-3
+        assert (read(model, batch)[k] - after[k]).abs().max() > 1e-3
 
 
 def test_future_changes_nothing(windows):
@@ -188,12 +211,12 @@ def test_future_changes_nothing(windows):
     model = small_model()
     plan = windows.plan(np.random.default_rng(1), 1, 0.0, 0.0)
     with torch.no_grad():
-        before = model(windows.batch(plan))
+        before = read(model, windows.batch(plan))
         batch = windows.batch(plan)
         k = int(plan.steps[0]) // 2
         batch.values["action"][k:] += 1  # the action of step k is read at o, before it
         batch.values["obs"][k + 1 :] += 1
-        after = model(batch)
+        after = read(model, batch)
     torch.testing.assert_close(after[: k + 1], before[: k + 1], atol=1e-6, rtol=1e-6)
     assert (after[k + 1 :] - before[k + 1 :]).abs().max() > 1e-3
 
@@ -204,24 +227,25 @@ def test_hidden_actions_change_nothing(windows):
     plan = windows.plan(np.random.default_rng(1), 3, 0.0, 0.0)
     with torch.no_grad():
         batch = windows.batch(plan)
-        before = model(batch)
+        before = read(model, batch)
         batch.values["action"] += 1
-        torch.testing.assert_close(model(batch), before, atol=0, rtol=0)
+        torch.testing.assert_close(read(model, batch), before, atol=0, rtol=0)
     obs = np.random.default_rng(0).normal(size=(9, 1, 3)).astype(np.float32)
     plain, changed = Policy(model), Policy(model)
     for step in obs:
         assert (plain.act(step) == changed.act(step)).all()
-        changed.action += 1
+        for step_values in changed.values["action"].unbind(1):
+            step_values += 1
 
 
-def test_off_is_not_zero(windows):
-    """Text off, BD off and both on give different predictions."""
+def test_dropped_is_not_zero(windows):
+    """Without text, without BD and with both, predictions differ."""
     model = small_model()
     rng = np.random.default_rng
     with torch.no_grad():
         outs = [
-            model(windows.batch(windows.plan(rng(2), 1, text_off, bd_off)))[0]
-            for text_off, bd_off in ((0, 0), (1, 0), (0, 1), (1, 1))
+            read(model, windows.batch(windows.plan(rng(2), 1, no_text, no_bd)))[0]
+            for no_text, no_bd in ((0, 0), (1, 0), (0, 1), (1, 1))
         ]
     for i in range(4):
         for j in range(i):
@@ -230,33 +254,35 @@ def test_off_is_not_zero(windows):
 
 def test_windows_hold_the_right_steps(windows):
     """A window is a stretch of its trajectory that fits, with its own text and bd."""
-    data, config = windows.data, windows.config
+    data, config = windows.episodes, windows.network.config
     plan = windows.plan(np.random.default_rng(3), 200, 0.1, 0.1)
     batch = windows.batch(plan)
     row, inner = ragged(plan.steps)
     for m in range(0, len(row), 37):
-        i, t = plan.trajectory[row[m]], plan.start[row[m], 0] + inner[m]
+        i, t = plan.episode[row[m]], plan.start[row[m], 0] + inner[m]
         assert batch.time[m] == t < data.length[i]
-        assert torch.equal(batch.values["obs"][m], data.obs[data.first[i] + t])
-        assert torch.equal(batch.values["action"][m], data.action[data.first[i] + t])
+        assert (batch.values["obs"][m].numpy() == data.steps["obs"][data.first[i] + t]).all()
+        assert (batch.values["action"][m].numpy() == data.steps["action"][data.first[i] + t]).all()
     for r in range(0, 200, 11):
-        assert torch.equal(batch.values["bd"][r], data.bd[plan.trajectory[r]])
+        assert (batch.values["bd"][r].numpy() == data.each["bd"][plan.episode[r]]).all()
         if plan.text[r] >= 0:
             owner = np.searchsorted(np.cumsum(windows.text_count), plan.text[r], side="right")
-            assert owner == plan.trajectory[r]
+            assert owner == plan.episode[r]
     lengths = np.where(plan.text >= 0, windows.table.lengths[plan.text], 0)
     used = lengths + 3 * plan.steps
     assert (used <= config.block_size).all()
-    full = plan.steps < data.length[plan.trajectory]
+    full = plan.steps < data.length[plan.episode]
     assert (config.block_size - used[full] < 3).all()  # no row wastes room
     assert (plan.start == 0).mean() > 0.25  # all acting begins there
-    assert 0.03 < (plan.text < 0).mean() < 0.2 and 0.03 < plan.bd_off.mean() < 0.2
+    assert 0.03 < (plan.text < 0).mean() < 0.2 and 0.03 < plan.bd_dropped.mean() < 0.2
 
 
-def test_garbled_texts(windows):
+def test_corrupted_tokens(windows):
     """Some tokens are others, more in some texts than in others; all else is as without noise."""
     clean = windows.batch(windows.plan(np.random.default_rng(3), 200, 0.1, 0.1))
-    noisy = windows.batch(windows.plan(np.random.default_rng(3), 200, 0.1, 0.1, text_noise=0.1))
+    noisy = windows.batch(
+        windows.plan(np.random.default_rng(3), 200, 0.1, 0.1, token_corruption=0.1)
+    )
     changed = (clean.text != noisy.text).float()
     assert 0.05 < changed.mean() < 0.15 and noisy.text.max() < windows.vocabulary
     firsts = torch.cumsum(noisy.text_position == 0, 0)
@@ -287,15 +313,15 @@ def test_window_when_acting(room):
     assert set(after_drop) <= {room // 2 + 1 if room > 1 else 1}
 
 
-@pytest.mark.parametrize("one_token", [False, True])
+@pytest.mark.parametrize("tokens", [3, 1])
 @pytest.mark.parametrize("hide_actions", [False, True])
 @pytest.mark.parametrize("head", ["mse", "clusters", "bins"])
-def test_cached_equals_uncached(head, hide_actions, one_token):
-    """60 steps over several drops of the window, texts of different lengths, on and off."""
+def test_cached_equals_uncached(head, hide_actions, tokens):
+    """60 steps over several evictions, texts of different lengths, given and dropped."""
     kind = HeadConfig(head, clusters=4, bins=5)
-    kinds = {"head": kind, "hide_actions": hide_actions, "one_token": one_token}
-    model = small_model(block_size=36 if one_token else 40, **kinds)
-    model.head.fit(torch.randn(100, 2))
+    kinds = {"head": kind, "hide_actions": hide_actions, "tokens_per_step": tokens}
+    model = small_model(block_size=36 if tokens == 1 else 40, **kinds)
+    model.heads["action"].fit(torch.randn(100, 2))
     rng = np.random.default_rng(0)
     texts = [t + " now" * i for i, t in enumerate(TEXTS[:5])]
     bd = rng.normal(size=(5, 2)).astype(np.float32)
@@ -309,58 +335,74 @@ def test_cached_equals_uncached(head, hide_actions, one_token):
 
 WHEELS = {"axle": 2.0, "start": [1.0, 2.0, 0.5], "contact": [2]}
 PRESETS = {
-    "one_token": True,
+    "tokens_per_step": 1,
     "hide_actions": True,
     "odometry": OdometryConfig.from_json(WHEELS),
-    "trail": 3,
+    "visitation_map": 3,
     "bd_low": (-6.0, 0.0),
     "bd_high": (6.0, 12.0),
 }
 
 
 @pytest.mark.parametrize(
-    "layout", [{}, {"one_token": True}, {"window": 7}, PRESETS, {**PRESETS, "window": 5}]
+    "layout", [{}, {"tokens_per_step": 1}, {"window": 7}, PRESETS, {**PRESETS, "window": 5}]
 )
 def test_acting_sees_what_training_showed(windows, layout):
     """Teacher-forced, the policy acts as the head does on training windows, past hops as well."""
     model = small_model(block_size=100, **layout)
-    data, i = windows.data, 3
-    whole = Windows(data, model.text, model.config)
-    plan = whole.plan(np.random.default_rng(0), 1, 0.0, 0.0)
-    plan.trajectory[:], plan.text[:] = i, whole.text_first[i]
+    data, i = windows.episodes, 3
+    whole = Windows(data, model)
     policy, starts = Policy(model), set()
     with torch.no_grad():
         for t in range(int(data.length[i])):
             step = int(data.first[i]) + t
             found = policy.act(
-                data.obs[step][None].numpy(), data.texts[i][:1], data.bd[i][None].numpy()
+                data.steps["obs"][step][None], data.texts[i][:1], data.each["bd"][i][None]
             )
-            start = int(window_start(t, policy.room)[0])
+            start = int(window_start(t, policy.capacity)[0])
             starts.add(start)
-            plan.start[:], plan.steps[:] = start, t + 1 - start
-            hidden = model(whole.batch(plan))[-1:]
-            expected = model.head.sample(hidden, policy.sampling).clamp(-1, 1)
+            plan = whole.stretches(np.array([i]), np.array([start]), np.array([t + 1 - start]))
+            hidden = read(model, whole.batch(plan))[-1:]
+            expected = model.heads["action"].sample(hidden, policy.sampling).clamp(-1, 1)
             np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
-            policy.action[0, t] = data.action[step]  # what was driven, not what it chose
+            policy.put("action", data.steps["action"][step][None])  # driven, not what it chose
     assert (len(starts) > 3) == ("window" in layout)
+
+
+def test_the_order_of_tokens_is_a_fact_of_the_layout_alone(windows):
+    """[o, bd, a]: read at bd, driven with and without a cache alike, and as training showed it."""
+    model = small_model(order=("obs", "bd", "action"))
+    assert model.stream.reads["action"].tolist() == [1] and model.stream.first["bd"] == 1
+    rng = np.random.default_rng(0)
+    texts = [t + " now" * i for i, t in enumerate(TEXTS[:5])]
+    bd = rng.normal(size=(5, 2)).astype(np.float32)
+    cached, uncached = Policy(model), Policy(model, cache=False)
+    usual = Policy(small_model())
+    for _ in range(60):
+        obs = rng.normal(size=(5, 3)).astype(np.float32)
+        a, b = cached.act(obs, texts, bd), uncached.act(obs, texts, bd)
+        assert np.abs(a - b).max() < 1e-4
+        assert np.abs(a - usual.act(obs, texts, bd)).max() > 1e-3
+    test_acting_sees_what_training_showed(windows, {"order": ("obs", "bd", "action"), "window": 7})
+    assert cached.network.config.layout != usual.network.config.layout
 
 
 def test_draws_follow_lengths_weights_and_texts():
     """A trajectory is drawn as often as its steps times its weight, its texts equally often."""
     length, weight = np.array([10, 30, 20, 40]), np.array([1.0, 3.0, 0.0, 1.0])
     rng = np.random.default_rng(0)
-    data = Trajectories(
-        ids=np.arange(4),
-        length=length,
-        first=np.cumsum(length) - length,
+    data = Episodes(
+        length,
+        {
+            "obs": rng.normal(size=(100, 3)).astype(np.float32),
+            "action": rng.normal(size=(100, 2)).astype(np.float32),
+        },
+        {"bd": np.zeros((4, 2), np.float32)},
+        [[TEXTS[0], TEXTS[1]]] * 4,
         weight=weight,
-        obs=torch.from_numpy(rng.normal(size=(100, 3)).astype(np.float32)),
-        action=torch.from_numpy(rng.normal(size=(100, 2)).astype(np.float32)),
-        bd=torch.zeros(4, 2),
-        texts=[[TEXTS[0], TEXTS[1]]] * 4,
     )
     model = small_model(block_size=60)
-    plan = Windows(data, model.text, model.config).plan(np.random.default_rng(1), 20_000, 0.0, 0.0)
-    share = np.bincount(plan.trajectory, minlength=4) / 20_000
+    plan = Windows(data, model).plan(np.random.default_rng(1), 20_000, 0.0, 0.0)
+    share = np.bincount(plan.episode, minlength=4) / 20_000
     np.testing.assert_allclose(share, length * weight / (length * weight).sum(), atol=0.015)
     assert abs((plan.text % 2).mean() - 0.5) < 0.015

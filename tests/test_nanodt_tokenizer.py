@@ -7,7 +7,7 @@ import time
 import pytest
 
 from nanodt import InputError, Tokenizer, train_tokenizer
-from nanodt import comparison as table
+from nanodt.text import comparison as table
 
 TEXTS = [
     f"{verb} to the {thing} by the {colour} tile, then stop at <DESCRIPTOR>."

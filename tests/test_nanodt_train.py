@@ -23,12 +23,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import nanodt
-import nanodt.checkpoint
-from nanodt.data import Windows, load_dataset
-from nanodt.score import keep
-from nanodt.settings import TrainConfig, build_model
+from nanodt.data.folder import load_dataset
+from nanodt.data.windows import Windows
+from nanodt.files import save_weights
 from nanodt.train import main, train
-from nanodt.trainer import Processes, Trainer, leave_together
+from nanodt.training.build import build_network
+from nanodt.training.options import LAYOUTS, TrainConfig
+from nanodt.training.trainer import Processes, Trainer, leave_together
+from nanodt.training.validation import better
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,26 +48,23 @@ def toy(tmp_path_factory) -> Path:
 
 
 def small(toy: Path, out: Path, **changes) -> TrainConfig:
-    return replace(
-        TrainConfig(
-            data=toy / "data",
-            out=out,
-            tokenizer=toy / "tokenizer",
-            block_size=60,
-            n_layer=2,
-            n_head=2,
-            n_embd=32,
-            steps=30,
-            batch_size=16,
-            warmup=5,
-            lr=3e-3,
-            log_every=5,
-            checkpoint_every=10,
-            score_every=15,
-            score_items=4,
-        ),
-        **changes,
+    fields = {**LAYOUTS["plain"], "n_layer": 2, "batch_size": 16, "lr": 3e-3}
+    config = TrainConfig(
+        data=toy / "data",
+        out=out,
+        tokenizer=toy / "tokenizer",
+        block_size=60,
+        n_head=2,
+        n_embd=32,
+        steps=30,
+        warmup=5,
+        log_every=5,
+        checkpoint_every=10,
+        score_every=15,
+        score_items=4,
+        **fields,
     )
+    return replace(config, **changes)
 
 
 def log_of(folder: Path) -> list[dict]:
@@ -75,20 +74,20 @@ def log_of(folder: Path) -> list[dict]:
     return [{k: v for k, v in json.loads(x).items() if k not in timed} for x in lines]
 
 
-def test_learns_to_go_where_and_how_it_is_told(toy, tmp_path):
+def test_learns_to_go_where_and_how_it_is_asked(toy, tmp_path):
     """In closed loop, from commands it never saw: the asked place, by the asked side."""
     out = train(small(toy, tmp_path / "m", steps=250, batch_size=64, score_every=125, warmup=20))
     rows = record(40, seed=9)
     texts = [r["texts"][0] for r in rows]
     bd = np.array([r["bd"] for r in rows])
     policy = nanodt.load(out)
-    drives = nanodt.drive(policy, PointRobots(40), texts, bd)
-    assert drives.obs.shape == (40, 25, 3) and drives.action.shape == (40, 24, 2)
-    assert np.array_equal(drives.action, np.round(drives.action, 2))
-    error = np.linalg.norm(drives.info["bd"][:, -1] - bd, axis=1)
+    rollouts = nanodt.drive(policy, PointRobots(40), texts, bd)
+    assert rollouts.obs.shape == (40, 25, 3) and rollouts.action.shape == (40, 24, 2)
+    assert np.array_equal(rollouts.action, np.round(rollouts.action, 2))
+    error = np.linalg.norm(rollouts.info["bd"][:, -1] - bd, axis=1)
     assert np.median(error) < 1.0
     asked_right = np.array(["right" in t for t in texts])
-    assert ((drives.obs[:, 12, 0] > 0) == asked_right).mean() > 0.95
+    assert ((rollouts.obs[:, 12, 0] > 0) == asked_right).mean() > 0.95
     # The same places by the other side: the words decide, not the place.
     other = [r["texts"][0] for r in rows[1:] + rows[:1]]
     turned = nanodt.drive(policy, PointRobots(40), other, bd)
@@ -103,8 +102,8 @@ def test_learns_to_go_where_and_how_it_is_told(toy, tmp_path):
 PACKED = {
     "windows_per_text": 3,
     "window": 4,
-    "one_token": True,
-    "text_noise": 0.1,
+    "tokens_per_step": 1,
+    "token_corruption": 0.1,
     "score_items": 3,
 }
 
@@ -150,11 +149,11 @@ def test_the_best_model_outlives_a_kill(toy, tmp_path, monkeypatch):
     """Scores before the kill still count after it: a worse model does not replace a better one."""
     errors = iter([1.0, 5.0])
 
-    def score(model, validation, closed_loop):
-        return {"bd_error_median": 0.0, "bd_error_mean": next(errors), "bd_error_se": 0.1}
+    def validate(self, network):
+        error = {"bd_error_median": 0.0, "bd_error_mean": next(errors), "bd_error_se": 0.1}
+        return {**error, "bd_success": 0.0}
 
-    monkeypatch.setattr("nanodt.train.score", score)
-    monkeypatch.setattr("nanodt.train.told", lambda record: "")
+    monkeypatch.setattr("nanodt.training.validation.Validation.__call__", validate)
     steps, step = [], Trainer.step
 
     def killed_at_20(self, i):
@@ -193,15 +192,14 @@ def test_finished_run_is_left_alone_and_others_are_refused(toy, tmp_path, capsys
 
 def _trainer(config: TrainConfig, group: Processes | None = None) -> Trainer:
     dataset = load_dataset(config.data)
-    model = build_model(config, dataset)
-    windows = Windows(dataset.split("train"), model.text, model.config)
-    return Trainer(model, windows, config, group)
+    network = build_network(config, dataset)
+    return Trainer(network, Windows(dataset.split("train"), network), config, group)
 
 
 def _gradients(config: TrainConfig, group: Processes) -> torch.Tensor:
     trainer = _trainer(config, group)
     loss, _ = trainer.gradients(0)
-    return torch.cat([p.grad.flatten() for p in trainer.model.parameters()] + [loss[None]])
+    return torch.cat([p.grad.flatten() for p in trainer.network.parameters()] + [loss[None]])
 
 
 def _one_of_two(rank: int, config: TrainConfig, file: str, result: str) -> None:
@@ -229,6 +227,7 @@ def test_two_processes_give_the_gradients_of_one(toy, tmp_path, layout):
 def test_two_processes_of_torchrun_train_as_one(toy, tmp_path):
     """The whole command line: weights as of one process, one log, a clean end."""
     options = ["--data", str(toy / "data"), "--tokenizer", str(toy / "tokenizer"), "--steps", "6"]
+    options += ["--layout", "plain"]
     options += ["--block-size", "60", "--n-layer", "1", "--n-head", "2", "--n-embd", "32"]
     options += ["--batch-size", "8", "--score-items", "0", "--device", "cpu"]
     module = ["-m", "nanodt.train", *options, "--out"]
@@ -261,8 +260,8 @@ def test_micro_batches_give_the_gradients_of_one_batch(toy, tmp_path):
 )
 def test_variants_train_and_drive(toy, tmp_path, changes):
     out = train(small(toy, tmp_path / "m", steps=4, **changes))
-    drives = nanodt.drive(nanodt.load(out), PointRobots(3), None, np.zeros((3, 2)), steps=5)
-    assert drives.action.shape == (3, 5, 2) and np.abs(drives.action).max() <= 1
+    rollouts = nanodt.drive(nanodt.load(out), PointRobots(3), None, np.zeros((3, 2)), steps=5)
+    assert rollouts.action.shape == (3, 5, 2) and np.abs(rollouts.action).max() <= 1
 
 
 def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
@@ -273,7 +272,7 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
         seen.extend(texts)
         return np.array([[len(t), t.count("left"), t.count("right"), 1] for t in texts], "f4")
 
-    monkeypatch.setattr("nanodt.settings.frozen_embedder", lambda config: embed)
+    monkeypatch.setattr("nanodt.training.build.frozen_embedder", lambda config: embed)
     config = small(toy, tmp_path / "m", steps=4, text_encoder="sentence", tokenizer=None)
     out = train(config)
     assert len(seen) == len(set(seen)) == 4
@@ -282,7 +281,7 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
     def refuse(config):
         raise AssertionError("known texts need no encoder")
 
-    monkeypatch.setattr("nanodt.text.frozen_embedder", lambda config: refuse)
+    monkeypatch.setattr("nanodt.text.encoders.frozen_embedder", lambda config: refuse)
     policy = nanodt.load(out)
     text = record(1)[0]["texts"][0]
     assert policy.act(np.zeros((1, 3)), [text], np.zeros((1, 2))).shape == (1, 2)
@@ -292,7 +291,7 @@ def test_sentence_vectors_are_computed_once(toy, tmp_path, monkeypatch):
 
 
 def test_the_model_reads_unseen_words_with_a_sentence_encoder(toy, tmp_path, monkeypatch):
-    """The words of the training texts are kept with the model; others are read as they."""
+    """The words of the training texts are best with the model; others are read as they."""
     out = train(small(toy, tmp_path / "m", steps=2))
     likes = {"left": [1, 0, 0, 0], "port": [1, 0.1, 0, 0], "right": [0, 0, 1, 0]}
 
@@ -300,10 +299,10 @@ def test_the_model_reads_unseen_words_with_a_sentence_encoder(toy, tmp_path, mon
         assert name == "some-encoder"
         return lambda words: np.array([likes.get(w, [0, 0, 0, 1]) for w in words], float)
 
-    monkeypatch.setattr("nanodt.wording.sentence_embedder", encoder)
-    reader = nanodt.load_reader(out, "some-encoder")
+    monkeypatch.setattr("nanodt.text.rephraser.sentence_embedder", encoder)
+    rephraser = nanodt.load_rephraser(out, "some-encoder")
     text = next(r["texts"][0] for r in record(4) if "left" in r["texts"][0])
-    assert reader([text, text.replace("left", "port")]) == [text, text]
+    assert rephraser([text, text.replace("left", "port")]) == [text, text]
 
 
 def test_a_refused_training_leaves_the_model_as_it_was(toy, tmp_path):
@@ -363,7 +362,7 @@ def test_wrong_data_is_told_in_one_line(toy, tmp_path, rows, info, message):
         ({"steps": 0}, "--steps 0: expected at least 1"),
         ({"lr": -1.0}, "--lr -1.0: expected above 0"),
         ({"dropout": 2.0}, "--dropout 2.0: expected at least 0 and at most 0.99"),
-        ({"betas": (1.0, 1.0)}, "--betas .*: expected two numbers from 0 to below 1"),
+        ({"betas": (1.0, 1.0)}, "--betas 1.0: expected at least 0 and below 1"),
         ({"seed": -1}, "--seed -1: expected at least 0"),
         ({"device": "gpu"}, "--device gpu cannot be used .*: give cpu or auto"),
     ],
@@ -404,9 +403,11 @@ def test_broken_files_are_told_in_one_line(toy, tmp_path):
 def test_command_line_says_what_is_missing(toy, tmp_path, capsys):
     arguments = ["--data", str(tmp_path / "no"), "--out", str(tmp_path / "m")]
     assert main([*arguments, "--tokenizer", str(toy / "tokenizer")]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 1 and "dataset folder" in told
-    assert main(["--data", str(toy / "data"), "--out", str(tmp_path / "m")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and "dataset folder" in error
+    write_dataset(tmp_path / "alone" / "data", record(6))
+    alone = str(tmp_path / "alone" / "data")
+    assert main(["--data", alone, "--out", str(tmp_path / "m")]) == 2
     assert "--tokenizer is missing" in capsys.readouterr().err
 
 
@@ -421,10 +422,10 @@ def test_wrong_models_and_commands_are_told(toy, tmp_path):
         policy.act(np.zeros((2, 3)), ["go", "word " * 90])
     with pytest.raises(nanodt.InputError, match=r"bd has shape \[2, 3\]"):
         policy.act(np.zeros((2, 3)), None, np.zeros((2, 3)))
-    model = policy.model
+    model = policy.network
     with torch.no_grad():
         model.trunk.blocks[0].up.weight[0, 0] = float("nan")
-    nanodt.checkpoint.save_weights(out / "model.safetensors", model.state_dict(), {})
+    save_weights(out / "model.safetensors", model.state_dict(), {})
     with pytest.raises(nanodt.InputError, match=r"NaN .* in trunk\.blocks\.0\.up\.weight"):
         nanodt.load(out)
     (out / "model.safetensors").write_bytes(b"short")
@@ -440,19 +441,21 @@ def test_the_later_of_two_models_that_drive_alike_is_kept():
     early = {"bd_error_median": 0.4, "bd_error_mean": 2.0, "bd_error_se": 0.3}
     alike = {"bd_error_median": 0.5, "bd_error_mean": 2.2, "bd_error_se": 0.4}
     drifting = {"bd_error_median": 0.3, "bd_error_mean": 2.5, "bd_error_se": 0.4}
-    better = {"bd_error_median": 0.6, "bd_error_mean": 1.0, "bd_error_se": 0.2}
-    kept = keep(early, None)
-    kept = keep(alike, kept)
-    assert kept is not None and kept["bd_error_mean"] == 2.2
-    assert keep(drifting, kept) is None
-    assert keep(early, keep(better, kept)) is None
-    without_drives = keep({"val_loss": 0.5}, None)
-    assert keep({"val_loss": 0.6}, without_drives) is None
-    assert keep({"val_loss": 0.4}, without_drives) is not None
-    assert keep({}, keep({}, None)) is not None
+    nearer = {"bd_error_median": 0.6, "bd_error_mean": 1.0, "bd_error_se": 0.2}
+    best = better(early, None)
+    best = better(alike, best)
+    assert best is not None and best["bd_error_mean"] == 2.2
+    assert better(drifting, best) is None
+    assert better(early, better(nearer, best)) is None
+    without_drives = better({"val_loss": 0.5}, None)
+    assert better({"val_loss": 0.6}, without_drives) is None
+    assert better({"val_loss": 0.4}, without_drives) is not None
+    assert better({}, better({}, None)) is not None
 
 
-@pytest.mark.parametrize("windows", [{}, {"windows_per_text": 3, "window": 4, "one_token": True}])
+@pytest.mark.parametrize(
+    "windows", [{}, {"windows_per_text": 3, "window": 4, "tokens_per_step": 1}]
+)
 def test_a_compiled_trunk_learns_the_same(toy, tmp_path, monkeypatch, windows):
     """With and without shared texts; the tracer is torch.compile's own, its code generator is not
     needed here and takes minutes."""

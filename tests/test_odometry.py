@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,18 +12,20 @@ import pytest
 import torch
 from nanodt_toy import INFO, STEPS, record, write_dataset
 from run_factory import wander
-from test_nanodt_model import PRESETS, TEXTS, WHEELS, small_model
+from test_nanodt_model import PRESETS, TEXTS, WHEELS, read, small_model
 
 import envs
 import nanodt
 from archive_tools.tasks.navigation import Navigation
-from nanodt.auxiliary import HORIZONS, relative
-from nanodt.data import Windows, load_dataset
+from nanodt.data.folder import load_dataset
+from nanodt.data.windows import Windows
+from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
-from nanodt.odometry import FEATURES, OdometryConfig, features
-from nanodt.policy import Policy
-from nanodt.settings import TrainConfig, build_model
+from nanodt.model.auxiliary import HORIZONS, relative
+from nanodt.place.odometry import FEATURES, OdometryConfig, features
 from nanodt.train import train
+from nanodt.training.build import build_network, offered
+from nanodt.training.options import LAYOUTS, TrainConfig
 
 
 def test_reckoning_is_what_the_simulator_does():
@@ -64,7 +67,7 @@ def test_reckoning_trajectories_of_different_lengths():
     np.testing.assert_allclose(together[first], [WHEELS["start"]] * 3, rtol=1e-6)
 
 
-def test_features_tell_the_goal_from_where_the_robot_stands():
+def test_features_hold_the_goal_from_where_the_robot_stands():
     low, high = torch.zeros(2), torch.full((2,), 10.0)
     pose = torch.tensor([[5.0, 5.0, 0.0], [5.0, 5.0, np.pi / 2], [5.0, 5.0, 0.0]])
     bd = torch.tensor([[8.0, 5.0], [8.0, 5.0], [8.0, 5.0]])
@@ -76,10 +79,10 @@ def test_features_tell_the_goal_from_where_the_robot_stands():
     assert far[0] == pytest.approx(0.6) and found[2, -5:].eq(0).all()  # no target is told
 
 
-@pytest.mark.parametrize("one_token", [False, True])
+@pytest.mark.parametrize("tokens", [3, 1])
 @pytest.mark.parametrize("hide_actions", [False, True])
-def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, one_token):
-    actions = {"hide_actions": hide_actions, "one_token": one_token}
+def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, tokens):
+    actions = {"hide_actions": hide_actions, "tokens_per_step": tokens}
     model = small_model(block_size=60, window=7, **{**PRESETS, **actions})
     rng = np.random.default_rng(0)
     texts = [t + " now" * i for i, t in enumerate(TEXTS[:4])]
@@ -93,8 +96,8 @@ def test_cached_equals_uncached_when_the_robot_reckons(hide_actions, one_token):
 
 
 @pytest.fixture
-def practised(tmp_path):
-    """A dataset with wheels, subgoals and practice drives whose targets are not their actions."""
+def augmented(tmp_path):
+    """A dataset with wheels, subgoals and augmentation whose targets are not its actions."""
     rows = record(20)
     names = ["left", "right"]
     folder = write_dataset(tmp_path / "data", rows, odometry=WHEELS, subgoals=names)
@@ -103,129 +106,140 @@ def practised(tmp_path):
     table = table.append_column("next_subgoal", pa.array(marks, pa.list_(pa.int16())))
     pq.write_table(table, folder / "trajectories.parquet")
     ids = pa.array(np.arange(900, 920))
-    practice = table.set_column(0, "trajectory_id", ids)
-    practice = practice.set_column(1, "split", pa.array(["train"] * 20))
+    more = table.set_column(0, "trajectory_id", ids)
+    more = more.set_column(1, "split", pa.array(["train"] * 20))
     halved = [[v / 2 for v in row] for row in table["action"].to_pylist()]
-    practice = practice.append_column("expert_action", pa.array(halved, pa.list_(pa.float32())))
-    pq.write_table(practice, folder / "augmentation.parquet")
+    more = more.append_column("expert_action", pa.array(halved, pa.list_(pa.float32())))
+    pq.write_table(more, folder / "augmentation.parquet")
     tokenizer = nanodt.train_tokenizer([t for r in rows for t in r["texts"]], 400)
     (tmp_path / "tokenizer").mkdir()
     tokenizer.save(tmp_path / "tokenizer")
+    fields = {**LAYOUTS["plain"], "n_layer": 1, "batch_size": 8, "hide_actions": True}
+    fields |= {"odometry": True, "visitation_map": 4, "window": 6, "tokens_per_step": 1}
+    fields |= {"future_position_weight": 0.5, "next_subgoal_weight": 0.2, "windows_per_text": 3}
     return TrainConfig(
         data=folder,
         out=tmp_path / "out",
         tokenizer=tmp_path / "tokenizer",
         block_size=60,
-        window=6,
-        n_layer=1,
         n_head=2,
         n_embd=16,
         steps=8,
-        batch_size=8,
         score_items=4,
-        odometry=True,
-        hide_actions=True,
-        foresight=0.5,
-        milestone=0.2,
-        trail=4,
-        one_token=True,
-        windows_per_text=3,
-        practice_share=0.5,
+        **{**fields, "augmentation_share": 0.5},
     )
 
 
-def test_practice_is_learnt_from_beside_the_trajectories(practised):
-    data = load_dataset(practised.data, 0.5)
+def test_augmentation_is_learnt_from_beside_the_trajectories(augmented):
+    data = load_dataset(augmented.data, 0.5)
     train_set, validation = data.split("train"), data.split("validation")
     assert len(train_set.ids) == 16 + 20 and len(validation.ids) == 4
-    assert train_set.target is not None and train_set.milestone is not None
+    assert {"expert_action", "next_subgoal"} <= set(train_set.steps)
     own = train_set.ids < 900
     steps = np.repeat(own, train_set.length)
-    np.testing.assert_array_equal(train_set.target[steps], train_set.action[steps])
-    np.testing.assert_allclose(train_set.target[~steps], train_set.action[~steps] / 2)
+    target, action = train_set.steps["expert_action"], train_set.steps["action"]
+    np.testing.assert_array_equal(target[steps], action[steps])
+    np.testing.assert_allclose(target[~steps], action[~steps] / 2)
+    np.testing.assert_array_equal(train_set.each["recorded"][:, 0], own)
     assert (data.split("train").weight * train_set.length)[~own].sum() == pytest.approx(0.5)
-    mostly = load_dataset(practised.data, 0.9).split("train")
+    mostly = load_dataset(augmented.data, 0.9).split("train")
     assert (mostly.weight * mostly.length)[~own].sum() == pytest.approx(0.9)
     assert (mostly.weight * mostly.length).sum() == pytest.approx(1)
-    assert len(load_dataset(practised.data).split("train").ids) == 16
-    train(practised)
-    assert nanodt.load(practised.out).config.window == 6
+    assert len(load_dataset(augmented.data).split("train").ids) == 16
+    train(augmented)
+    assert nanodt.load(augmented.out).config.window == 6
 
 
-def test_windows_hold_what_the_auxiliary_tasks_foretell(practised):
-    dataset = load_dataset(practised.data, 0.5)
-    model = build_model(practised, dataset)
-    windows = Windows(dataset.split("train"), model.text, model.config)
+def test_windows_hold_what_the_auxiliary_tasks_predict(augmented):
+    dataset = load_dataset(augmented.data, 0.5)
+    model = build_network(augmented, dataset)
+    windows = Windows(dataset.split("train"), model)
     plan = windows.plan(np.random.default_rng(0), 5, 0.0, 0.0)
     assert plan.steps.max() == 6
     batch = windows.batch(plan)
-    pose = windows.pose.view(-1, STEPS, 3)
+    pose = windows.steps["pose"].view(-1, STEPS, 3)
     for j in range(len(batch.row)):
-        i, t = int(plan.trajectory[batch.row[j]]), int(batch.time[j])
+        i, t = int(plan.episode[batch.row[j]]), int(batch.time[j])
         assert torch.equal(batch.values["pose"][j], pose[i, t])
         for h, ahead in enumerate(HORIZONS):
             there = pose[i, min(t + ahead, STEPS - 1), :2]
             assert torch.equal(batch.values["later"][j, h], there)
         mark = dataset.split("train").ids[i] % 100 % 20 % 3
-        assert batch.values["milestone"][j] == mark
+        assert batch.values["next_subgoal"][j] == mark
     # A robot that looks north sees what lies east at its right.
     seen = relative(torch.tensor([[0.0, 0.0, -np.pi / 2]]), torch.tensor([[[8.0, 0]] * 3]), 1.0)
     assert seen[0, 0].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
 
 
-def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(practised):
-    dataset = load_dataset(practised.data, 0.5)
-    model = build_model(practised, dataset)
-    windows = Windows(dataset.split("train"), model.text, model.config)
+def test_auxiliary_tasks_are_learnt_and_left_aside_when_driving(augmented):
+    dataset = load_dataset(augmented.data, 0.5)
+    model = build_network(augmented, dataset)
+    windows = Windows(dataset.split("train"), model)
     batch = windows.batch(windows.plan(np.random.default_rng(0), 8, 0.0, 0.0, windows=2))
-    assert (model.objective(batch) > model.loss(batch)).all()
+    assert model.total(batch) > model.total(batch, auxiliary=False)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    first = model.auxiliary.loss(model(batch), batch.values).mean().item()
+    first = model.auxiliary.loss(read(model, batch), batch.values).mean().item()
     for _ in range(40):
         optimizer.zero_grad()
-        model.objective(batch).mean().backward()
+        (model.total(batch) / len(batch.row)).backward()
         optimizer.step()
-    assert model.auxiliary.loss(model(batch), batch.values).mean().item() < first / 2
+    assert model.auxiliary.loss(read(model, batch), batch.values).mean().item() < first / 2
 
 
-def test_only_practice_is_kept_where_nothing_else_is_asked_for(practised):
-    data = load_dataset(practised.data, 1.0)
+def test_only_augmentation_is_left_where_nothing_else_is_asked_for(augmented):
+    data = load_dataset(augmented.data, 1.0)
     assert (data.split("train").ids >= 900).all() and len(data.split("validation").ids) == 4
-    with pytest.raises(InputError, match=r"practice share 1\.5"):
-        load_dataset(practised.data, 1.5)
-    table = pq.read_table(practised.data / "augmentation.parquet")
+    with pytest.raises(InputError, match=r"augmentation share 1\.5"):
+        load_dataset(augmented.data, 1.5)
+    table = pq.read_table(augmented.data / "augmentation.parquet")
     pq.write_table(
         table.set_column(1, "split", pa.array(["test"] * len(table))),
-        practised.data / "augmentation.parquet",
+        augmented.data / "augmentation.parquet",
     )
     with pytest.raises(InputError, match=r"augmentation\.parquet: split 'test'"):
-        load_dataset(practised.data, 1.0)
+        load_dataset(augmented.data, 1.0)
 
 
-def test_no_practice_is_said(practised, capsys):
-    (practised.data / "augmentation.parquet").unlink()
-    train(replace(practised, practice_share=1.0))
+def test_what_a_dataset_does_not_offer_is_said(augmented, capsys):
+    (augmented.data / "augmentation.parquet").unlink()
+    train(replace(augmented, augmentation_share=1.0))
     assert "no augmentation.parquet" in capsys.readouterr().out
+    write_dataset(augmented.data, record(20))
+    train(replace(augmented, redo=True))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("training without")[2] for line in said[1:4] if "without" in line] == [
+        " odometry, visitation map and prediction of the future position",
+        " --next-subgoal-weight",
+    ]
+    config = nanodt.load(augmented.out).config
+    assert config.odometry is None and config.layout.slot("visits") is None
+
+
+def test_without_odometry_what_needs_it_is_left_out(augmented):
+    dataset = load_dataset(augmented.data)
+    config, said = offered(replace(augmented, odometry=False), dataset)
+    assert config.visitation_map == 0 and config.future_position_weight == 0 and len(said) == 1
+    config, said = offered(
+        replace(augmented, text_encoder="sentence", token_corruption=0.1), dataset
+    )
+    assert config.token_corruption == 0 and "token by token" in said[0]
 
 
 @pytest.mark.parametrize(
     ("options", "info", "message"),
     [
-        ({}, {"odometry": None}, "no field odometry"),
         ({}, {"odometry": {"axle": 2.0}}, "expected axle, start and contact"),
         ({}, {"odometry": {**WHEELS, "axle": 0}}, "axle must be above 0"),
         ({}, {"odometry": {**WHEELS, "contact": [7]}}, "do not fit"),
-        ({"odometry": False}, {}, "--foresight needs to know where the robot is"),
-        ({"odometry": False, "foresight": 0, "trail": 4}, {}, "--trail needs to know"),
         ({"windows_per_text": 0}, {}, "--windows-per-text 0"),
-        ({"trail": -1}, {}, "--trail -1"),
-        ({"text_noise": 0.9}, {}, "--text-noise 0.9"),
+        ({"visitation_map": -1}, {}, "--visitation-map -1"),
+        ({"token_corruption": 0.9}, {}, "--token-corruption 0.9"),
         ({}, {"subgoals": []}, "subgoals run from 0 to 2, expected 0 to 0"),
     ],
 )
-def test_what_does_not_fit_is_told(practised, options, info, message):
+def test_what_does_not_fit_is_refused(augmented, options, info, message):
     given = {"odometry": WHEELS, "subgoals": ["left", "right"], **info}
-    text = nanodt.data.json.dumps({**INFO, **given})
-    (practised.data / "dataset.json").write_text(text)
+    text = json.dumps({**INFO, **given})
+    (augmented.data / "dataset.json").write_text(text)
     with pytest.raises(nanodt.InputError, match=message):
-        train(replace(practised, **options))
+        train(replace(augmented, **options))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from archive_tools.files.tables import read_json
 from archive_tools.run.stage import SCRIPTS
-from archive_tools.run.tables import read_json
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = """

@@ -14,12 +14,12 @@ import pytest
 from chromium import chromium, needs_chromium
 from run_factory import make_run
 
+from archive_tools.files.tables import write_table
 from archive_tools.rating.drives import choose
 from archive_tools.rating.ratings import RatingFile, read_ratings
 from archive_tools.rating.server import make_server, rate
 from archive_tools.rating.session import Session
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import write_table
 from envs import InputError, load_world
 
 SYSTEMS = ("nanodt", "nanodt/text_off", "nearest_elite_bd", "replay")

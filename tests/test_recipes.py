@@ -14,23 +14,30 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.beam import Beam, Planner
-from nanodt.collect import collect, load_collection, load_minari, make_env
-from nanodt.collection import Collection, Sampler
+from nanodt.data.episodes import Episodes
+from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.heads import Sampling
-from nanodt.hf import from_hf, load_hf, predict, to_hf
-from nanodt.model import TrunkConfig
-from nanodt.recipes import NAMES, get_recipe
-from nanodt.recipes.command import HERE, lines, run, table
-from nanodt.recipes.recipe import gradients
-from nanodt.sequence import SequenceModel
+from nanodt.family.hf import from_hf, load_hf, predict, to_hf
+from nanodt.family.planner import Beam, Planner
+from nanodt.family.recipes.command import NAMES, get_recipe, run, table
+from nanodt.family.sources import collect, load_episodes, load_minari, make_env, save_npz
+from nanodt.model.heads import Sampling
+from nanodt.model.network import Network
+from nanodt.model.trunk import TrunkConfig
+from nanodt.packing import Batch
 from nanodt.train import main as train_main
+from nanodt.training.trainer import Trainer
 
 
-def cartpole_data(n: int = 20) -> Collection:
+def cartpole_data(n: int = 20) -> Episodes:
     env = make_env("CartPole-v1")
     return collect(env, lambda i: lambda obs, rng: int(rng.integers(2)), n, 0)
+
+
+def window(data: Episodes, model: Network, steps: int, episode: int = 0) -> Batch:
+    """The first steps of one episode, as a batch."""
+    windows = Windows(data, model)
+    return windows.batch(windows.stretches(*(np.array([n]) for n in (episode, 0, steps))))
 
 
 def perturb(model: torch.nn.Module) -> None:
@@ -88,7 +95,7 @@ def test_dt_is_hugging_faces(activation, attention):
             assert (found[name] - value)[real].abs().max() < 1e-5, name
 
 
-def continuous_data() -> Collection:
+def continuous_data() -> Episodes:
     """Six trajectories of 9 steps, with actions from -3 to 3."""
     rng = np.random.default_rng(0)
     steps = {
@@ -96,7 +103,7 @@ def continuous_data() -> Collection:
         "action": rng.uniform(-3, 3, (54, 2)),
         "reward": np.ones((54, 1)),
     }
-    return Collection(
+    return Episodes(
         np.full(6, 9),
         {k: v.astype(np.float32) for k, v in steps.items()},
         info={"action_low": [-3, -3], "action_high": [3, 3]},
@@ -107,11 +114,11 @@ def test_a_trained_dt_goes_to_hugging_face():
     """Statistics of states and returns, and the actions' bounds, are folded into the weights."""
     transformers = pytest.importorskip("transformers")
     recipe, data = get_recipe("dt"), continuous_data()
-    settings = recipe.settings(n_embd=32, n_layer=1, longest=9)
-    data = recipe.prepare(settings, data)
-    model = recipe.build(settings, data)
+    options = recipe.options(n_embd=32, n_layer=1, longest=9)
+    data = recipe.prepare(options, data)
+    model = recipe.build(options, data)
     perturb(model)
-    batch = Sampler(data, 9, 3).windows(np.array([0]), np.array([0]), np.array([9]))
+    batch = window(data, model, 9)
     with torch.no_grad():
         hidden = model.hidden(batch, ["obs", "action"])
         state = model.heads["obs"].restore(model.heads["obs"].out(hidden["obs"][:, 0]))
@@ -138,7 +145,7 @@ def test_a_trained_dt_goes_to_hugging_face():
 def test_another_architecture_is_refused():
     theirs, config, _ = theirs_and_inputs("relu", "eager")
     weights, fields = theirs.state_dict(), config.to_dict()
-    for change, told in (
+    for change, message in (
         ({"model_type": "gpt2"}, "model_type is gpt2, not decision_transformer: give a checkpoint"),
         ({"activation_function": "silu"}, "activation_function='silu' is not supported"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
@@ -146,7 +153,7 @@ def test_another_architecture_is_refused():
         ({"n_layer": 4}, r"no tensor encoder.h.3"),
         ({"state_dim": 6}, "expected .48, 6."),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             from_hf(weights, {**fields, **change})
     with pytest.raises(InputError, match="no hidden_size: give a checkpoint"):
         from_hf(weights, {k: v for k, v in fields.items() if k != "hidden_size"})
@@ -168,14 +175,14 @@ def test_a_checkpoint_is_read_from_its_folder(tmp_path):
         load_hf(tmp_path / "dt")
 
 
-def tt_model() -> tuple[SequenceModel, Collection]:
+def tt_model() -> tuple[Network, Episodes]:
     recipe = get_recipe("tt")
-    settings = recipe.settings(n_layer=1, n_head=2, n_embd=16, context=8, bins=12)
+    options = recipe.options(n_layer=1, n_head=2, n_embd=16, context=8, bins=12)
     data = cartpole_data()
     # Rewards that differ: of equal ones the classes between would all have the same centre.
     varied = np.random.default_rng(0).normal(size=data.steps["reward"].shape)
-    data = recipe.prepare(settings, data.with_steps(reward=varied))
-    model = recipe.build(settings, data)
+    data = recipe.prepare(options, data.with_steps(reward=varied))
+    model = recipe.build(options, data)
     perturb(model)
     return model.eval(), data
 
@@ -192,8 +199,8 @@ def test_beam_finds_the_best_plan():
         planner, taken = Planner(model, beam, sampling=Sampling("temperature", 1e3), seed=1), []
         for t in range(steps):
             obs = data.steps["obs"][start + t : start + t + 1]
-            taken.append(planner.act(obs, np.ones(1, np.float32))[0])
-        first = planner.actor.start
+            taken.append(planner.act(obs, reward=np.ones(1, np.float32))[0])
+        first = int(planner.policy.start[0])
         now = {
             "obs": list(data.steps["obs"][start + first : start + steps]),
             "action": taken[first:],
@@ -250,9 +257,7 @@ def last(model, values, name) -> torch.Tensor:
     """Logits [D, bins] of a slot at the last step of a window."""
     n = len(values["obs"])
     steps = {k: np.stack(v) for k, v in values.items()}
-    batch = Sampler(Collection(np.array([n]), steps), n, model.stream.tokens).windows(
-        np.array([0]), np.array([0]), np.array([n])
-    )
+    batch = window(Episodes(np.array([n]), steps), model, n)
     return model.heads[name].logits(model.hidden(batch, [name])[name])[-1]
 
 
@@ -261,22 +266,26 @@ def test_beam_refuses_other_layouts():
     with pytest.raises(InputError, match="exceed the model's context of 8"):
         Planner(model, Beam(horizon=4, context=5))
     recipe = get_recipe("cartpole")
-    data = recipe.prepare(recipe.settings(), cartpole_data(2))
+    data = recipe.prepare(recipe.options(), cartpole_data(2))
     with pytest.raises(InputError, match="the layout of recipe tt"):
-        Planner(recipe.build(recipe.settings(n_embd=16), data), Beam())
+        Planner(recipe.build(recipe.options(n_embd=16), data), Beam())
 
 
-def test_gradients_are_the_mean_of_the_batches():
+def test_gradients_are_the_mean_of_the_sources():
     recipe = get_recipe("cartpole")
-    settings = recipe.settings(n_layer=1, n_embd=16)
-    data = recipe.prepare(settings, cartpole_data())
-    model = recipe.build(settings, data)
-    sampler = recipe.samplers(settings, model, data)[0]
-    batches = [sampler.draw(np.random.default_rng(i), 4) for i in range(2)]
+    options = recipe.options(n_layer=1, n_embd=16, batch_size=4)
+    data = recipe.prepare(options, cartpole_data())
+    model = recipe.build(options, data)
+    parts = [Windows(data.take(np.arange(i, i + 10)), model) for i in (0, 10)]
     found = []
-    for some in (batches, batches[:1], batches[1:]):
-        model.zero_grad()
-        gradients(model, some)
+    for some in (parts, parts[:1], parts[1:]):
+        trainer = Trainer(model, some, options)
+        rng = np.random.default_rng([options.seed, 0, 0])
+        if some == parts[1:]:  # whose windows are drawn after the others'
+            parts[0].plan(rng, 4)
+            trainer._accumulate(parts[1], rng)
+        else:
+            trainer.gradients(0)
         found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     for both, one, two in zip(*found, strict=True):
         torch.testing.assert_close(both, (one + two) / 2, atol=1e-6, rtol=1e-4)
@@ -313,24 +322,24 @@ def test_trajectories_are_collected_once(tmp_path, monkeypatch):
     data = continuous_data()
     monkeypatch.setattr(type(recipe), "collect", lambda self, s: collected.append(s) or data)
     monkeypatch.setattr(type(recipe), "shaping", ("seed", "targets"))
-    settings = recipe.settings(out=tmp_path)
+    options = recipe.options(out=tmp_path)
     for changed in ({}, {}, {"seed": 1}, {"targets": (3.0,)}, {"targets": (3.0,)}):
-        recipe.trajectories(replace(settings, **changed))
+        recipe.trajectories(replace(options, **changed))
     assert [(s.seed, len(s.targets)) for s in collected] == [(0, 6), (1, 6), (0, 1)]
-    recipe.trajectories(replace(settings, seed=9, evaluate=True))  # those the model learned from
+    recipe.trajectories(replace(options, seed=9, evaluate=True))  # those the model learned from
     assert len(collected) == 3
 
 
 def test_cartpole_leaks_no_label():
     """The action of a step, and all that follows, changes no prediction up to it."""
     recipe, data = get_recipe("cartpole"), cartpole_data(4)
-    settings = recipe.settings(n_layer=2, n_head=2, n_embd=16, context=8)
-    data = recipe.prepare(settings, data)
-    model = recipe.build(settings, data)
+    options = recipe.options(n_layer=2, n_head=2, n_embd=16, context=8)
+    data = recipe.prepare(options, data)
+    model = recipe.build(options, data)
     perturb(model)
     model.eval()
-    which, t = np.array([int(data.length.argmax())]), 4
-    batch = Sampler(data, 8, model.stream.tokens).windows(which, np.array([0]), np.array([8]))
+    t = 4
+    batch = window(data, model, 8, int(data.length.argmax()))
     with torch.no_grad():
         before = model.hidden(batch, ["action"])["action"]
         batch.values["action"][t:] = 1 - batch.values["action"][t:]
@@ -344,28 +353,29 @@ def test_cartpole_leaks_no_label():
 def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = cartpole_data(3)
-    data.save(tmp_path / "cartpole.npz")
+    save_npz(data, tmp_path / "cartpole.npz")
     for name, obs in (("wrong", data.steps["obs"][:, :3]), ("poor", data.steps["obs"])):
-        Collection(data.length, {"obs": obs}).save(tmp_path / f"{name}.npz")
+        save_npz(Episodes(data.length, {"obs": obs}), tmp_path / f"{name}.npz")
     three = data.with_steps(obs=data.steps["obs"][:, :3])
-    three.save(tmp_path / "three.npz")
-    data.with_steps(action=data.steps["action"] + 1).save(tmp_path / "classes.npz")
-    replace(data, texts=["one"]).save(tmp_path / "texts.npz")
+    save_npz(three, tmp_path / "three.npz")
+    save_npz(data.with_steps(action=data.steps["action"] + 1), tmp_path / "classes.npz")
+    save_npz(replace(data, texts=[["one"]]), tmp_path / "texts.npz")
     long = np.tile(data.steps["obs"][:1], (501, 1))
     one = np.ones((501, 1), np.float32)
-    Collection(np.array([501]), {"obs": long, "action": one, "reward": one}).save(
-        tmp_path / "long.npz"
+    save_npz(
+        Episodes(np.array([501]), {"obs": long, "action": one, "reward": one}),
+        tmp_path / "long.npz",
     )
     np.savez(tmp_path / "info.npz", length=np.array([1]), info=np.array("{"))
     capsys.readouterr()
-    for arguments, told in (
+    for arguments, message in (
         (["nothing"], "no recipe 'nothing': there are dt, cartpole"),
         (["cartpole", "--data", str(tmp_path / "none.npz")], "none.npz does not exist"),
         (["cartpole", "--data", str(tmp_path / "wrong.npz")], "obs has 3 numbers a row"),
         (["cartpole", "--data", str(tmp_path / "poor.npz")], "no field 'action' (found obs)"),
         (["dt", "--data", str(tmp_path / "cartpole.npz")], "needs continuous actions"),
         (["dt", "--preset", "published"], "no controller of ours acts in Hopper-v5"),
-        (["cartpole", "--evaluate"], "train the recipe first"),
+        (["cartpole", "--evaluate"], "neither a model folder"),
         (["qdt", "--data", str(tmp_path / "cartpole.npz")], "no field 'bd'"),
         (["qdt"], "runs/demo/dataset does not exist"),
         (["tt", "--data", str(tmp_path / "three.npz")], "CartPole-v1 4: name the environment"),
@@ -374,13 +384,13 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
             ["cartpole", "--data", str(tmp_path / "long.npz")],
             "has 501 steps, this recipe",
         ),
-        (["cartpole", "--data", str(tmp_path / "texts.npz")], "1 texts for 3 trajectories"),
+        (["cartpole", "--data", str(tmp_path / "texts.npz")], "1 texts for 3 episodes"),
         (["cartpole", "--data", str(tmp_path / "info.npz")], "info is not JSON"),
         (["tt", "--horizon", "9", "--data", str(tmp_path / "cartpole.npz")], "--context 13"),
     ):
         assert run([*arguments, *(["--out", str(tmp_path)] if arguments[1:] else [])]) == 2
         error = capsys.readouterr().err
-        assert told in error and error.startswith("error: ") and error.count("\n") == 1, error
+        assert message in error and error.startswith("error: ") and error.count("\n") == 1, error
 
 
 def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch, capsys):
@@ -415,7 +425,7 @@ def test_minari_datasets_are_read(tmp_path, monkeypatch):
         json.dumps({"action_space": json.dumps({"type": "Discrete", "n": 2})})
     )
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    found = load_collection("minari:cart/random-v0")
+    found = load_episodes("minari:cart/random-v0")
     for name in ("obs", "action", "reward"):
         assert (found.steps[name] == data.steps[name]).all()
     assert found.info == {"actions": 2} and found.each["terminated"].all()
@@ -425,10 +435,9 @@ def test_minari_datasets_are_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_states_its_settings(name):
-    """Its published settings are settings it has, and differ from the small preset."""
+    """Its published options are options it has, and differ from the small preset."""
     recipe = get_recipe(name)
     assert recipe.name == name and recipe.source and recipe.title
-    settings = recipe.settings(preset="published", **recipe.published)
-    assert isinstance(settings.trunk(), TrunkConfig)
-    assert settings != recipe.settings(preset="published")
-    assert lines(HERE / f"{name}.py") < 300
+    options = recipe.options(preset="published", **recipe.published)
+    assert isinstance(options.trunk(), TrunkConfig)
+    assert options != recipe.options(preset="published")

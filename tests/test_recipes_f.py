@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.acting import Actor, Drawn
-from nanodt.collection import Collection, Sampler
+from nanodt.data.episodes import Episodes
+from nanodt.data.windows import Windows
+from nanodt.driving.conditions import Drawn
+from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
-from nanodt.heads import Sampling
-from nanodt.recipes import babyai, get_recipe, mddt, tdt
-from nanodt.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
-from nanodt.recipes.gato import Player
-from nanodt.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
-from nanodt.recipes.mddt import table
-from nanodt.recipes.mgdt import LAST, PLUS
-from nanodt.recipes.recipe import gradients
-from nanodt.stream import TokenStream
+from nanodt.family.recipes import babyai, mddt, tdt
+from nanodt.family.recipes.command import get_recipe
+from nanodt.family.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
+from nanodt.family.recipes.gato import Player
+from nanodt.family.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
+from nanodt.family.recipes.mgdt import LAST, PLUS
+from nanodt.model.heads import Sampling
+from nanodt.model.stream import TokenStream
+from nanodt.training.trainer import Trainer
 
 
 def steps_of(length: np.ndarray, seed: int = 0, **sizes: int) -> dict[str, np.ndarray]:
@@ -48,18 +50,18 @@ def mgdt_model():
     steps["action"] = (steps["obs"][:, :1] > 0).astype(np.float32)
     task = np.float32([[0], [1], [0], [1]])
     ended = np.float32([[1], [1], [0], [1]])
-    data = Collection(length, steps, {"task": task, "terminated": ended})
-    settings = recipe.settings(n_embd=32, n_layer=1, context=4)
-    data = recipe.prepare(settings, data)
+    data = Episodes(length, steps, {"task": task, "terminated": ended})
+    options = recipe.options(n_embd=32, n_layer=1, context=4)
+    data = recipe.prepare(options, data)
     torch.manual_seed(0)
-    model = recipe.build(settings, data)
+    model = recipe.build(options, data)
     perturb(model)
-    return recipe, settings, data, model.eval()
+    return recipe, options, data, model.eval()
 
 
 def test_mgdt_layout():
     """task, then s R* a* r* a step, each predicted at the token before it."""
-    recipe, settings, data, model = mgdt_model()
+    recipe, options, data, model = mgdt_model()
     stream = model.stream
     assert stream.first == {"obs": 0, "rtg": 1, "action": 2, "reward": 3} and stream.tokens == 4
     assert {k: v.tolist() for k, v in stream.reads.items()} == {
@@ -67,7 +69,8 @@ def test_mgdt_layout():
         "action": [1],
         "reward": [2],
     }
-    batch = recipe.samplers(settings, model, data)[0].draw(np.random.default_rng(0), 6)
+    windows = recipe.windows(options, model, data)[0]
+    batch = windows.batch(windows.plan(np.random.default_rng(0), 6))
     assert batch.text.shape == (6,) and batch.place.shape == (6, 1 + 4 * 4)
     ends = data.first + data.length - 1
     assert data.steps["reward"][ends, 0].tolist() == [LAST, LAST, PLUS, LAST]
@@ -81,29 +84,29 @@ def test_mgdt_layout():
 @pytest.mark.parametrize("kappa", [0.0, 10.0])
 def test_mgdt_draws_returns_by_its_own_belief_times_the_bias(kappa):
     """P(R) is proportional to exp(logit + kappa * place from 0 to 1)."""
-    _, settings, _, model = mgdt_model()
+    _, options, _, model = mgdt_model()
     n, obs = 6000, np.float32([[0.3, -0.2, 0.1, 0.5]])
-    actor = Actor(
+    policy = Policy(
         model,
         {"rtg": Drawn(kappa)},
         sampling=Sampling("temperature"),
-        prefix=[np.array([1])] * n,
+        text_ids=[np.array([1])] * n,
         seed=1,
     )
-    actor.act(np.repeat(obs, n, 0))
+    policy.act(np.repeat(obs, n, 0))
     codec = model.codes["rtg"].codec
-    drawn = torch.bincount(codec.encode(actor.values["rtg"][:, 0])[:, 0], minlength=50) / n
-    one = Actor(model, prefix=[np.array([1])])
+    drawn = torch.bincount(codec.encode(policy.value("rtg", 0))[:, 0], minlength=50) / n
+    one = Policy(model, text_ids=[np.array([1])])
     one.open_step({"obs": obs}, np.zeros(1, np.float32))
-    logits = model.heads["rtg"].logits(one.feed(1)[:, None])[0, 0]
-    expected = (logits + kappa * torch.arange(settings.return_bins) / 49).softmax(-1)
+    logits = model.heads["rtg"].logits(one.read(0)[:, None])[0, 0]
+    expected = (logits + kappa * torch.arange(options.return_bins) / 49).softmax(-1)
     assert (drawn - expected.detach()).abs().sum() / 2 < 0.05
 
 
 # MDDT
 
 
-def mddt_data(n: int = 40) -> Collection:
+def mddt_data(n: int = 40) -> Episodes:
     rng = np.random.default_rng(0)
     length = rng.integers(3, 12, n)
     steps = steps_of(length, obs=STATE, reward=1)
@@ -114,42 +117,20 @@ def mddt_data(n: int = 40) -> Collection:
     for name in ("action", "taught"):
         steps[name] = (rng.uniform(-1, 1, valid.shape) * valid).astype(np.float32)
     each = {"domain": domain, "task": task}
-    return Collection(length, {**steps, "valid": valid}, each)
+    return Episodes(length, {**steps, "valid": valid}, each)
 
 
 def mddt_model(**options):
     recipe = get_recipe("mddt")
-    settings = recipe.settings(**{"n_layer": 1, "n_head": 2, "n_embd": 32, **options})
-    data = recipe.prepare(settings, mddt_data())
-    return recipe, settings, data, recipe.build(settings, data)
+    options = recipe.options(**{"n_layer": 1, "n_head": 2, "n_embd": 32, **options})
+    data = recipe.prepare(options, mddt_data())
+    return recipe, options, data, recipe.build(options, data)
 
 
 def test_mddt_has_the_tensors_of_the_notes():
     recipe = get_recipe("mddt")
     published = {**recipe.published, "n_layer": 1}
-    _, settings, data, model = mddt_model(**published)
-    rng = np.random.default_rng(0)
-    which = rng.integers(0, len(data.length), 256)
-    start = rng.integers(0, data.length[which])
-    found = table(data, which, start, settings.context)
-    assert {k: v.shape for k, v in found.items()} == {
-        "s": (256, 5, 204),
-        "a": (256, 5, 6),
-        "s1": (256, 5, 204),
-        "r": (256, 5, 1),
-        "togo": (256, 5, 1),
-        "t": (256, 5),
-        "mask": (256, 5),
-        "done": (256, 5),
-        "task_id": (256,),
-        "trj_id": (256,),
-        "action_mask": (256, 5, 6),
-    }
-    mask, i = found["mask"], int(np.flatnonzero(found["mask"].sum(1) == 3)[0])
-    assert (found["a"][~mask] == 64).all() and (found["a"][mask] < 64).all()
-    assert (found["a"][mask][~found["action_mask"][mask]] == 32).all()  # padded numbers: 0
-    assert found["done"][i].tolist() == [False, False, True, False, False]
-    assert (found["s1"][i, :2] == found["s"][i, 1:3]).all()
+    _, _, _, model = mddt_model(**published)
     sizes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     assert sizes["stream.codes.obs.net.weight"] == (768, 204)
     assert sizes["stream.codes.rtg.net.weight"] == sizes["stream.codes.reward.net.weight"]
@@ -158,23 +139,23 @@ def test_mddt_has_the_tensors_of_the_notes():
     assert sizes["heads.action.out.weight"] == (64, 768) and sizes["stream.time.weight"][0] == 1000
     row = model.codes["action"].table.weight[64]
     assert (row == 0).all() and model.stream.tokens == 9
-    # what the model makes of an action is what the table says
-    steps = np.minimum(settings.context, data.length[which] - start)
-    batch = Sampler(data, settings.context, 9).windows(which, start, steps)
-    bins = model.codes["action"].codec.encode(batch.values["action"])
-    assert np.array_equal(bins.numpy(), found["a"][mask])
+    # padded numbers are 0, and so in the middle of the bins
+    assert model.codes["action"].codec.encode(torch.zeros(1, 6)).tolist() == [[32] * 6]
     reads = {k: v.tolist() for k, v in model.stream.reads.items()}
     assert reads == {"action": [1, 2, 3, 4, 5, 6]}  # R, a1 ... a5
 
 
 def test_mddt_learns_nothing_from_masked_numbers():
-    recipe, settings, data, model = mddt_model()
-    batch = recipe.samplers(settings, model, data)[1].draw(np.random.default_rng(0), 8)  # width 2
+    recipe, options, data, model = mddt_model()
+    windows = recipe.windows(options, model, data)[1]  # actions of width 2
+    plan = windows.plan(np.random.default_rng(0), 8)
+    assert windows.targets(plan) == 2 * plan.timesteps
+    batch = windows.batch(plan)
     caught = {}
     names = ["action"]
     plain = type(model).hidden
 
-    def hidden(self, batch, names):
+    def hidden(self, batch, names, trunk=None):
         found = plain(self, batch, names)
         found["action"].retain_grad()
         caught.update(found)
@@ -182,30 +163,30 @@ def test_mddt_learns_nothing_from_masked_numbers():
 
     type(model).hidden = hidden
     try:
-        model.loss(batch).backward()
+        model.total(batch).backward()
     finally:
         type(model).hidden = plain
     gradient = caught[names[0]].grad
     assert (gradient[:, :2].abs().amax((0, 2)) > 0).all() and (gradient[:, 2:] == 0).all()
     assert (model.codes["action"].table.weight.grad[64] == 0).all()
     # and neither does another value of a masked target
-    before = model.loss(batch).detach()
+    before = model.total(batch).detach()
     batch.values["taught"][:, 2:] = 0.9
-    assert torch.equal(model.loss(batch).detach(), before)
+    assert torch.equal(model.total(batch).detach(), before)
 
 
 def test_mddt_follows_the_mean_of_both_domains():
-    recipe, settings, data, model = mddt_model()
-    samplers = recipe.samplers(settings, model, data)
-    batches = [s.draw(np.random.default_rng(0), 8) for s in samplers]
-    assert [float(b.values["domain"].mean()) for b in batches] == [0, 1]
-    single = []
-    for batch in batches:
+    recipe, options, data, model = mddt_model(batch_size=8)
+    sources = recipe.windows(options, model, data)
+    rng, single = np.random.default_rng([options.seed, 0, 0]), []
+    for domain, windows in enumerate(sources):
+        plan = windows.plan(rng, 8)
+        batch = windows.batch(plan)
+        assert (batch.values["domain"] == domain).all()
         model.zero_grad()
-        model.loss(batch).backward()
+        (model.total(batch) / windows.targets(plan)).backward()
         single.append([p.grad.clone() for p in model.parameters()])
-    model.zero_grad()
-    gradients(model, batches)
+    Trainer(model, sources, options).gradients(0)
     for p, a, b in zip(model.parameters(), *single, strict=True):
         torch.testing.assert_close(p.grad, (a + b) / 2, atol=1e-7, rtol=1e-4)
 
@@ -213,8 +194,8 @@ def test_mddt_follows_the_mean_of_both_domains():
 def test_mddt_decodes_the_environments_own_width():
     _, _, _, model = mddt_model()
     for width in (2, 4):
-        actor = Actor(model, {"rtg": Drawn()} if "rtg" in model.heads else {}, width=width)
-        action = actor.act({"obs": np.zeros((3, STATE), np.float32), "rtg": 1.0})
+        policy = Policy(model, {"rtg": Drawn()} if "rtg" in model.heads else {}, width=width)
+        action = policy.act({"obs": np.zeros((3, STATE), np.float32), "rtg": 1.0})
         assert action.shape == (3, width) and (abs(action) < 1).all()
     centres = model.codes["action"].codec.centres[0]
     assert centres[0] == -1 + 1 / 64 and centres[-1] == 1 - 1 / 64
@@ -252,23 +233,23 @@ def test_gato_tokens_are_the_papers():
 
 def gato_model(**options):
     recipe = get_recipe("gato")
-    settings = recipe.settings(**{"n_layer": 1, "n_head": 2, "n_embd": 32, **options})
+    options = recipe.options(**{"n_layer": 1, "n_head": 2, "n_embd": 32, **options})
     rng, length = np.random.default_rng(0), np.array([9, 14, 30, 11, 5, 4])
     steps = steps_of(length, obs=WIDEST, reward=1)
     task = np.repeat([0, 1, 2], 2)
     of_step = np.repeat(task, length)
     steps["obs"][of_step == 2] = rng.integers(0, 20, steps["obs"][of_step == 2].shape)
     steps["action"] = rng.integers(0, 2, (len(of_step), 1)).astype(np.float32)
-    texts = ["", "", "", "", "go to the red ball", "go to a grey key"]
-    data = Collection(length, steps, {"task": task.astype(np.float32)[:, None]}, texts)
-    prepared = recipe.prepare(settings, data)
-    return recipe, settings, data, prepared, recipe.build(settings, prepared)
+    texts = [[""], [""], [""], [""], ["go to the red ball"], ["go to a grey key"]]
+    data = Episodes(length, steps, {"task": task.astype(np.float32)[:, None]}, texts)
+    prepared = recipe.prepare(options, data)
+    return recipe, options, data, prepared, recipe.build(options, prepared)
 
 
 def test_gato_sequences_are_whole_timesteps_and_one_vocabulary():
-    recipe, settings, data, found, _ = gato_model(prompted=0.0)
-    vocabulary = recipe.vocabulary(settings)
-    assert found.length.max() <= settings.context
+    recipe, options, data, found, _ = gato_model(prompted=0.0)
+    vocabulary = recipe.vocabulary(options)
+    assert found.length.max() <= options.context
     task, ids = found.each["task"][:, 0], found.steps["token"][:, 0]
     for number, kind in enumerate(TASKS):
         own = found.take(np.flatnonzero(task == number))
@@ -278,7 +259,7 @@ def test_gato_sequences_are_whole_timesteps_and_one_vocabulary():
         tokens = own.steps["token"].reshape(-1, kind.tokens)
         assert (tokens[:, -2] == vocabulary.separator).all()
         action = kind.act(vocabulary, tokens[:, -1:].astype(np.int64))
-        assert abs(action - raw.steps["action"]).max() <= kind.bound / settings.bins
+        assert abs(action - raw.steps["action"]).max() <= kind.bound / options.bins
         assert (kind.allowed(vocabulary)[tokens[:, -1]] == 0).all()
         learned = own.steps["learned"].reshape(-1, kind.tokens)[0]
         assert learned.tolist() == [1] * kind.words + [0] * (kind.obs + 1) + [1]
@@ -287,10 +268,11 @@ def test_gato_sequences_are_whole_timesteps_and_one_vocabulary():
 
 
 def test_gato_learns_no_observation():
-    recipe, settings, _, found, model = gato_model()
-    batch = recipe.samplers(settings, model, found)[0].draw(np.random.default_rng(0), 4)
-    model.loss(batch).backward()
-    vocabulary, seen = recipe.vocabulary(settings), batch.values["token"][:, 0].long()
+    recipe, options, _, found, model = gato_model()
+    windows = recipe.windows(options, model, found)[0]
+    batch = windows.batch(windows.plan(np.random.default_rng(0), 4))
+    model.total(batch).backward()
+    vocabulary, seen = recipe.vocabulary(options), batch.values["token"][:, 0].long()
     p = model.heads["token"].out.bias.grad
     targets = seen[batch.values["learned"][:, 0] > 0].unique()
     assert set(targets.tolist()) == {vocabulary.choices, vocabulary.choices + 1}
@@ -313,23 +295,27 @@ def test_gato_prompts_with_demonstrations_of_the_same_task():
 
 def test_gato_acts_on_what_it_learns_on():
     """Token by token and past hops of the context: the action the whole window gives at once."""
-    _, settings, _, _, model = gato_model(context=34)
+    _, options, _, _, model = gato_model(context=34)
     perturb(model)
     model.eval()
-    task, vocabulary = TASKS[1], get_recipe("gato").vocabulary(settings)
+    task, vocabulary = TASKS[1], get_recipe("gato").vocabulary(options)
     player = Player(model, task, vocabulary, Sampling("argmax"))
-    assert player.actor.context == 30
+    assert player.policy.context == 30
     rng, starts = np.random.default_rng(0), set()
     player.reset(0)
     for _ in range(13):
         action = player.act(rng.normal(size=(2, 3)).astype(np.float32))
-        actor = player.actor
-        starts.add(actor.start)
-        assert actor.start % task.tokens == 0 and abs(action).max() <= 2
-        window = {k: v[0, actor.start :] for k, v in actor.values.items() if k != "learned"}
+        policy = player.policy
+        start = int(policy.start[0])
+        starts.add(start)
+        assert start % task.tokens == 0 and abs(action).max() <= 2
+        held = range(start, policy.step + 1)
+        window = {k: torch.stack([policy.value(k, t)[0] for t in held]) for k in policy.values}
         steps = {k: v.numpy() for k, v in window.items()}
-        n = np.array([len(steps["token"])])
-        batch = Sampler(Collection(n, steps), 24, 1).windows(np.array([0]), np.array([0]), n)
+        n = np.array([len(held)])
+        steps["learned"] = np.ones((len(held), 1), np.float32)
+        windows = Windows(Episodes(n, steps), model)
+        batch = windows.batch(windows.stretches(np.array([0]), np.array([0]), n))
         with torch.no_grad():
             hidden = model.hidden(batch, ["token"])["token"][-1]
             logits = model.heads["token"].out(hidden) + task.allowed(vocabulary)
@@ -371,52 +357,53 @@ def tdt_model():
         "action": rng.integers(0, 7, (total, 1)),
         "reward": np.zeros((total, 1)),
     }
-    texts = ["go to the red ball", "go to a blue box", "go to the grey key"]
-    data = Collection(length, {k: v.astype(np.float32) for k, v in steps.items()}, texts=texts)
-    settings = recipe.settings(n_layer=1, n_head=2, n_embd=32, drives=4)
-    prepared = recipe.prepare(settings, data)
-    model = recipe.build(settings, prepared)
+    texts = [["go to the red ball"], ["go to a blue box"], ["go to the grey key"]]
+    data = Episodes(length, {k: v.astype(np.float32) for k, v in steps.items()}, texts=texts)
+    options = recipe.options(n_layer=1, n_head=2, n_embd=32, drives=4)
+    prepared = recipe.prepare(options, data)
+    model = recipe.build(options, prepared)
     perturb(model)
-    return recipe, settings, data, prepared, model
+    return recipe, options, data, prepared, model
 
 
 def test_tdt_layout():
     """words, then (things, a*) a step; what is known of a thing is one token."""
-    recipe, settings, data, found, model = tdt_model()
+    recipe, options, data, found, model = tdt_model()
     stream: TokenStream = model.stream
     assert stream.tokens == 10
     assert stream.first == {"thing": 0, "colour": 0, "x": 0, "y": 0, "action": 9}
     assert stream.reads["action"].tolist() == [8]
-    batch = recipe.samplers(settings, model, found)[0].draw(np.random.default_rng(0), 8)
-    assert batch.place.shape[1] == 5 + 10 * settings.context
+    windows = recipe.windows(options, model, found)[0]
+    batch = windows.batch(windows.plan(np.random.default_rng(0), 8))
+    assert batch.place.shape[1] == 5 + 10 * options.context
     tokens = stream(batch.values, {}, batch.row, batch.time)
     for i in (0, 8):
         parts = (model.codes[k].table(batch.values[k][:, i].long()) for k in babyai.PARTS)
         expected = sum(parts) + stream.time(batch.time) + stream.local.weight[i]
         torch.testing.assert_close(tokens[:, i], expected)
     with pytest.raises(InputError, match="no array texts"):
-        recipe.prepare(settings, replace(data, texts=None))
+        recipe.prepare(options, replace(data, texts=None))
     with pytest.raises(InputError, match="obs has 4 numbers a row, this recipe needs 18"):
-        recipe.prepare(settings, data.with_steps(obs=data.steps["obs"][:, :4]))
+        recipe.prepare(options, data.with_steps(obs=data.steps["obs"][:, :4]))
 
 
-def test_tdt_is_told_the_missions_or_others(monkeypatch):
+def test_tdt_gets_the_missions_or_those_of_others(monkeypatch):
     pytest.importorskip("minigrid")
-    recipe, settings, _, _, model = tdt_model()
-    told = []
+    recipe, options, _, _, model = tdt_model()
+    given = []
 
-    class Recorded(Actor):
+    class Recorded(Policy):
         def __init__(self, model, **options):
-            told.append([ids.tolist() for ids in options["prefix"]])
+            given.append([ids.tolist() for ids in options["text_ids"]])
             super().__init__(model, **options)
 
-    monkeypatch.setattr(tdt, "Actor", Recorded)
+    monkeypatch.setattr(tdt, "Policy", Recorded)
     monkeypatch.setattr(tdt, "TRIES", 3)
-    plays, asked = recipe.drive(settings, model)
-    recipe.drive(settings, model, shuffled=True)
+    rollouts, asked = recipe.drive(options, model)
+    recipe.drive(options, model, shuffled=True)
     own = [babyai.word_ids(text).tolist() for text in asked]
-    assert told[0] == own and told[1] == own[1:] + own[:1] != own
-    assert plays.action.shape == (4, 3, 1)
+    assert given[0] == own and given[1] == own[1:] + own[:1] != own
+    assert rollouts.action.shape == (4, 3, 1)
 
 
 def test_data_that_do_not_fit_are_refused():
@@ -424,7 +411,7 @@ def test_data_that_do_not_fit_are_refused():
     gato, _, tasks, _, _ = gato_model()
     mddt = get_recipe("mddt")
     robots = mddt_data()
-    for recipe, data, told in (
+    for recipe, data, message in (
         (mgdt, replace(games, each={"task": games.each["task"] + 1}), "task must be 0 or 1"),
         (mgdt, replace(games, each={}), "no field 'task'"),
         (mgdt, games.with_steps(action=games.steps["action"] + 1), "action must be 0 or 1"),
@@ -433,8 +420,8 @@ def test_data_that_do_not_fit_are_refused():
         (mddt, robots.take(np.arange(4)), "no trajectory of task 4 .point_mass."),
         (mddt, robots.with_steps(obs=robots.steps["obs"][:, :39]), "needs 204"),
     ):
-        with pytest.raises(InputError, match=told):
-            recipe.prepare(recipe.settings(), data)
+        with pytest.raises(InputError, match=message):
+            recipe.prepare(recipe.options(), data)
 
 
 def test_mddt_is_tried_on_goals_it_never_saw():

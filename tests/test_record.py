@@ -13,8 +13,8 @@ import pytest
 
 import envs
 from archive_tools.archive.elites import load_archive
-from archive_tools.run.stage import file_digest, read_manifest
-from archive_tools.run.tables import read_json, write_json
+from archive_tools.files.tables import file_digest, read_json, write_json
+from archive_tools.run.stage import read_manifest
 from archive_tools.stages.s00_search import SearchConfig
 from archive_tools.stages.s00_search import run as search
 from archive_tools.stages.s02_record import RecordConfig, run

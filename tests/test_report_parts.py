@@ -5,12 +5,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from archive_tools.files.tables import write_json
 from archive_tools.report import canvas, charts, formatting
 from archive_tools.report.experiments import experiments
 from archive_tools.report.figures import training_panels
 from archive_tools.report.gallery import common, sentence
 from archive_tools.report.tables import Figures, lede
-from archive_tools.run.tables import write_json
 from archive_tools.run.training_log import read_log
 
 

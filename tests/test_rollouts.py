@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from run_factory import STEPS, Plan, Planted, make_run
 
-from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.annotations.similarity import lcs_ratio
+from archive_tools.files.tables import write_table
 from archive_tools.rollouts.counterfactuals import GivenText
+from archive_tools.rollouts.driving import make_envs
 from archive_tools.rollouts.systems import SYSTEMS, System
 from archive_tools.run.stage import Stage
-from archive_tools.run.tables import write_table
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages.s08_rollout import RolloutConfig
 from envs import InputError
@@ -256,7 +257,7 @@ def test_wrong_options_are_refused(made, options, message):
 
 def test_unknown_environment_is_refused():
     with pytest.raises(ValueError, match="environment 'no-such/Env-v0'"):
-        rollouts.make_envs({"id": "no-such/Env-v0"}, 2)
+        make_envs({"id": "no-such/Env-v0"}, 2)
 
 
 def test_environment_without_a_bd_is_refused(made):

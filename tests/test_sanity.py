@@ -6,10 +6,10 @@ import pytest
 
 import nanodt
 from archive_tools.annotations.annotate import annotate
-from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.annotations.similarity import lcs_ratio
 from archive_tools.evaluation.metrics import bd_error
+from archive_tools.files.tables import read_json, write_json, write_table
 from archive_tools.rollouts.driving import make_envs
-from archive_tools.run.tables import read_json, write_json, write_table
 from archive_tools.stages import s00_search as search
 from archive_tools.stages import s02_record as record
 from archive_tools.stages import s03_annotate
@@ -17,8 +17,8 @@ from archive_tools.stages import s04_describe as describe
 from archive_tools.stages import s05_dataset as dataset
 from archive_tools.tasks.registry import run_environment
 from envs import load_world
-from nanodt.settings import TrainConfig
 from nanodt.train import train
+from nanodt.training.options import LAYOUTS, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -47,31 +47,30 @@ def test_overfits_eight_trajectories_and_drives_them(eight):
     folder, table = eight
     texts = [row[0] for row in table["texts"]]
     nanodt.train_tokenizer(texts).save(folder / "tokenizer.json")
+    fields = {**LAYOUTS["plain"], "n_layer": 2, "batch_size": 8, "lr": 3e-3}
+    fields |= {"hide_actions": True, "odometry": True}
     model = train(
         TrainConfig(
             data=folder / "data",
             tokenizer=folder / "tokenizer.json",
             out=folder / "model",
-            n_layer=2,
             n_embd=96,
             block_size=250,
-            hide_actions=True,
-            odometry=True,
             steps=1500,
-            batch_size=8,
-            lr=3e-3,
             warmup=30,
             weight_decay=0.0,
             text_dropout=0.0,
             bd_dropout=0.0,
+            **fields,
         )
     )
     bd = np.stack(table["bd"].tolist())
-    info = read_json(folder / "data" / "dataset.json")
-    envs = make_envs(run_environment(folder / "run", info), len(bd))
-    drives = nanodt.drive(nanodt.load(model), envs, texts, bd)
+    envs = make_envs(
+        run_environment(folder / "run", read_json(folder / "data" / "dataset.json")), len(bd)
+    )
+    rollouts = nanodt.drive(nanodt.load(model), envs, texts, bd)
     world = load_world("apartment")
-    error = bd_error(drives.info["bd"][:, -1], bd, world.diagonal)
+    error = bd_error(rollouts.info["bd"][:, -1], bd, world.diagonal)
     assert np.median(error) < 2, error
 
     recorded = pd.read_parquet(folder / "run" / "trajectories" / "trajectories.parquet")
@@ -79,6 +78,6 @@ def test_overfits_eight_trajectories_and_drives_them(eight):
     reference = [pose.reshape(-1, 3) for pose in recorded]
     routes = [
         [a.visited for a in annotate(world.scene, poses, size=world.size)]
-        for poses in (drives.info["pose"], reference)
+        for poses in (rollouts.info["pose"], reference)
     ]
     assert lcs_ratio(*routes).mean() > 0.7

@@ -9,7 +9,7 @@ from run_factory import Planted, make_run
 
 import envs
 from archive_tools.annotations.annotate import NearRule, annotate
-from archive_tools.run.tables import read_json, write_json
+from archive_tools.files.tables import read_json, write_json
 from archive_tools.stages.say import hints, say
 from envs import InputError
 from envs.drawing.terminal import draw_text

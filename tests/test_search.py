@@ -12,8 +12,7 @@ import pytest
 
 from archive_tools.archive.cells import load_cells
 from archive_tools.archive.elites import load_archive
-from archive_tools.run.stage import file_digest
-from archive_tools.run.tables import read_json, read_table
+from archive_tools.files.tables import file_digest, read_json, read_table
 from archive_tools.stages.s00_search import SearchConfig, run
 from archive_tools.tasks.navigation import Navigation
 from envs import load_world, save_world

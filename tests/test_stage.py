@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from archive_tools.files.tables import read_json, read_table, write_json
 from archive_tools.run.stage import Stage, StageConfig, check_folder
-from archive_tools.run.tables import read_json, read_table, write_json
 from envs.errors import InputError
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from archive_tools.archive.cells import load_cells
 from archive_tools.archive.elites import Archive, load_archive
-from archive_tools.run.stage import file_digest
-from archive_tools.run.tables import read_json, read_table
+from archive_tools.files.tables import file_digest, read_json, read_table
 from archive_tools.stages.s00_search import SearchConfig
 from archive_tools.stages.s00_search import run as search
 from archive_tools.stages.s01_verify import VerifyConfig, failed, run

@@ -7,8 +7,8 @@ import numpy as np
 
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.events import Annotation, events_table
+from archive_tools.files.tables import write_table
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import write_table
 from envs import load_world, save_world
 from envs.scene import Scene, SceneObject, Tiles
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from archive_tools.run.tables import read_arrow, write_table
+from archive_tools.files.tables import read_arrow, write_table
 
 
 @dataclass(frozen=True)

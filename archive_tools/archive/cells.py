@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
-from archive_tools.run.tables import read_table, write_table
+from archive_tools.files.tables import read_table, write_table
 from archive_tools.tasks.measures import Measures, cell_index
 from envs.errors import InputError
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.run.tables import (
+from archive_tools.files.tables import (
     read_arrow,
     read_json,
     vector_column,

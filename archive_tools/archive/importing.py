@@ -11,7 +11,7 @@ from archive_tools.archive.elites import Archive
 from archive_tools.archive.plots import plot_errors
 from archive_tools.archive.readers import Foreign, infer_layers, read_foreign
 from archive_tools.archive.replay import replay, scaling_hint, tolerances
-from archive_tools.run.stage import file_digest
+from archive_tools.files.tables import file_digest
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from archive_tools.archive.cells import Cells
 from archive_tools.archive.elites import Archive
-from archive_tools.run.tables import atomic_write
+from archive_tools.files.tables import atomic_write
 from envs.drawing import draw_cells, svg_to_png
 from envs.world import World
 

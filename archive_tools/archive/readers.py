@@ -28,7 +28,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from archive_tools.archive.elites import stack_lists
-from archive_tools.run.tables import read_arrow
+from archive_tools.files.tables import read_arrow
 from archive_tools.tasks.controllers import ControllerSpec
 from envs.errors import InputError
 

@@ -14,7 +14,7 @@ from archive_tools.archive.algorithms import SearchOptions, make_centroids, make
 from archive_tools.archive.cells import Cells, write_centroids
 from archive_tools.archive.elites import Archive
 from archive_tools.archive.journal import Journal
-from archive_tools.run.tables import read_table
+from archive_tools.files.tables import read_table
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
 

@@ -14,8 +14,8 @@ from rich.table import Table
 from archive_tools.archive.cells import Cells, load_cells
 from archive_tools.archive.elites import Archive, altered_policies, load_archive
 from archive_tools.archive.replay import Replays, replay, scaling_hint, tolerances
-from archive_tools.run.tables import vector_column
-from archive_tools.tasks.registry import environment_of
+from archive_tools.files.tables import vector_column
+from archive_tools.tasks import registry
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
 
@@ -173,7 +173,7 @@ def verify(
         InputError: the archive is missing or foreign, or the tolerance does not fit its BD.
     """
     archive = load_archive(folder, allow_broken=True)
-    environment = environment_of(folder, archive.info)
+    environment = registry.environment_of(folder, archive.info)
     if archive.solutions.shape[1] != environment.controller.n_params:
         raise InputError(
             f"{folder / 'elites.parquet'}: solutions have {archive.solutions.shape[1]} numbers; "

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from archive_tools.archive.elites import load_archive
-from archive_tools.run.tables import atomic_write, write_table
+from archive_tools.files.tables import atomic_write, write_table
 from envs.errors import InputError
 
 

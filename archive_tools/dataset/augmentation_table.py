@@ -23,11 +23,11 @@ from archive_tools.dataset.paths import paths_of
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
 from archive_tools.descriptions.jobs import draw_style
+from archive_tools.files.tables import list_column
 from archive_tools.language.checks import check_text
 from archive_tools.narrator.alternatives import Alternatives
 from archive_tools.narrator.narrator import describe
 from archive_tools.narrator.styles import Style
-from archive_tools.run.tables import list_column
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Rollouts
 from envs.scene import Scene

@@ -5,8 +5,8 @@ from typing import Any
 
 from archive_tools.dataset.join import Joined
 from archive_tools.dataset.subgoals import subgoal_names
-from archive_tools.run.templates import template
-from archive_tools.tasks.registry import portable_environment
+from archive_tools.files.templates import template
+from archive_tools.tasks import registry
 
 
 def dataset_info(joined: Joined, augmentation_rollouts: int) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def dataset_info(joined: Joined, augmentation_rollouts: int) -> dict[str, Any]:
     info = joined.trajectories.info
     return {
         **info,
-        "environment": portable_environment(info),
+        "environment": registry.portable_environment(info),
         **joined.facts(),
         "augmentation_rollouts": augmentation_rollouts,
         "subgoals": subgoal_names(joined.scene),

@@ -27,8 +27,8 @@ from archive_tools.dataset.rules import (
 from archive_tools.dataset.splits import SPLITS, SplitRule, near_duplicates
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
 from archive_tools.descriptions.jobs import held_out_wording
+from archive_tools.files.tables import read_arrow
 from archive_tools.narrator.alternatives import Alternatives
-from archive_tools.run.tables import read_arrow
 from archive_tools.trajectories.table import Trajectories
 from envs.scene import Scene
 from envs.world import World

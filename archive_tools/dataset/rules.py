@@ -16,10 +16,10 @@ from archive_tools.annotations.events import Annotation
 from archive_tools.dataset.splits import (
     SPLITS,
 )
-from archive_tools.language.checks import check_text
-from archive_tools.run.tables import (
+from archive_tools.files.tables import (
     atomic_write,
 )
+from archive_tools.language.checks import check_text
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.trajectories.table import Floats, Sequences, Trajectories
 from envs.errors import InputError

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation, events_table, load_annotations
-from archive_tools.run.tables import read_arrow, write_table
+from archive_tools.files.tables import read_arrow, write_table
 from archive_tools.trajectories.table import (
     SCHEMA,
     Trajectories,

@@ -10,9 +10,9 @@ from archive_tools.annotations.annotate import NearRule
 from archive_tools.annotations.events import load_annotations
 from archive_tools.descriptions.given_drives import GivenDrives, replay_given
 from archive_tools.descriptions.given_texts import ActionUnit, Given, read_given
+from archive_tools.files.tables import read_json
 from archive_tools.language.checks import check_text
 from archive_tools.run.stage import Stage, file_digest
-from archive_tools.run.tables import read_json
 from archive_tools.tasks.navigation import Navigation
 from envs import load_world
 from envs.errors import InputError

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from archive_tools.run.tables import read_arrow
+from archive_tools.files.tables import read_arrow
 from envs.errors import InputError
 from envs.world import MAX_WHEEL
 

@@ -4,10 +4,11 @@ from functools import lru_cache
 from typing import Any
 
 from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.visits import tile_centres, visits_of
-from archive_tools.language.words import spoken
+from archive_tools.annotations.visits import visits_of
+from archive_tools.language import words
 from archive_tools.narrator.alternatives import Alternatives, distinguishing
 from envs.geometry import compass
+from envs.places import tile_centres
 from envs.scene import Scene
 
 
@@ -21,12 +22,15 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
     return {
         "tiles": [list(row) for row in scene.tiles.names] if scene.tiles else [],
         "rooms": [
-            {"words": [spoken(room.name), *room.aliases], "tiles": list(scene.room_tiles(room))}
+            {
+                "words": [words.spoken(room.name), *room.aliases],
+                "tiles": list(scene.room_tiles(room)),
+            }
             for room in scene.rooms
         ],
         "objects": [
             {
-                "words": [spoken(o.name), *o.aliases],
+                "words": [words.spoken(o.name), *o.aliases],
                 "tile": names[int(scene.tile_at(o.centre))],
             }
             for o in scene.objects
@@ -47,19 +51,19 @@ def drive_facts(annotation: Annotation, scene: Scene) -> dict[str, Any]:
                 dx, dy = (b - a for a, b in zip(before[0], after[0], strict=True))
                 way = f", going {compass(dx, dy)}"
             verb = "starts on" if k == 0 else "enters"
-            lines.append(f"{verb} the {spoken(visit.name)} tile{again}{way}")
+            lines.append(f"{verb} the {words.spoken(visit.name)} tile{again}{way}")
         else:
             sides = dict.fromkeys(side for side, _ in visit.sides)
             where = ", then ".join("right on it" if s == "on" else f"{s} of it" for s in sides)
-            lines.append(f"meets the {spoken(visit.name)}{again} ({where})")
+            lines.append(f"meets the {words.spoken(visit.name)}{again} ({where})")
     last = annotation.events[-1]
     near = [
-        f"right on the {spoken(n.object)}"
+        f"right on the {words.spoken(n.object)}"
         if n.relation == "on"
-        else f"{n.relation} of the {spoken(n.object)}"
+        else f"{n.relation} of the {words.spoken(n.object)}"
         for n in last.near
     ]
-    tile = [f"on the {spoken(last.tile)} tile"] if last.tile else []
+    tile = [f"on the {words.spoken(last.tile)} tile"] if last.tile else []
     return {"drive": lines, "end": ", ".join(tile + near) or "away from every object"}
 
 
@@ -76,7 +80,7 @@ def route_facts(
     tiles = set(scene.tile_names)
 
     def said(name: str) -> str:
-        return f"the {spoken(name)} tile" if name in tiles else f"the {spoken(name)}"
+        return f"the {words.spoken(name)} tile" if name in tiles else f"the {words.spoken(name)}"
 
     return {
         "apart": [said(n) for n in distinguishing(group, names, 0)[:3]],

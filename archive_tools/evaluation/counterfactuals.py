@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.visits import tile_centres, turn, visits_of
+from archive_tools.annotations.visits import visits_of
 from archive_tools.evaluation.measures import instruction_order
 from archive_tools.evaluation.metrics import bootstrap
 from archive_tools.evaluation.scored import Scored
-from envs.geometry import compass, wrap_angle
+from envs.geometry import compass, turn, wrap_angle
+from envs.places import tile_centres
 from envs.scene import Scene
 
 TURN_STEPS = 20  # before and after meeting a place, within which a turn by it counts

@@ -8,19 +8,8 @@ from functools import lru_cache
 from pydantic import BaseModel, Field
 
 from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.routes import lcs_ratio
-from archive_tools.language.contradictions import (
-    Presence,
-    beside,
-    broken,
-    distance_to,
-    end_side,
-    met,
-    presence,
-    say,
-    unordered,
-    wrong_end,
-)
+from archive_tools.annotations import similarity
+from archive_tools.language import contradictions
 from archive_tools.language.instruction import Instruction, Place
 from archive_tools.language.reader import parse
 from envs.scene import Scene
@@ -86,10 +75,10 @@ def judge_rules(
         scene: the objects, tiles and rooms that exist.
     """
     instruction = parse(text, scene)
-    there = presence(driven)
+    there = contradictions.presence(driven)
     way = [place for place in instruction.route if not place.at_end]
-    inside = [place for place in way if met(place, there)]
-    late = [inside[k] for k in unordered(inside, there, scene)]
+    inside = [place for place in way if contradictions.met(place, there)]
+    late = [inside[k] for k in contradictions.unordered(inside, there, scene)]
     findings = _compare(instruction, driven, there, late, scene)
     if reference is not None:  # which tells what was needed
         findings = replace(findings, detour=0)
@@ -97,7 +86,7 @@ def judge_rules(
     reasons = _reasons(instruction, findings, len(way), len(inside), late, there)
     extra: list[str] = []
     if reference is not None:
-        ratio = float(lcs_ratio([driven.visited], [reference.visited])[0])
+        ratio = float(similarity.lcs_ratio([driven.visited], [reference.visited])[0])
         told = findings.way is not None or findings.end is not None or instruction.bans
         score = (score + ratio) / 2 if told else ratio
         reasons.append(f"the route agrees with the reference to {ratio:.0%}")
@@ -107,8 +96,8 @@ def judge_rules(
     places = instruction.route
     return Verdict(
         score=min(1.0, max(0.0, score)),
-        reached=[p.words for p in places if met(p, there)],
-        missed=[p.words for p in places if not met(p, there)],
+        reached=[p.words for p in places if contradictions.met(p, there)],
+        missed=[p.words for p in places if not contradictions.met(p, there)],
         extra=extra,
         in_order=not late,
         reasons="; ".join(reasons),
@@ -118,7 +107,7 @@ def judge_rules(
 def _compare(
     instruction: Instruction,
     driven: Annotation,
-    there: Presence,
+    there: contradictions.Presence,
     late: Sequence[Place],
     scene: Scene,
 ) -> Findings:
@@ -129,19 +118,19 @@ def _compare(
     return Findings(
         way=sum(worth) / len(worth) if worth else None,
         end=min(ends) if ends else None,
-        bans=sum(broken(place, there) for place in instruction.bans),
+        bans=sum(contradictions.broken(place, there) for place in instruction.bans),
         detour=_detour(instruction, driven, scene),
     )
 
 
-def _met_as_said(place: Place, there: Presence) -> float:
+def _met_as_said(place: Place, there: contradictions.Presence) -> float:
     """1 where a place is met as the text says, less on another side or merely near it."""
-    if not met(place, there):
+    if not contradictions.met(place, there):
         return 0.0
     if place.kind != "object":
         return 1.0
     seen = set().union(*(there.relations.get(name, set()) for name in place.names))
-    if place.side and not beside(place.side, seen):
+    if place.side and not contradictions.beside(place.side, seen):
         return 0.9
     if place.touch and not any(name in there.on for name in place.names):
         return 0.5
@@ -150,10 +139,10 @@ def _met_as_said(place: Place, there: Presence) -> float:
 
 def _end_worth(place: Place, driven: Annotation, scene: Scene) -> float:
     last = driven.events[-1]
-    if not wrong_end(place, last, scene):
-        side = end_side(place, last, scene)
+    if not contradictions.wrong_end(place, last, scene):
+        side = contradictions.end_side(place, last, scene)
         return 1.0 if side > -0.3 else 0.75
-    return 0.8 * math.exp(-distance_to(place, last.position, scene) / END_SCALE)
+    return 0.8 * math.exp(-contradictions.distance_to(place, last.position, scene) / END_SCALE)
 
 
 def _detour(instruction: Instruction, driven: Annotation, scene: Scene) -> int:
@@ -217,13 +206,17 @@ def _reasons(
     count: int,
     reached: int,
     late: Sequence[Place],
-    there: Presence,
+    there: contradictions.Presence,
 ) -> list[str]:
     reasons = []
     if count:
         reasons.append(f"{reached - len(late)} of {count} places met in order")
-    reasons += [f"{say(p)} comes at another time than said" for p in late]
-    reasons += [f"{say(p)} was to be left alone" for p in instruction.bans if broken(p, there)]
+    reasons += [f"{contradictions.say(p)} comes at another time than said" for p in late]
+    reasons += [
+        f"{contradictions.say(p)} was to be left alone"
+        for p in instruction.bans
+        if contradictions.broken(p, there)
+    ]
     if findings.end is not None:
         reasons.append("stops where it should" if findings.end >= 0.75 else "stops elsewhere")
     if findings.detour > 2:

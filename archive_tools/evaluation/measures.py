@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from archive_tools.annotations.routes import Route, lcs_length, lcs_ratio, order_tau, set_f1
+from archive_tools.annotations import similarity
+from archive_tools.annotations import similarity
 from archive_tools.evaluation import metrics
 from archive_tools.evaluation.metrics import Floats
 from archive_tools.evaluation.scored import Scored
@@ -31,7 +32,9 @@ def success(scored: Scored) -> Floats:
     return metrics.bd_success(distance(scored))
 
 
-def _route_measure(compare: Callable[[Sequence[Route], Sequence[Route]], Floats]) -> Measure:
+def _route_measure(
+    compare: Callable[[Sequence[similarity.Route], Sequence[similarity.Route]], Floats],
+) -> Measure:
     """A comparison of the driven routes with those of the references."""
 
     def measure(scored: Scored) -> Floats:
@@ -42,9 +45,9 @@ def _route_measure(compare: Callable[[Sequence[Route], Sequence[Route]], Floats]
     return measure
 
 
-route = _route_measure(lcs_ratio)
-places = _route_measure(set_f1)
-order = _route_measure(order_tau)
+route = _route_measure(similarity.lcs_ratio)
+places = _route_measure(similarity.set_f1)
+order = _route_measure(similarity.order_tau)
 
 
 def contrast(scored: Scored) -> Floats:
@@ -67,7 +70,9 @@ def followed(scored: Scored) -> Floats:
     return values
 
 
-def instruction_order(texts: Sequence[str | None], routes: Sequence[Route], scene: Scene) -> Floats:
+def instruction_order(
+    texts: Sequence[str | None], routes: Sequence[similarity.Route], scene: Scene
+) -> Floats:
     """Share of the places that a text names which the route meets in its order: [N].
 
     NaN for None and for a text that names no place to be met.
@@ -91,5 +96,5 @@ def instruction_order(texts: Sequence[str | None], routes: Sequence[Route], scen
         met.append([one.get(name, name) for name in visited])
     share = np.full(len(texts), np.nan)
     count = np.array([len(row) for row in named])
-    np.divide(lcs_length(met, named), count, out=share, where=count > 0)
+    np.divide(similarity.lcs_length(met, named), count, out=share, where=count > 0)
     return share

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from archive_tools.annotations import similarity
 from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.routes import Route
 from envs.scene import Scene
 
 
@@ -46,11 +46,13 @@ class Scored:
             if driven is not None and part in (None, sets[row])
         ]
 
-    def routes(self, rows: Sequence[int]) -> list[Route]:
+    def routes(self, rows: Sequence[int]) -> list[similarity.Route]:
         """What the drives of annotated rows visited."""
         chosen = (self.driven[row] for row in rows)
         return [driven.visited for driven in chosen if driven is not None]
 
-    def reference_routes(self, rows: Sequence[int], column: str = "trajectory_id") -> list[Route]:
+    def reference_routes(
+        self, rows: Sequence[int], column: str = "trajectory_id"
+    ) -> list[similarity.Route]:
         """What the references of rows visited, or with "rival_id" the other ones of the pairs."""
         return [self.references[int(i)].visited for i in self.frame[column].iloc[rows]]

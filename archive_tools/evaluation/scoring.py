@@ -17,9 +17,9 @@ from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation, load_annotations
 from archive_tools.evaluation.registry import METRICS, columns
 from archive_tools.evaluation.scored import Scored
+from archive_tools.files.tables import read_json, read_table
 from archive_tools.rollouts.items import read_instructions
 from archive_tools.rollouts.systems import system_of
-from archive_tools.run.tables import read_json, read_table
 from envs import World, load_world
 from envs.errors import InputError
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from archive_tools.annotations.events import Annotation
-from archive_tools.annotations.routes import lcs_ratio
+from archive_tools.annotations import similarity
 from archive_tools.language.contradictions import contradictions
 from archive_tools.language.instruction import Instruction, Place
 from archive_tools.language.reader import PLACEHOLDER, parse
@@ -131,7 +131,7 @@ def route_told(text: str, annotation: Annotation, scene: Scene) -> tuple[float, 
     for places in (instruction.route, told):  # by the stated order, and by that of the words
         matched = follow(places, visited)
         names = [visited[k] for k in matched if k is not None]
-        ratios.append(float(lcs_ratio([names], [visited])[0]))
+        ratios.append(float(similarity.lcs_ratio([names], [visited])[0]))
     last = [*instruction.ends, *told[-1:], *instruction.route[-1:]]
     end = PLACEHOLDER in text or any(visited[-1] in place.names for place in last)
     return max(ratios), end

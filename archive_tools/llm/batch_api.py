@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from archive_tools.files.tables import atomic_write
 from archive_tools.llm.client import Answer, Asker
 from archive_tools.llm.config import (
     LlmConfig,
@@ -23,7 +24,6 @@ from archive_tools.llm.config import (
 )
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import read_reply, reply_of
-from archive_tools.run.tables import atomic_write
 from envs.errors import InputError
 
 LINES_PER_FILE = 50_000

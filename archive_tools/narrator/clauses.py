@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from archive_tools.language import words
 from archive_tools.language.reader import PLACEHOLDER
 from archive_tools.language.reading.lexicon import lexicon
-from archive_tools.language.words import COLOUR_SYNONYMS, COLOURS, is_plural, spoken, writable
 from archive_tools.narrator.conjugation import conjugate
 from archive_tools.narrator.content import Content, Ending, Waypoint
 from archive_tools.narrator.phrases import REGISTERS, Phrases
@@ -29,7 +29,7 @@ MAP_SIDES = {
     "north-east": ("top right", "upper right"), "north-west": ("top left", "upper left"),
     "south-east": ("bottom right", "lower right"), "south-west": ("bottom left", "lower left"),
 }  # fmt: skip
-MAP_NOUNS = {side: words[:1] for side, words in MAP_SIDES.items()}
+MAP_NOUNS = {side: said[:1] for side, said in MAP_SIDES.items()}
 MAP_RELATIONS = {
     "north": ("above", "north of"),
     "south": ("below", "under", "below", "beneath", "underneath", "south of"),
@@ -99,16 +99,16 @@ class Clauses:
         return f"the {options[0] if own else self.pick(options)}"
 
     def tile(self, name: str) -> str:
-        base = spoken(name)
+        base = words.spoken(name)
         if self.withheld:
-            options = COLOUR_SYNONYMS[base].held_out if base in COLOUR_SYNONYMS else ()
+            options = words.COLOUR_SYNONYMS[base].held_out if base in words.COLOUR_SYNONYMS else ()
             known = lexicon(self.scene).senses
             options = [w for w in options if (s := known.get((w,))) and s.names == (name,)]
             return f"the {self.pick(options) if options else base} {self.noun_of_tiles(base)}"
         rooms = self.table.get((name, "room"), ())
         if rooms and self.rooms and self.chance(0.9):
             return f"the {rooms[0] if self.chance(0.6) else self.pick(rooms)}"
-        colour = base.lower() in COLOURS
+        colour = base.lower() in words.COLOURS
         if self.bare and colour and self.chance(0.6):
             return base
         if not colour and self.chance(0.7):
@@ -145,7 +145,7 @@ class Clauses:
     def fill(self, phrase: str, name: str, kind: str, side: str = "", other: str = "",
              hand: str = "") -> str:  # fmt: skip
         """A phrase with its slots filled."""
-        plural = kind == "object" and is_plural(name)
+        plural = kind == "object" and words.is_plural(name)
         return phrase.format_map(
             _Slots(
                 x=lambda: self.the(name, kind) if name else "",
@@ -268,7 +268,7 @@ class Clauses:
         if end.kind == "object":
             if end.where == "on_part":
                 return f"{x}, {side} part" if self.chance(0.5) else f"the {side} part of {x}"
-            its = "their" if is_plural(end.name) else "its"
+            its = "their" if words.is_plural(end.name) else "its"
             sides = (f"the {side} side of {x}", f"{x}, on {its} {side} side")
             return self.pick((f"{self.relation(end.side)} {x}", *sides))
         noun = "corner" if end.where == "corner" else self.pick(("side", "part", "edge", "end"))
@@ -277,8 +277,8 @@ class Clauses:
         return self.pick((f"{x}, {side} {noun}", f"the {side} {noun} of {x}", f"{x}, {side}"))
 
 
-def _joint(words: str) -> str:
-    return f"{words} " if words[:1] in (",", ";") else f" {words} "
+def _joint(said: str) -> str:
+    return f"{said} " if said[:1] in (",", ";") else f" {said} "
 
 
 NameTable = dict[tuple[str, str], tuple[str, ...]]
@@ -295,14 +295,16 @@ def name_table(scene: Scene) -> NameTable:
     senses = lexicon(scene).senses
 
     def clear(word: str, name: str, kind: str) -> bool:
-        sense = senses.get(tuple(spoken(word).lower().replace("-", " ").split()))
+        sense = senses.get(tuple(words.spoken(word).lower().replace("-", " ").split()))
         return sense is not None and sense.names == (name,) and sense.kind == kind
 
     table: NameTable = {}
     for item in scene.objects:
-        base = spoken(item.name)
-        withheld = [w for w in writable(item.name, "held_out") if clear(w, item.name, "object")]
-        usual = (*writable(item.name, "train"), *item.aliases)
+        base = words.spoken(item.name)
+        withheld = [
+            w for w in words.writable(item.name, "held_out") if clear(w, item.name, "object")
+        ]
+        usual = (*words.writable(item.name, "train"), *item.aliases)
         usual = [
             w
             for w in dict.fromkeys(usual)
@@ -313,7 +315,7 @@ def name_table(scene: Scene) -> NameTable:
     for room in scene.rooms:
         tiles = scene.room_tiles(room)
         if len(tiles) == 1:
-            words = [room.name, *(a for a in room.aliases if a not in room.name)]
-            words = [w for w in words if clear(w, tiles[0], "room")]
-            table[tiles[0], "room"] = (*table.get((tiles[0], "room"), ()), *map(spoken, words))
+            said = [room.name, *(a for a in room.aliases if a not in room.name)]
+            said = [w for w in said if clear(w, tiles[0], "room")]
+            table[tiles[0], "room"] = (*table.get((tiles[0], "room"), ()), *map(words.spoken, said))
     return table

@@ -11,10 +11,11 @@ from itertools import pairwise
 import numpy as np
 
 from archive_tools.annotations.events import Annotation, Event
-from archive_tools.annotations.visits import Visit, part, tile_centres, turn, visits_of
+from archive_tools.annotations.visits import Visit, visits_of
 from archive_tools.language.reading.lexicon import lexicon
 from archive_tools.narrator.alternatives import COMMON, Group, distinguishing, driven_over
-from envs.geometry import COMPASS, compass
+from envs.geometry import COMPASS, compass, turn
+from envs.places import part, tile_centres
 from envs.scene import Scene
 
 MOST = 7

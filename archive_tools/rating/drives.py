@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from archive_tools.report.explorer import are_positions
+from archive_tools.files.tables import read_json, read_table
 from archive_tools.run.stage import check_folder
-from archive_tools.run.tables import read_json, read_table
+from archive_tools.tasks.measures import Measures
 from envs import load_world
 from envs.errors import InputError
 
@@ -57,9 +57,8 @@ def choose(
     drives = drives.loc[drives["seed"] == drives["seed"].min()]
     if systems:
         drives = drives.loc[drives["system"].isin(list(systems))]
-    marked = are_positions(
-        read_json(run / "dataset" / "dataset.json"), load_world(run / "archive" / "world")
-    )
+    measures = Measures.of_dataset(read_json(run / "dataset" / "dataset.json"))
+    marked = measures.are_positions(load_world(run / "archive" / "world").size)
     paths: dict[tuple[int, bytes], list[str]] = {}
     for name, item, pose in zip(drives["system"], drives["item"], drives["pose"], strict=True):
         paths.setdefault((int(item), np.asarray(pose, np.float32).tobytes()), []).append(name)

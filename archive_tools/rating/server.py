@@ -16,12 +16,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from archive_tools.files.templates import template
 from archive_tools.rating.drives import choose
 from archive_tools.rating.ratings import RatingFile
 from archive_tools.rating.session import Session
 from archive_tools.report.canvas import DARK, LIGHT
 from archive_tools.run.stage import check_folder
-from archive_tools.run.templates import template
 from envs import World, load_world
 from envs.drawing import scene_symbols
 from envs.errors import InputError

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from archive_tools.evaluation.registry import METRICS, judge_label, shown_metrics
+from archive_tools.files.tables import read_json
 from archive_tools.report.charts import Curve, Dot, dot_chart, line_chart
 from archive_tools.report.figures import metric_chart
 from archive_tools.report.formatting import fixed
 from archive_tools.rollouts.systems import SYSTEMS, system_of
-from archive_tools.run.tables import read_json
 
 Record = dict[str, Any]
 COLOURS = ("policy", "ceiling", "control", "baseline")

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.annotations.annotate import RELATIONS
 from archive_tools.annotations.events import Annotation
+from archive_tools.files.tables import read_json, read_table
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
-from archive_tools.run.tables import read_json, read_table
+from archive_tools.tasks.measures import Measures, cell_places
 from envs import World
 from envs.drawing.floorplan import floor_plan, tile_colour
 from envs.drawing.labels import place_labels
@@ -73,16 +74,6 @@ def sample(cells: ArrayLike, count: int, *, always: Sequence[int] = (), seed: in
     return sorted(first[: max(count, len(set(always)))].tolist())
 
 
-def are_positions(info: Record, world: World) -> bool:
-    """Whether the BDs that dataset.json describes are positions (x, y) in the world."""
-    return covers_world(info["bd_low"], info["bd_high"], world)
-
-
-def covers_world(low: Sequence[float], high: Sequence[float], world: World) -> bool:
-    """Whether bounds of two values are those of positions in the world."""
-    return (list(low), list(high)) == ([0, 0], [world.size, world.size])
-
-
 def _map(archive: Record, world: World) -> Record:
     """What the map's axes are: two measures (of one, a single row), bounds and cells."""
     measures = archive["measures"]
@@ -90,11 +81,11 @@ def _map(archive: Record, world: World) -> Record:
     cells = archive.get("cells")
     if not isinstance(cells, list) or len(cells) != len(measures["names"]):
         cells = [CELLS] * len(names)
-    whole = covers_world(low, high, world) and names == ["x", "y"]
+    over_plan = Measures.from_json(measures).are_positions(world.size)
     if len(names) == 1:
         names, low, high, cells = [*names, ""], [*low, 0], [*high, 1], [*cells, 1]
     return {"names": names, "low": low, "high": high, "cells": cells[:2],
-            "over_plan": whole and len(measures["names"]) == 2}  # fmt: skip
+            "over_plan": over_plan}  # fmt: skip
 
 
 def _cells(points: NDArray[np.float64], axes: Record) -> NDArray[np.int64]:
@@ -103,7 +94,7 @@ def _cells(points: NDArray[np.float64], axes: Record) -> NDArray[np.int64]:
     if points.shape[1] == 1:
         points = np.concatenate([points, np.zeros_like(points)], axis=1)
     low, high = (np.asarray(axes[key], np.float64) for key in ("low", "high"))
-    where = np.clip(((points - low) / (high - low) * count).astype(int), 0, count - 1)
+    where = cell_places((points - low) / (high - low), count.tolist())
     return where[:, 1] * count[0] + where[:, 0]
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from archive_tools.evaluation.registry import Metric, shown_metrics
+from archive_tools.files.tables import read_table
 from archive_tools.report import formatting
 from archive_tools.report.charts import Bar, Curve, Dot, bar_chart, dot_chart, line_chart
 from archive_tools.rollouts.systems import system_of
-from archive_tools.run.tables import read_table
 from archive_tools.run.training_log import read_log
 
 

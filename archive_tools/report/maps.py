@@ -12,6 +12,7 @@ from matplotlib.path import Path
 from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.report.canvas import LIGHT, Canvas
+from archive_tools.tasks.measures import cell_places
 from envs import World
 from envs.drawing.floorplan import drawn_walls, to_rect, wall_path
 
@@ -91,7 +92,7 @@ def coverage_map(
     points = np.asarray(elites, np.float64)
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     count = np.asarray(cells)
-    index = np.clip(((points - low) / (high - low) * count).astype(int), 0, count - 1)
+    index = cell_places((points - low) / (high - low), cells)
     withheld = np.array([name == "test" for name in split])
     tested = {tuple(cell) for cell in index[withheld].tolist()}
     known = {tuple(cell) for cell in index[~withheld].tolist()}

@@ -12,15 +12,15 @@ from markupsafe import Markup
 
 from archive_tools.evaluation.registry import judge_label
 from archive_tools.evaluation.scored import Scored
+from archive_tools.files.tables import atomic_write, read_json, read_table
+from archive_tools.files.templates import template
 from archive_tools.report import drives as drive_data
 from archive_tools.report import explorer, figures, formatting, maps, tables
 from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
-from archive_tools.report.explorer import are_positions
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
 from archive_tools.run.stage import SCRIPTS, read_manifest
-from archive_tools.run.tables import atomic_write, read_json, read_table
-from archive_tools.run.templates import template
+from archive_tools.tasks.measures import Measures
 from envs import World, load_world
 from envs.drawing import scene_symbols
 from envs.drawing.svg import svg_to_png
@@ -45,8 +45,7 @@ def _coverage(run: Path, world: World) -> str | None:
         measures["high"],
         cells,
         world,
-        measures["names"] == ["x", "y"]
-        and explorer.covers_world(measures["low"], measures["high"], world),
+        Measures.from_json(measures).are_positions(world.size),
     )
 
 
@@ -80,7 +79,7 @@ def collect(
     }
     tokenizer = run / "tokenizer" / "comparison.json"
     dataset = read_json(run / "dataset" / "dataset.json")
-    positions = are_positions(dataset, world)
+    positions = Measures.of_dataset(dataset).are_positions(world.size)
     drives = drive_data.drives(scored, world, positions=positions)
     contrasts = contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
     drawn = [

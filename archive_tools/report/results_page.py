@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.files.tables import atomic_write, read_json
+from archive_tools.files.templates import template
 from archive_tools.report.tables import Figures, span
 from archive_tools.rollouts.systems import SYSTEMS, system_of
-from archive_tools.run.siblings import training_seconds
+from archive_tools.run import siblings
 from archive_tools.run.stage import read_manifest
-from archive_tools.run.tables import atomic_write, read_json
-from archive_tools.run.templates import template
 from envs.errors import InputError
 
 Record = dict[str, Any]
@@ -73,7 +73,7 @@ def training(run: Path) -> Record:
     manifest = read_manifest(run / "model")
     return {
         "run": run.name,
-        "minutes": training_seconds(run) / 60,
+        "minutes": siblings.training_seconds(run) / 60,
         "steps": manifest["rows"]["steps"],
         "parameters": manifest["facts"]["parameters"],
         "seed": manifest["seed"],
@@ -140,13 +140,8 @@ def write_results(
     )
     figures = Figures(records, paired)
     shown = [system.name for system in SYSTEMS.values() if "results" in system.shown_in]
-    siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
+    beside = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
     ours = [r for r in variants if r["system"] == "nanodt"]
-    trained = {"ours": training(run)} | {
-        name: training(run.with_name(f"{run.name}-{name}"))
-        for name in dict.fromkeys(r["name"] for r in ours)
-        if name != "ours"
-    }
     metrics = headlines(records)
     text = template(__package__, "results.md.jinja").render(
         run=run.name,
@@ -154,13 +149,16 @@ def write_results(
         title=title,
         note=note,
         dataset={"augmentation_rollouts": 0, **read_json(run / "dataset" / "dataset.json")},
-        trained=trained,
+        trained={
+            name: training(run if name == "ours" else run.with_name(f"{run.name}-{name}"))
+            for name in dict.fromkeys(("ours", *(r["name"] for r in ours)))
+        },
         goals=goals(figures, beside) if goals is not None else [],
         condition=condition,
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
         systems=table(_named(records), "name", metrics),
         variants=table(ours, "name", metrics),
-        siblings=table(_named(siblings, run=True), "name", metrics),
+        siblings=table(_named(beside, run=True), "name", metrics),
         pictures=_copy_pictures(evaluation / "report" / "figures", page),
     )
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
-from archive_tools.annotations.routes import Route, lcs_ratio, lcs_ratio_of_pairs
+from archive_tools.annotations import similarity
+from archive_tools.annotations import similarity
 
 Floats = NDArray[np.float64]
 CONTRAST_DISTANCE = 0.05  # of the diagonal: how near two BDs are in a contrast pair
@@ -15,7 +16,7 @@ CONTRAST_OVERLAP = 0.5  # LCS ratio: how alike two routes may be in a contrast p
 
 def contrast_pairs(
     bd: ArrayLike,
-    routes: Sequence[Route],
+    routes: Sequence[similarity.Route],
     diagonal: float,
     *,
     seed: int = 0,
@@ -37,7 +38,7 @@ def contrast_pairs(
         return np.empty((0, 2), np.int64)
     near = KDTree(bd).query_pairs(CONTRAST_DISTANCE * diagonal, output_type="ndarray")
     near = near[np.lexsort(near.T[::-1])].astype(np.int64)
-    alike = lcs_ratio_of_pairs(routes, near)
+    alike = similarity.lcs_ratio_of_pairs(routes, near)
     near = np.random.default_rng(seed).permutation(near[alike <= CONTRAST_OVERLAP])
     used: set[int] = set()
     pairs: list[tuple[int, int]] = []
@@ -50,8 +51,12 @@ def contrast_pairs(
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def contrast_score(driven: Sequence[Route], own: Sequence[Route], other: Sequence[Route]) -> Floats:
+def contrast_score(
+    driven: Sequence[similarity.Route],
+    own: Sequence[similarity.Route],
+    other: Sequence[similarity.Route],
+) -> Floats:
     """1 where the driven route is nearer (LCS ratio) to its own text's reference than to the other
     text's, 0 where it is farther, 0.5 in a tie: [N]. Ignoring the text gives 0.5 in the mean.
     """
-    return 0.5 + 0.5 * np.sign(lcs_ratio(driven, own) - lcs_ratio(driven, other))
+    return 0.5 + 0.5 * np.sign(similarity.lcs_ratio(driven, own) - similarity.lcs_ratio(driven, other))

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from archive_tools.annotations.events import Annotation
+from archive_tools.language import words
 from archive_tools.language.instruction import Instruction, Place
 from archive_tools.language.reader import parse
-from archive_tools.language.words import SIDE, spoken
 from envs.geometry import COMPASS
 from envs.scene import Scene
 
@@ -26,13 +26,13 @@ KINDS: tuple[Kind, ...] = ("object", "tile", "side", "heading", "turn")
 
 # "turn east onto the green tile": the direction in which a tile is entered.
 HEADING = re.compile(
-    rf"\b({SIDE})(?:wards?)? (?:onto|on to|into|to|over|across|through|towards?) (?:the )?$"
+    rf"\b({words.SIDE})(?:wards?)? (?:onto|on to|into|to|over|across|through|towards?) (?:the )?$"
 )
 SIDE_BEFORE = re.compile(
-    rf"\b({SIDE})(?:ern)?(?:(?: |-)(?:side|edge|end|face))? of (?:the |that |its )?$"
+    rf"\b({words.SIDE})(?:ern)?(?:(?: |-)(?:side|edge|end|face))? of (?:the |that |its )?$"
 )
 SIDE_AFTER = re.compile(
-    rf"^ (?:on|along|by|to|at|from) (?:its|the|their) ({SIDE})(?:ern)?\b(?! of)"
+    rf"^ (?:on|along|by|to|at|from) (?:its|the|their) ({words.SIDE})(?:ern)?\b(?! of)"
 )
 # "turn left": not the "right" of "drive right over it", not the past of "leave".
 TURN = re.compile(
@@ -112,19 +112,19 @@ def reverse_direction(
     lower = text.lower()
     if len(lower) != len(text):  # a letter that grows in lower case: places would be off
         return None
-    fixed, words = _fixed(parsed), []  # of the words: kind, place, where they start and end
+    fixed, spots = _fixed(parsed), []  # kind, place, where its words start and end
     for m in parsed.route:
         if m in fixed or len(m.names) != 1:
             continue
         kind, span = _direction_of(m, lower)
         if span:
-            words.append((kind, m.names[0], *span))
+            spots.append((kind, m.names[0], *span))
     for match in TURN.finditer(parsed.masked):
         if mention := _nearest(match, parsed):
-            words.append(("turn", mention.names[0], *match.span(1)))
-    if not words:
+            spots.append(("turn", mention.names[0], *match.span(1)))
+    if not spots:
         return None
-    kind, place, start, end = words[int(rng.integers(len(words)))]
+    kind, place, start, end = spots[int(rng.integers(len(spots)))]
     word = re.sub(r"^(north|south)[- ]?(east|west)$", r"\1-\2", lower[start:end])
     into = opposite(word)
     return GivenText(_put(text, start, end, into), kind, place, word, into)
@@ -177,7 +177,7 @@ def _ends(reference: Annotation) -> set[str]:
 def _exchange_place(text: str, parsed: Instruction, kind: Kind, out: str, into: str) -> GivenText:
     same = [m for m in parsed.places if m.names == (out,)]
     for mention in sorted(same, key=lambda m: -m.start):
-        text = _put(text, mention.start, mention.end, spoken(into))
+        text = _put(text, mention.start, mention.end, words.spoken(into))
     return GivenText(text, kind, out, out, into)
 
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from archive_tools.files.tables import read_table
 from archive_tools.rollouts.baselines import Elites
 from archive_tools.rollouts.items import Commands
 from archive_tools.rollouts.systems import SYSTEMS, System
-from archive_tools.run.tables import read_table
 from envs.errors import InputError
 
 Array = NDArray[np.float32]

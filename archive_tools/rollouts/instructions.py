@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from archive_tools.annotations.events import Annotation
+from archive_tools.files.tables import read_table
 from archive_tools.rollouts.baselines import derangement
 from archive_tools.rollouts.counterfactuals import GivenText, replace_object, reverse_direction
-from archive_tools.run.tables import read_table
 from envs.scene import Scene
 
 Exchange = Callable[[str, Annotation, Scene, np.random.Generator], GivenText | None]

@@ -21,11 +21,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from archive_tools.annotations.events import Annotation
+from archive_tools.files.tables import read_table, write_table
 from archive_tools.rollouts.contrast import contrast_pairs
 from archive_tools.rollouts.counterfactuals import GivenText
 from archive_tools.rollouts.instructions import Sources, unseen_texts
 from archive_tools.rollouts.systems import SYSTEMS
-from archive_tools.run.tables import read_table, write_table
 from envs.errors import InputError
 from envs.scene import Scene
 

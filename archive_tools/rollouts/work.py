@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
+from archive_tools.files.tables import read_arrow, write_table
 from archive_tools.rollouts.driving import Driver
 from archive_tools.rollouts.items import Commands, commands_of
-from archive_tools.run.tables import read_arrow, write_table
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ def check_options(config: Any) -> None:
             adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors()[0]
-            bound = next((key for key in SAID if key in first.get("ctx", {})), None)
+            limits = first.get("ctx", {})
+            bound = next((key for key in SAID if key in limits), None)
             expected = (
-                f"a number {SAID[bound]} {first['ctx'][bound]:g}"
+                f"a number {SAID[bound]} {limits[bound]:g}"
                 if bound
                 else first["msg"].removeprefix("Input should be ")
             )

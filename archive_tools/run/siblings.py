@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from archive_tools.files.tables import read_json
 from archive_tools.run.stage import SCRIPTS, check_folder, read_manifest
-from archive_tools.run.tables import read_json
 from archive_tools.run.training_log import read_log
 from envs.errors import InputError
 

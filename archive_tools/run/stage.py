@@ -21,8 +21,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from archive_tools.files.tables import file_digest, read_json, write_json
 from archive_tools.run import bounds
-from archive_tools.run.tables import read_json, write_json
 from envs.errors import InputError
 
 # folder of a run -> the script that writes it
@@ -69,12 +69,6 @@ class StageConfig:
             InputError: an option is out of its bounds.
         """
         bounds.check_options(self)
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(value: Any) -> str:

@@ -12,10 +12,10 @@ import tyro
 from archive_tools.archive import algorithms, importing, plots, search
 from archive_tools.archive.cells import Cells
 from archive_tools.archive.elites import Archive
+from archive_tools.files.tables import write_table
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import write_table
-from archive_tools.tasks.registry import factory_digest, make_environment
+from archive_tools.tasks import registry
 from archive_tools.tasks.task import Environment
 from envs import save_world
 from envs.errors import InputError
@@ -148,7 +148,9 @@ def prepare(config: SearchConfig) -> tuple[Environment, importing.Foreign | None
     """
 
     def make(layers: tuple[int, ...] | None = None) -> Environment:
-        return make_environment(config.environment, config.controller(layers), **config.options())
+        return registry.make_environment(
+            config.environment, config.controller(layers), **config.options()
+        )
 
     if config.import_file is None:
         return make(), None
@@ -165,7 +167,7 @@ def run(config: SearchConfig) -> Path:
     environment, foreign = prepare(config)
     cvt = config.algorithm == "cvt-map-elites" and foreign is None
     cells = search.make_cells(environment, config.cells, cvt=cvt)
-    extra: dict[str, Any] = {"environment file": factory_digest(config.environment)}
+    extra: dict[str, Any] = {"environment file": registry.factory_digest(config.environment)}
     if environment.world is not None:
         extra["world"] = environment.world.digest()
     if config.import_file is not None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive_tools.archive import plots, verification
+from archive_tools.files.tables import read_json, write_json, write_table
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig, read_manifest
-from archive_tools.run.tables import read_json, write_json, write_table
 from envs.errors import InputError
 
 

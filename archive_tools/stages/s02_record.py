@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive_tools.archive.elites import load_archive
+from archive_tools.files.tables import read_json, read_table, write_json
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json, read_table, write_json
-from archive_tools.tasks.registry import environment_of
+from archive_tools.tasks import registry
 from archive_tools.trajectories.recording import Recorder
 from archive_tools.trajectories.table import write_trajectories
 
@@ -47,7 +47,7 @@ def run(config: RecordConfig) -> Path:
         archive = load_archive(folder, allow_broken=keep is not None)
         if keep is not None:
             archive = archive.take([i in keep for i in archive.policy_ids.tolist()])
-        environment = environment_of(folder, archive.info)
+        environment = registry.environment_of(folder, archive.info)
         recorder = Recorder(environment, archive, config.chunk, stage.scratch("parts"))
         recorder.record()
         output = stage.path("trajectories.parquet")

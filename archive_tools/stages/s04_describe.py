@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from archive_tools.annotations.events import Annotation, load_annotations
-from archive_tools.descriptions.given_drives import FOLDER, write_given
-from archive_tools.descriptions.given_rows import GivenOptions, add_given, digests
+from archive_tools.descriptions import given_drives, given_rows, refusals
 from archive_tools.descriptions.jobs import SCHEMA, Job, jobs_of, narrate
 from archive_tools.descriptions.llm_writer import LlmWriter
-from archive_tools.descriptions.refusals import by_kind, shown
+from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.language.checks import MAX_WORDS, route_told
 from archive_tools.llm import batch_api as batch
 from archive_tools.llm.client import ask_all
@@ -25,7 +24,6 @@ from archive_tools.narrator.alternatives import Alternatives
 from archive_tools.narrator.styles import read_shares
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, check_folder
-from archive_tools.run.tables import read_json, read_table, write_table
 from envs import load_world
 from envs.errors import InputError
 from envs.scene import Scene
@@ -86,9 +84,11 @@ class DescribeConfig(LlmConfig):
                 "--dry-run, --from-draft, --batch-export and --batch-import need --model"
             )
 
-    def given(self) -> GivenOptions:
+    def given(self) -> given_rows.GivenOptions:
         """The options of --texts."""
-        return GivenOptions(self.texts, self.texts_where, self.texts_unit, self.max_words)
+        return given_rows.GivenOptions(
+            self.texts, self.texts_where, self.texts_unit, self.max_words
+        )
 
 
 def _inputs(
@@ -175,12 +175,16 @@ def run(config: DescribeConfig) -> Path:
     inputs = ["archive", "annotations"]
     if config.texts and (Path(config.run) / "trajectories" / "manifest.json").exists():
         inputs.append("trajectories")
-    with Stage(config, "descriptions", inputs, extra=digests(config.texts)) as stage:
+    with Stage(config, "descriptions", inputs, extra=given_rows.digests(config.texts)) as stage:
         if not stage.done:
             _describe(config, stage)
     if config.show_refused:
         rows = read_table(stage.folder / "descriptions.parquet").to_dict("records")
-        print(shown([{str(k): v for k, v in row.items()} for row in rows], config.show_refused))
+        print(
+            refusals.shown(
+                [{str(k): v for k, v in row.items()} for row in rows], config.show_refused
+            )
+        )
     return stage.folder
 
 
@@ -200,12 +204,12 @@ def _describe(config: DescribeConfig, stage: Stage) -> None:
         )
     annotations = {job.trajectory_id: job.annotation for job in jobs}
     if config.texts:
-        given, drives = add_given(config.given(), stage, config.per_trajectory)
+        given, drives = given_rows.add_given(config.given(), stage, config.per_trajectory)
         rows += given
         annotations = load_annotations(stage.input("annotations"))
         if drives is not None:
             annotations |= drives.annotations
-            write_given(stage.path(FOLDER), drives)
+            given_drives.write_given(stage.path(given_drives.FOLDER), drives)
             stage.rows["given_drives"] = len(drives.annotations)
     rows.sort(key=lambda row: (row["trajectory_id"], row["sample"]))
     write_table(stage.path("descriptions.parquet"), pa.Table.from_pylist(rows, schema=SCHEMA))
@@ -221,7 +225,7 @@ def _sum_up(
     """Rows and facts of the manifest."""
     accepted = [row for row in rows if row["status"] == "accepted"]
     words = [len(row["text"].split()) for row in accepted]
-    refused = by_kind(rows)
+    refused = refusals.by_kind(rows)
     stage.rows.update(
         descriptions=len(rows), accepted=len(accepted), rejected=len(rows) - len(accepted)
     )

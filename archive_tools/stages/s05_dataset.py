@@ -16,11 +16,11 @@ from archive_tools.dataset.card import dataset_info, render_card
 from archive_tools.dataset.join import Joined
 from archive_tools.dataset.rules import report_rules
 from archive_tools.dataset.splits import SplitRule
-from archive_tools.descriptions.given_drives import FOLDER, load_given, with_given
+from archive_tools.descriptions import given_drives
 from archive_tools.descriptions.jobs import SCHEMA
+from archive_tools.files.tables import atomic_write, read_table, write_json, write_table
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig, read_manifest
-from archive_tools.run.tables import atomic_write, read_table, write_json, write_table
 from archive_tools.trajectories.table import load_trajectories
 from envs import load_world
 from envs.errors import InputError
@@ -95,9 +95,11 @@ def run(config: DatasetConfig) -> Path:
         ).sort_values(["trajectory_id", "sample"])
         trajectories = load_trajectories(stage.input("trajectories"))
         annotations = load_annotations(stage.input("annotations"))
-        given = load_given(stage.input("descriptions") / FOLDER)
+        given = given_drives.load_given(stage.input("descriptions") / given_drives.FOLDER)
         if given is not None:
-            trajectories = with_given(trajectories, stage.input("descriptions") / FOLDER)
+            trajectories = given_drives.with_given(
+                trajectories, stage.input("descriptions") / given_drives.FOLDER
+            )
             annotations |= given.annotations
         joined = Joined(
             load_world(stage.input("archive") / "world"),

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from archive_tools.annotations.events import load_annotations
-from archive_tools.rollouts.driving import DrivePolicy, Driver, make_envs
+from archive_tools.files.tables import read_json, read_table, write_table
+from archive_tools.rollouts import driving
 from archive_tools.rollouts.items import (
     Rephrase,
     make_instructions,
@@ -19,13 +21,12 @@ from archive_tools.rollouts.systems import SYSTEMS
 from archive_tools.rollouts.work import batches, drive_all
 from archive_tools.run import bounds
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.run.tables import read_json, read_table, write_table
-from archive_tools.tasks.registry import run_environment
+from archive_tools.tasks import registry
 from envs import load_world
 from envs.errors import InputError
 
 COLUMNS = ("trajectory_id", "split", "bd", "length", "action", "texts")
-__all__ = ["DrivePolicy", "RolloutConfig", "make_envs", "run"]
+__all__ = ["RolloutConfig", "run"]
 
 
 @dataclass
@@ -58,7 +59,7 @@ class RolloutConfig(StageConfig):
 
 def run(
     config: RolloutConfig,
-    load_drive: Callable[[Path], DrivePolicy],
+    load_drive: Callable[[Path], driving.DrivePolicy],
     load_rephraser: Callable[[Path, str], Rephrase] | None = None,
 ) -> Path:
     """Stage 08: dataset, annotations, model → `rollouts/items.parquet` and `rollouts.parquet`.
@@ -79,33 +80,10 @@ def run(
             return stage.folder
         info = read_json(stage.input("dataset") / "dataset.json")
         dataset = read_table(stage.input("dataset") / "trajectories.parquet", COLUMNS)
-        annotations = load_annotations(stage.input("annotations"))
-        items = make_items(
-            dataset.query("split == 'test'"),
-            {i: annotation.visited for i, annotation in annotations.items()},
-            float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))),
-            items=config.items,
-            pairs=config.pairs,
-            seed=config.seed,
-        )
-        folder = stage.input("archive") / "world"
-
-        def rephraser() -> Rephrase:
-            assert load_rephraser is not None and config.rephrase is not None
-            return load_rephraser(stage.input("model"), config.rephrase)
-
-        instructions = make_instructions(
-            items,
-            annotations,
-            stage.input("dataset"),
-            load_world(folder).scene if folder.exists() else None,
-            seed=config.seed,
-            systems=config.systems,
-            load_rephraser=rephraser if config.rephrase is not None else None,
-        )
+        items, instructions = _commands(config, stage, info, dataset, load_rephraser)
         write_commands(items, instructions, stage.path)
-        driver = Driver(
-            run_environment(Path(config.run), info),
+        driver = driving.Driver(
+            registry.run_environment(Path(config.run), info),
             dataset,
             stage.input("trajectories") / "trajectories.parquet",
             lambda: load_drive(stage.input("model")),
@@ -129,3 +107,38 @@ def run(
             contrast_pairs=items["set"].tolist().count("contrast") // 2,
         )
     return stage.folder
+
+
+def _commands(
+    config: RolloutConfig,
+    stage: Stage,
+    info: dict[str, Any],
+    dataset: pd.DataFrame,
+    load_rephraser: Callable[[Path, str], Rephrase] | None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The items, and what controls are given instead of their texts."""
+    annotations = load_annotations(stage.input("annotations"))
+    items = make_items(
+        dataset.query("split == 'test'"),
+        {i: annotation.visited for i, annotation in annotations.items()},
+        float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))),
+        items=config.items,
+        pairs=config.pairs,
+        seed=config.seed,
+    )
+    folder = stage.input("archive") / "world"
+
+    def rephraser() -> Rephrase:
+        assert load_rephraser is not None and config.rephrase is not None
+        return load_rephraser(stage.input("model"), config.rephrase)
+
+    instructions = make_instructions(
+        items,
+        annotations,
+        stage.input("dataset"),
+        load_world(folder).scene if folder.exists() else None,
+        seed=config.seed,
+        systems=config.systems,
+        load_rephraser=rephraser if config.rephrase is not None else None,
+    )
+    return items, instructions

@@ -10,13 +10,12 @@ from archive_tools.evaluation.judging import JudgeConfig, show_prompts
 from archive_tools.evaluation.results import Results, judge_and_sum_up
 from archive_tools.evaluation.scored import Scored
 from archive_tools.evaluation.scoring import items_table, score_run
+from archive_tools.files.tables import atomic_write, write_json, write_table
 from archive_tools.rating.ratings import ratings_digest, read_ratings
 from archive_tools.report.page import write_report
 from archive_tools.rollouts.items import read_instructions
-from archive_tools.run import bounds
-from archive_tools.run.siblings import Collected, collect, finished
+from archive_tools.run import bounds, siblings
 from archive_tools.run.stage import Stage, check_folder, read_manifest
-from archive_tools.run.tables import atomic_write, write_json, write_table
 from envs import load_world
 
 NEEDED = ("archive", "trajectories", "annotations", "dataset", "rollouts")
@@ -35,7 +34,9 @@ class EvaluateConfig(JudgeConfig):
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"resamples": 10_000, "gallery": 12}}
 
 
-def write_records(stage: Stage, scored: Scored, results: Results, beside: Collected) -> None:
+def write_records(
+    stage: Stage, scored: Scored, results: Results, beside: siblings.Collected
+) -> None:
     """Write all tables and records of an evaluation but for the report."""
     write_table(stage.path("items.parquet"), items_table(scored))
     write_table(stage.path("counterfactuals.parquet"), results.effects)
@@ -70,10 +71,10 @@ def run(config: EvaluateConfig) -> Path:
             check_folder(folder / name)
         show_prompts(config, score_run(folder), load_world(folder / "archive" / "world"))
         return folder / "evaluation"
-    siblings = finished(folder)
+    evaluated = siblings.finished(folder)
     extra = {
         "siblings": {name: read_manifest(path / "evaluation")["digest"]
-                     for name, (_, path) in siblings.items()},
+                     for name, (_, path) in evaluated.items()},
         "ratings": ratings_digest(folder / "ratings"),
     }  # fmt: skip
     shown = [name for name in SHOWN if (folder / name / "manifest.json").exists()]
@@ -93,7 +94,7 @@ def run(config: EvaluateConfig) -> Path:
         )
         records = results.metrics
         stage.facts.update(results.facts)
-        beside = collect(folder, siblings, records, results.differences)
+        beside = siblings.collect(folder, evaluated, records, results.differences)
         write_records(stage, scored, results, beside)
         write_report(
             stage.path("report"),

@@ -15,15 +15,15 @@ from rich.text import Text
 from archive_tools.annotations.annotate import NearRule, annotate
 from archive_tools.annotations.events import Annotation
 from archive_tools.evaluation.judge_rules import judge_rules
+from archive_tools.files.tables import atomic_write, read_json, read_table
 from archive_tools.language.checks import fill_descriptor
 from archive_tools.language.reader import PLACEHOLDER, parse
 from archive_tools.report.gallery import events
-from archive_tools.rollouts.driving import DrivePolicy, make_envs
+from archive_tools.rollouts import driving
 from archive_tools.rollouts.items import Rephrase
 from archive_tools.run.stage import check_folder
-from archive_tools.run.tables import atomic_write, read_json, read_table
+from archive_tools.tasks import registry
 from archive_tools.tasks.measures import Measures
-from archive_tools.tasks.registry import run_environment
 from envs import World, load_world
 from envs.drawing import TEXT_LEGEND, Route, draw_scene, draw_text, svg_to_png
 from envs.errors import InputError
@@ -35,7 +35,7 @@ def say(
     run: Path,
     text: str,
     bd: Sequence[float] | None,
-    load_drive: Callable[[Path], DrivePolicy],
+    load_drive: Callable[[Path], driving.DrivePolicy],
     load_rephraser: Callable[[Path], Rephrase] | None = None,
     *,
     seed: int = 0,
@@ -68,21 +68,14 @@ def say(
     rule = NearRule() if world.scene is None else NearRule.of(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
-    told = text
-    if load_rephraser is not None:
-        [told] = load_rephraser(run / "model")([text])
-        if not told.strip():
-            raise InputError("--say: no word of the sentence is like one of the training texts")
-        console.print(f"read as: {told}", highlight=False, markup=False)
-    if world.scene is not None:
-        for line in str(parse(text, world.scene)).splitlines():
-            console.print(line, highlight=False, markup=False)
-    for line in hints(told, bd, world, run, positions=positions):
+    rephrase = None if load_rephraser is None else load_rephraser(run / "model")
+    instruction = _understand(console, text, world, rephrase)
+    for line in hints(instruction, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
-    envs = make_envs(run_environment(run, info), 1)
+    envs = driving.make_envs(registry.run_environment(run, info), 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)
-        drives = load_drive(run / "model")(envs, [told], place, seed)
+        drives = load_drive(run / "model")(envs, [instruction], place, seed)
     finally:
         envs.close()
     if "pose" not in drives.info:
@@ -100,14 +93,33 @@ def say(
         _show_events(console, caption, driven)
         verdict = judge_rules(text, driven, None, world.scene)
         console.print(f"by its words: {verdict.score:.2f} ({verdict.reasons})", highlight=False)
-    reached = np.asarray(drives.info["bd"][0, -1], np.float64)
+    _show_end(console, np.asarray(drives.info["bd"][0, -1], np.float64), bd, info)
+    console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
+    return run / "said.png"
+
+
+def _understand(console: Console, text: str, world: World, rephrase: Rephrase | None) -> str:
+    """Print what was understood of a command; returns the text that the policy is to read."""
+    if rephrase is not None:
+        [instruction] = rephrase([text])
+        if not instruction.strip():
+            raise InputError("--say: no word of the sentence is like one of the training texts")
+        console.print(f"read as: {instruction}", highlight=False, markup=False)
+    if world.scene is not None:
+        for line in str(parse(text, world.scene)).splitlines():
+            console.print(line, highlight=False, markup=False)
+    return text if rephrase is None else instruction
+
+
+def _show_end(
+    console: Console, reached: NDArray[np.float64], bd: Sequence[float] | None, info: dict[str, Any]
+) -> None:
+    """Where the drive ended, [n_bd], and how far that is from `bd`."""
     console.print(f"ended at ({', '.join(f'{value:.1f}' for value in reached)})", highlight=False)
     if bd is not None:
         span = np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))
         error = 100 * np.linalg.norm(reached - bd) / span
         console.print(f"{error:.1f} % of the diagonal from the target", highlight=False)
-    console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
-    return run / "said.png"
 
 
 def _show_plan(

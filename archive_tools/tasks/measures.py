@@ -10,14 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-def cell_index(unit: Floats, shape: Sequence[int]) -> NDArray[np.int64]:
-    """Cell [N] of a grid of `shape`, in C order, for points [N, n_bd] in units of the bounds.
+def cell_places(unit: Floats, shape: Sequence[int]) -> NDArray[np.int64]:
+    """Cell [N, n_bd] along each dimension of a grid of `shape`, for points in units of the bounds.
 
     A point beyond the bounds is in the nearest cell.
     """
     sizes = np.asarray(shape)
-    place = np.clip((unit * sizes).astype(np.int64), 0, sizes - 1)
-    return np.asarray(np.ravel_multi_index(tuple(place.T), tuple(shape)), dtype=np.int64)
+    return np.clip((unit * sizes).astype(np.int64), 0, sizes - 1)
+
+
+def cell_index(unit: Floats, shape: Sequence[int]) -> NDArray[np.int64]:
+    """Cell [N] as one number, in C order; as `cell_places`."""
+    places = cell_places(unit, shape)
+    return np.asarray(np.ravel_multi_index(tuple(places.T), tuple(shape)), dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from archive_tools.archive.elites import Archive
 from archive_tools.archive.replay import tolerances
-from archive_tools.run.tables import write_table
+from archive_tools.files.tables import write_table
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
 from archive_tools.trajectories.table import make_info, make_table

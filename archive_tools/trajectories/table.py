@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from archive_tools.run.tables import atomic_path, list_column, read_arrow, read_json
+from archive_tools.files.tables import atomic_path, list_column, read_arrow, read_json
 from envs.errors import InputError
 
 Floats = NDArray[np.float32]

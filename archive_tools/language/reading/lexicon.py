@@ -20,8 +20,6 @@ from archive_tools.language.words import (
 from envs.scene import Scene
 
 Kind = Literal["object", "tile", "room", "foreign thing", "foreign colour"]
-OBJECT: Kind = "object"
-TILE: Kind = "tile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +93,15 @@ def lexicon(scene: Scene) -> Lexicon:
     """
     words = Lexicon()
     _add_own(words, scene)
-    synonyms: list[tuple[str, str, Kind]] = [
-        (form, name, OBJECT)
-        for name in scene.object_names
-        for word in alternatives(name)
-        for form in (word, plural(word))
-    ]
-    synonyms += [
-        (word, name, TILE)
-        for name in scene.tile_names
-        if (entry := COLOUR_SYNONYMS.get(spoken(name).lower()))
-        for word in entry.all
-    ]
+    synonyms: list[tuple[str, str, Kind]] = []
+    for name in scene.object_names:
+        for word in alternatives(name):
+            synonyms.append((word, name, "object"))
+            synonyms.append((plural(word), name, "object"))
+    for name in scene.tile_names:
+        if entry := COLOUR_SYNONYMS.get(spoken(name).lower()):
+            for word in entry.all:
+                synonyms.append((word, name, "tile"))
     for room in scene.rooms:
         sense = Sense(scene.room_tiles(room), "room")
         for group in ROOM_SYNONYMS:

@@ -96,6 +96,43 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
         if k is not None and roles.role[k] != "end":
             keys.forget([k])
             keys.goals.append(k)
+    _located(simple, begin, end, keys, roles)
+    for match in _ON_THE_WAY.finditer(sentence):
+        edge = max(sentence.rfind(x, 0, match.start()) for x in (", ", "; ", ": "))
+        joined = [m.start() for m in re.finditer(rf" and (?!{P})", sentence[: match.start()])]
+        edge = max([edge, *joined])
+        if (participle := sentence.rfind(", ing ", 0, match.start())) >= 0:
+            edge = participle
+        after = re.search(r"[,;]|$", sentence[match.end() :])
+        until = match.end() + (after.start() if after else 0)
+        main = keys.inside(0, begin + max(edge, 0))
+        plain = re.match(r" ?(?:[,.;!?]|$)", sentence[match.end() :]) and match.group().endswith(
+            "way"
+        )
+        goal = main and ARRIVES.search(
+            line[max(0, keys.where[main[-1]] - 24) : keys.where[main[-1]]]
+        )
+        if goal and plain and begin + until >= end - 2:
+            keys.before(keys.inside(begin + max(edge, 0), begin + until), main[-1:])
+        elif main:
+            keys.forget(keys.inside(begin + max(edge, 0), begin + until))
+    if _GET_THERE.match(sentence):
+        keys.forget(keys.inside(begin, end))
+    if number and not SEQUEL.match(sentence):
+        group = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
+        if (
+            _PASSIVE.search(sentence)
+            and not re.search(r"\b(?:then|after|before|first|order)\b", sentence)
+        ) or (not _VERB.search(sentence) and len(group) == 1 and roles.role[group[0]] == "side"):
+            keys.forget(group)
+    for k in keys.inside(begin, end):
+        if roles.role[k] == "side" and roles.side[k] is None:
+            keys.forget([k])  # "with the statue on your left", said afterwards
+
+
+def _located(simple: Simple, begin: int, end: int, keys: Keys, roles: Roles) -> None:
+    """Places that tell where others are, or from where they are entered."""
+    sentence = simple.line[begin:end]
     # "enter the study from the hall"
     for match in re.finditer(
         rf"({P})(?: again)?(?: ,)?(?: (?:over|come|ing|in|must|may|be|to|enter|reach|approach"
@@ -132,34 +169,3 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
         kinds = [simple.places[k].sense.kind for k in (*rooms, *things)]
         if "object" not in kinds[: len(rooms)] and set(kinds[len(rooms) :]) == {"object"}:
             keys.forget([k for k in things if roles.role[k] != "end"])
-    for match in _ON_THE_WAY.finditer(sentence):
-        edge = max(sentence.rfind(x, 0, match.start()) for x in (", ", "; ", ": "))
-        joined = [m.start() for m in re.finditer(rf" and (?!{P})", sentence[: match.start()])]
-        edge = max([edge, *joined])
-        if (participle := sentence.rfind(", ing ", 0, match.start())) >= 0:
-            edge = participle
-        after = re.search(r"[,;]|$", sentence[match.end() :])
-        until = match.end() + (after.start() if after else 0)
-        main = keys.inside(0, begin + max(edge, 0))
-        plain = re.match(r" ?(?:[,.;!?]|$)", sentence[match.end() :]) and match.group().endswith(
-            "way"
-        )
-        goal = main and ARRIVES.search(
-            line[max(0, keys.where[main[-1]] - 24) : keys.where[main[-1]]]
-        )
-        if goal and plain and begin + until >= end - 2:
-            keys.before(keys.inside(begin + max(edge, 0), begin + until), main[-1:])
-        elif main:
-            keys.forget(keys.inside(begin + max(edge, 0), begin + until))
-    if _GET_THERE.match(sentence):
-        keys.forget(keys.inside(begin, end))
-    if number and not SEQUEL.match(sentence):
-        group = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
-        if (
-            _PASSIVE.search(sentence)
-            and not re.search(r"\b(?:then|after|before|first|order)\b", sentence)
-        ) or (not _VERB.search(sentence) and len(group) == 1 and roles.role[group[0]] == "side"):
-            keys.forget(group)
-    for k in keys.inside(begin, end):
-        if roles.role[k] == "side" and roles.side[k] is None:
-            keys.forget([k])  # "with the statue on your left", said afterwards

@@ -1,0 +1,1 @@
+"""Recorded episodes, and the windows that training draws from them."""

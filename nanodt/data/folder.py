@@ -1,0 +1,270 @@
+"""A dataset folder, read whole and checked.
+
+The folder holds `trajectories.parquet`, one row per episode, and `dataset.json`:
+
+| column          | type          | meaning                                        |
+|-----------------|---------------|------------------------------------------------|
+| `trajectory_id` | int64         |                                                |
+| `split`         | string        | train, validation or test                      |
+| `weight`        | float32       | optional: how often its windows are drawn      |
+| `length`        | int32         | steps T                                        |
+| `bd`            | list<float32> | behaviour descriptor [n_bd]                    |
+| `obs`           | list<float32> | row-major [T + 1, n_obs]                       |
+| `action`        | list<float32> | row-major [T, n_act]                           |
+| `texts`         | list<string>  | descriptions of this trajectory                |
+| `expert_action` | list<float32> | optional [T, n_act]: the action to learn       |
+| `next_subgoal`  | list<int16>   | optional [T]: which place comes next           |
+
+`expert_action` differs from `action`, the one applied, where an episode was disturbed on purpose
+(DART: Laskey et al. 2017). A second file of the same columns, `augmentation.parquet`, may hold more
+episodes for the split train, read where they are asked for. A next subgoal is a number in the list
+`subgoals` of dataset.json, or the length of that list where none comes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nanodt.data.episodes import Episodes
+from nanodt.errors import InputError
+from nanodt.packing import ragged
+
+TABLE, AUGMENTATION, INFO = "trajectories.parquet", "augmentation.parquet", "dataset.json"
+COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
+
+
+@dataclass
+class Dataset:
+    """The folder: `info` is dataset.json, `splits` maps a split's name to its episodes."""
+
+    folder: Path
+    info: dict[str, Any]
+    splits: dict[str, Episodes]
+
+    def split(self, name: str) -> Episodes:
+        if name not in self.splits:
+            raise InputError(
+                f"{self.folder / TABLE}: no trajectory has split {name!r} "
+                f"(found: {', '.join(sorted(self.splits)) or 'none'})"
+            )
+        return self.splits[name]
+
+
+def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
+    """Read a dataset folder whole and check it.
+
+    `augmentation` is its share in the steps drawn of the split train: at 0 it is not read, at 1 no
+    recorded episode is kept in that split. Where the dataset has none, it is 0. `each["recorded"]`
+    of an episode is 1, or 0 where it is augmentation.
+
+    Raises InputError for a missing, truncated or ill-formed file, a missing column, a number
+    that is not finite, or dimensions other than those dataset.json states.
+    """
+    folder = Path(folder)
+    info = _read_info(folder / INFO)
+    path = folder / TABLE
+    if not 0 <= augmentation <= 1:
+        raise InputError(f"augmentation share {augmentation}: expected 0 to 1")
+    table, recorded = _read_both(folder, augmentation)
+    length = _column(table, "length").to_numpy().astype(np.int64)
+    ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
+    if len(ids) == 0:
+        raise InputError(f"{path}: no trajectory in it")
+    if (length < 1).any():
+        bad = int(ids[np.argmax(length < 1)])
+        raise InputError(f"{path}: trajectory {bad} has no step; drop it from the dataset")
+    steps, bd = _numbers(path, table, ids, length, info)
+    weight = (
+        _column(table, "weight").to_numpy().astype(np.float64)
+        if "weight" in table.column_names
+        else np.ones(len(ids))
+    )
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        raise InputError(f"{path}: column weight must be finite and not negative")
+    names = np.array(table.column("split").to_pylist())
+    if not recorded.all():
+        weight = _shared(weight, length, ~recorded, names, augmentation)
+    every = Episodes(
+        length=length,
+        steps=steps,
+        each={"bd": bd, "recorded": recorded.astype(np.float32)[:, None]},
+        texts=[[t for t in row or [] if t] for row in table.column("texts").to_pylist()],
+        info=info,
+        where=str(folder),
+        ids=ids,
+        weight=weight,
+    )
+    splits = {n: every.take(np.flatnonzero(names == n)) for n in sorted(set(names.tolist()))}
+    return Dataset(folder, info, splits)
+
+
+def _read_both(folder: Path, augmentation: float) -> tuple[pa.Table, np.ndarray]:
+    """The rows to learn from and to test on, and which of them are recorded episodes [N] bool."""
+    table = _read_table(folder / TABLE)
+    if not augmentation or not (folder / AUGMENTATION).exists():
+        return table, np.ones(len(table), bool)
+    more = _read_table(folder / AUGMENTATION)
+    other = set(more.column("split").to_pylist()) - {"train"}
+    if other:
+        raise InputError(
+            f"{folder / AUGMENTATION}: split {sorted(map(str, other))[0]!r} in it; augmentation "
+            "is for the split train only"
+        )
+    if augmentation == 1 and len(more):
+        keep = np.array(table.column("split").to_pylist()) != "train"
+        table = table.filter(pa.array(keep)).combine_chunks()
+    return _join(table, more), np.arange(len(table) + len(more)) < len(table)
+
+
+def _numbers(
+    path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """(fields of the steps, BDs [N, n_bd]) of a table."""
+    sizes = {"obs": (length + 1, "n_obs"), "action": (length, "n_act")}
+    sizes["bd"] = (np.ones_like(length), "n_bd")
+    if "expert_action" in table.column_names:
+        sizes["expert_action"] = (length, "n_act")
+    steps: dict[str, np.ndarray] = {}
+    for name, (rows, key) in sizes.items():
+        steps[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
+    # The observation after the last action is never a model's input.
+    row, place = ragged(length)
+    steps["obs"] = steps["obs"][np.cumsum(length + 1)[row] - (length + 1)[row] + place]
+    subgoals = _subgoals(path, table, ids, length, info)
+    if subgoals is not None:
+        steps["next_subgoal"] = subgoals[:, None].astype(np.float32)
+    return steps, steps.pop("bd")
+
+
+def located(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The environment with its relative paths, texts that begin with ./ or ../, seen from `folder`.
+
+    A dataset names files of its environment by where they lie beside it, so that both can be moved.
+    """
+    kwargs = dict(environment.get("kwargs") or {})
+    for name, value in kwargs.items():
+        if isinstance(value, str) and value.startswith(("./", "../")):
+            kwargs[name] = str(folder / value)
+    return {**environment, "kwargs": kwargs}
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: --data must name a dataset folder")
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    missing = [k for k in ("n_obs", "n_act", "n_bd", "action_low", "action_high") if k not in info]
+    if missing:
+        raise InputError(f"{path}: no field {', '.join(missing)}")
+    for name in ("action_low", "action_high"):
+        if len(info[name]) != info["n_act"]:
+            raise InputError(
+                f"{path}: {name} has {len(info[name])} numbers, n_act is {info['n_act']}"
+            )
+    return info
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.exists():
+        raise InputError(f"{path} does not exist: --data must name a dataset folder")
+    try:
+        names = pq.read_schema(path).names
+        missing = [c for c in COLUMNS if c not in names]
+        if missing:
+            raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
+        wanted = [*COLUMNS, *(c for c in ("weight", "expert_action", "next_subgoal") if c in names)]
+        return pq.read_table(path, columns=wanted).combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
+
+
+def _join(table: pa.Table, more: pa.Table) -> pa.Table:
+    """Both files' rows; what only one of them says is filled in for the other."""
+    both = []
+    for part in (table, more):
+        if "weight" not in part.column_names:
+            part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
+        if "expert_action" not in part.column_names:
+            part = part.append_column("expert_action", part.column("action"))
+        both.append(part)
+    known = [*COLUMNS, "weight", "expert_action"]
+    if all("next_subgoal" in part.column_names for part in both):
+        known.append("next_subgoal")
+    both = [part.select(known) for part in both]
+    return pa.concat_tables(both, promote_options="permissive").combine_chunks()
+
+
+def _shared(
+    weight: np.ndarray, length: np.ndarray, added: np.ndarray, names: np.ndarray, share: float
+) -> np.ndarray:
+    """Weights with which augmentation (`added`) makes up a share of the split train's steps."""
+    weight = weight.copy()
+    for part, of_all in ((added, share), (~added & (names == "train"), 1 - share)):
+        steps = (weight * length)[part].sum()
+        weight[part] *= of_all / steps if steps else 0.0
+    return weight
+
+
+def _subgoals(
+    path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
+) -> np.ndarray | None:
+    """The column next_subgoal [steps] int16, if there is one, checked."""
+    if "next_subgoal" not in table.column_names:
+        return None
+    column = _column(table, "next_subgoal")
+    found = np.asarray(column.value_lengths())
+    if (found != length).any():
+        i = int(np.argmax(found != length))
+        raise InputError(
+            f"{path}: next_subgoal of trajectory {ids[i]} holds {found[i]} numbers, expected "
+            f"{length[i]}"
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.int16, copy=False)
+    most = len(info.get("subgoals", ()))
+    if len(values) and not 0 <= values.min() <= values.max() <= most:
+        raise InputError(
+            f"{path}: subgoals run from {values.min()} to {values.max()}, expected 0 to {most} "
+            f"(the length of subgoals in {INFO})"
+        )
+    return values
+
+
+def _column(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    if column.null_count:
+        raise InputError(f"{TABLE}: column {name} has {column.null_count} missing values")
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _matrix(
+    path: Path, table: pa.Table, name: str, ids: np.ndarray, rows: np.ndarray, size: int, key: str
+) -> np.ndarray:
+    """A list column as [sum of rows, size] float32, every list checked to hold rows x size."""
+    column = _column(table, name)
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    found = np.asarray(column.value_lengths())
+    wrong = found != rows * size
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise InputError(
+            f"{path}: {name} of trajectory {ids[i]} holds {found[i]} numbers, expected "
+            f"{rows[i]} x {size} ({key} in {INFO})"
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    values = values.reshape(-1, size)
+    finite = np.isfinite(values).all(1)
+    if not finite.all():
+        i = int(np.searchsorted(np.cumsum(rows), np.argmin(finite), side="right"))
+        raise InputError(f"{path}: {name} of trajectory {ids[i]} holds a NaN or infinite number")
+    return values

@@ -1,0 +1,1 @@
+"""A trained network that acts, and the closed loop."""

@@ -1,0 +1,1 @@
+"""Other systems on the same stack. Nothing outside of this folder imports it."""

@@ -1,0 +1,274 @@
+"""What a recipe is: options, a layout, trajectories, and what it must show.
+
+A recipe's defaults are its small preset, for two CPU cores; `published` overrides them with the
+options of its paper or code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from nanodt.data.episodes import Episodes
+from nanodt.data.windows import Windows
+from nanodt.errors import InputError
+from nanodt.family.sources import load_episodes, make_env, save_npz
+from nanodt.files import write_text
+from nanodt.model.network import Network, NetworkConfig, numbered
+from nanodt.model.stream import Layout
+from nanodt.model.trunk import TrunkConfig
+from nanodt.place.odometry import OdometryConfig
+from nanodt.text.encoders import text_table
+from nanodt.training.journal import Log
+from nanodt.training.trainer import Trainer
+
+
+@dataclass(kw_only=True)
+class Options:
+    """Options that all recipes share; a recipe's own dataclass adds to them."""
+
+    data: str | None = None
+    """Trajectories to learn from: an npz file, or minari:ID of a local Minari dataset. By default
+    they are collected here and kept in OUT/NAME/data.npz."""
+    out: Path = Path("runs/recipes")
+    """The model goes to OUT/NAME."""
+    preset: Literal["small", "published"] = "small"
+    """Picks the defaults of the options below: for two CPU cores, or as published."""
+    evaluate: bool = False
+    """Do not train: try the model that OUT/NAME holds."""
+    seed: int = 0
+
+    n_layer: int = 3
+    n_head: int = 4
+    n_embd: int = 64
+    dropout: float = 0.0
+    activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu_tanh"
+    context: int = 20
+    """Timesteps in a window."""
+    steps: int = 1000
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Windows per optimiser step (of each domain, where there are several)."""
+    lr: float = 1e-3
+    min_lr: float = 0.05
+    """Last learning rate, as a share of lr; 1 = constant after the warm-up."""
+    warmup: int = 50
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+
+    # What the mission's training has besides; no recipe needs it.
+    text_dropout: ClassVar[float] = 0.0
+    bd_dropout: ClassVar[float] = 0.0
+    windows_per_text: ClassVar[int] = 1
+    token_corruption: ClassVar[float] = 0.0
+    amp: ClassVar[str] = "none"
+    compile: ClassVar[bool] = False
+
+    @property
+    def micro_batch(self) -> int:
+        """Windows computed at once: all."""
+        return self.batch_size
+
+    def trunk(self) -> TrunkConfig:
+        return TrunkConfig(self.n_layer, self.n_head, self.n_embd, self.dropout, self.activation)
+
+
+@dataclass
+class Figure:
+    """A measured number and what it must be."""
+
+    name: str
+    value: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def passes(self) -> bool:
+        return (self.least is None or self.value >= self.least) and (
+            self.most is None or self.value <= self.most
+        )
+
+    @property
+    def wanted(self) -> str:
+        parts = [f"≥ {self.least:g}"] if self.least is not None else []
+        parts += [f"≤ {self.most:g}"] if self.most is not None else []
+        return " and ".join(parts)
+
+    def __str__(self) -> str:
+        line = f"{self.name}: {self.value:.4g}"
+        if not self.wanted:
+            return line
+        return f"{line} (wanted {self.wanted}: {'met' if self.passes else 'MISSED'})"
+
+
+S = TypeVar("S", bound=Options)
+
+
+class Recipe(ABC, Generic[S]):
+    """One system. Subclasses say what is their own; this class trains it."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """What it is for, in one line."""
+    source: ClassVar[str]
+    """Its paper, or where it is described."""
+    options: type[S]
+    published: ClassVar[dict[str, Any]]
+    shaping: ClassVar[tuple[str, ...]] = ("seed", "env", "trajectories")
+    """Options on which the trajectories it collects depend."""
+
+    @abstractmethod
+    def collect(self, options: S) -> Episodes:
+        """Make the trajectories to learn from, from scratch."""
+
+    @abstractmethod
+    def prepare(self, options: S, data: Episodes) -> Episodes:
+        """Check the trajectories, and add what the layout needs of them (returns-to-go, …)."""
+
+    @abstractmethod
+    def layout(self, options: S, data: Episodes) -> Layout:
+        """The stream of tokens, for prepared trajectories."""
+
+    @abstractmethod
+    def evaluate(self, options: S, model: Network, data: Episodes) -> list[Figure]:
+        """Try a trained model; `data` are the prepared trajectories it learned from."""
+
+    def environment(self, options: S) -> str | None:
+        """The Gymnasium environment that models are tried in, where --env chooses it."""
+        return None
+
+    def text_ids(self, options: S, data: Episodes) -> list[np.ndarray] | None:
+        """Token ids of each trajectory's text, where the layout has a text."""
+        return None
+
+    def wheels(self, options: S, data: Episodes) -> OdometryConfig | None:
+        """How the robot reckons its pose, where the layout shows it."""
+        return None
+
+    def domains(self, options: S, data: Episodes) -> list[np.ndarray]:
+        """Groups of trajectories. A batch comes from one of them; an optimiser step takes a batch
+        of each and follows the mean of their gradients."""
+        return [np.arange(len(data.length))]
+
+    def build(self, options: S, data: Episodes) -> Network:
+        """A fresh network for prepared trajectories, fitted to those that it is to learn from."""
+        torch.manual_seed(options.seed)
+        layout = self.layout(options, data)
+        check_fits(layout, data)
+        network = Network(
+            NetworkConfig(
+                layout,
+                options.trunk(),
+                window=options.context,
+                odometry=self.wheels(options, data),
+                bd_low=tuple(data.info["bd_low"]) if "bd_low" in data.info else None,
+                bd_high=tuple(data.info["bd_high"]) if "bd_high" in data.info else None,
+                info={"recipe": self.name, **data.info},
+            )
+        )
+        learned = np.sort(np.concatenate(self.domains(options, data)))
+        own = data if len(learned) == len(data.length) else data.take(learned)
+        network.fit(own.steps, own.each, options.seed)
+        return network
+
+    def windows(self, options: S, network: Network, data: Episodes) -> list[Windows]:
+        """What draws training windows, of each domain."""
+        ids, found = self.text_ids(options, data), []
+        for index in self.domains(options, data):
+            table = None if ids is None else text_table([ids[i] for i in index])
+            part = data if len(index) == len(data.length) else data.take(index)
+            found.append(Windows(part, network, table=table))
+        return found
+
+    def trajectories(self, options: S) -> Episodes:
+        """The trajectories of --data, or those of OUT/NAME/data.npz, collected where they are not
+        there or were made with other options. To try a saved model, those it learned from."""
+        if options.data is not None:
+            data = self.prepare(options, load_episodes(options.data))
+            name = self.environment(options)
+            if name is not None:
+                check_environment(data, name)
+            return data
+        path = options.out / self.name / "data.npz"
+        made = {k: v for k, v in asdict(options).items() if k in self.shaping}
+        made = json.loads(json.dumps(made))  # as it is read back: tuples are lists
+        data = load_episodes(str(path)) if path.exists() else None
+        if data is None or (data.info.get("made") != made and not options.evaluate):
+            data = self.collect(options)
+            data = replace(data, info={**data.info, "made": made})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_npz(data, path)
+        return self.prepare(options, data)
+
+    @torch.enable_grad()  # an evaluation may train a control
+    def train(self, options: S, data: Episodes) -> Network:
+        """Train on prepared trajectories and write OUT/NAME; the network."""
+        network = self.build(options, data)
+        folder = options.out / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(network, self.windows(options, network, data), options)
+        optimise(trainer, folder, self.name)
+        network.save(folder)
+        write_text(folder / "options.json", json.dumps(asdict(options), indent=2, default=str))
+        return network.eval()
+
+
+def optimise(trainer: Trainer, folder: Path, name: str) -> None:
+    """All optimiser steps; a line in FOLDER/log.jsonl every 50 of them."""
+    trainer.network.train()
+    log, since, began = Log(folder / "log.jsonl", 0), 0.0, time.perf_counter()
+    steps = range(trainer.options.steps)
+    bar = tqdm(steps, desc=f"training {name}", unit="step", mininterval=0.5)
+    for step in bar:
+        since += trainer.step(step)[0]
+        if (step + 1) % 50 == 0:
+            seconds = time.perf_counter() - began
+            log.write({"step": step + 1, "loss": since / 50, "seconds": seconds})
+            bar.set_postfix(loss=f"{since / 50:.4f}", refresh=False)
+            since = 0.0
+
+
+def check_fits(layout: Layout, data: Episodes) -> None:
+    """Refuse trajectories that are longer than a layout knows, or hold classes it does not."""
+    longest = int(data.length.max())
+    if layout.max_steps and longest > layout.max_steps:
+        raise InputError(
+            f"{data.where}: a trajectory has {longest} steps, this recipe knows {layout.max_steps} "
+            "at most: cut it"
+        )
+    for slot in layout.slots:
+        values = data.steps.get(slot.name, data.each.get(slot.name))
+        if values is None or not numbered(slot):
+            continue
+        wrong = (values < 0) | (values >= slot.size) | (values != np.round(values))
+        if wrong.any():
+            raise InputError(
+                f"{data.where}: {slot.name} holds {values[wrong][0]:g}, expected whole numbers "
+                f"from 0 to {slot.size - 1}: record it from the recipe's own environment"
+            )
+
+
+def check_environment(data: Episodes, name: str) -> None:
+    """Refuse trajectories whose observations or actions are not an environment's."""
+    env = make_env(name)
+    numbered_action = hasattr(env.action_space, "n")
+    sizes = {
+        "obs": env.observation_space.shape,
+        "action": () if numbered_action else env.action_space.shape,
+    }
+    for field, shape in sizes.items():
+        if field in data.steps and data.size(field) != math.prod(shape):
+            raise InputError(
+                f"{data.where}: {field} has {data.size(field)} numbers a row, {name} "
+                f"{math.prod(shape)}: name the environment the trajectories are of, --env ID"
+            )

@@ -1,0 +1,298 @@
+"""Where trajectories come from: Gymnasium environments, npz files, local Minari datasets.
+
+An npz holds `length` [N]; `steps/NAME` [sum of lengths, size], what each step knows (`obs`,
+`action`, `reward`, …; a discrete action is one number); `each/NAME` [N, size], one row per
+episode (`bd`, `task`, `terminated`, …); optionally `texts` [N]; and `info`, JSON text
+(`environment` {"id", "kwargs"}, `action_low`, `action_high`, or `actions`, how many there are).
+
+Gymnasium and h5py are imported only when something asks for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from nanodt.data.episodes import Episodes
+from nanodt.data.folder import load_dataset, located
+from nanodt.driving.environments import make_vector_env
+from nanodt.errors import InputError
+
+Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
+"""(observation, random numbers) -> action, as the environment takes it."""
+EXTRA = "pip install 'wayword[gym]'"
+
+
+def need(module: str) -> Any:
+    """Import a module of the `gym` extra, or say how to install it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of simulators about their own parts
+            return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{module} is needed ({error}): {EXTRA}") from error
+
+
+def make_env(name: str, **kwargs: Any) -> Any:
+    """A Gymnasium environment by its id; "module:Name-v0" imports its module first."""
+    gymnasium = need("gymnasium")
+    module, _, bare = name.rpartition(":")
+    if module:
+        need(module)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return gymnasium.make(bare, **kwargs)
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"environment {name} needs more ({reason}): {EXTRA}") from error
+    except gymnasium.error.Error as error:
+        raise InputError(f"environment {name}: {str(error).splitlines()[0]}") from error
+
+
+def make_envs(name: str, n: int, **kwargs: Any) -> Any:
+    """N copies of it as one vector environment."""
+    return make_vector_env({"id": name, "kwargs": kwargs}, n, EXTRA)
+
+
+def collect(
+    env: Any,
+    behaviours: Callable[[int], Behaviour],
+    trajectories: int,
+    seed: int,
+    *,
+    see: Callable[[Any], np.ndarray] = np.asarray,
+    each: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
+    keep: Callable[[dict[str, Any]], bool] | None = None,
+    name: str = "collecting",
+) -> Episodes:
+    """Run `behaviours(i)` for whole trajectories of `env`; obs, action and reward of each step.
+
+    `see` turns an observation into its vector. `each(i, last info)` gives further fields of a
+    trajectory, and `texts` may be among them (key "text"). `keep(last info)` False drops a
+    trajectory, which does not count. The reset of trajectory i is seeded seed + i.
+    """
+    rng = np.random.default_rng(seed)
+    steps: dict[str, list[np.ndarray]] = {"obs": [], "action": [], "reward": []}
+    length, terminated, texts, fields = [], [], [], []
+    attempt, bar = 0, tqdm(total=trajectories, desc=name, unit="trajectory", leave=False)
+    while len(length) < trajectories:
+        if attempt >= 10 * trajectories + 10:
+            raise InputError(f"{name}: only {len(length)} of {attempt} trajectories were kept")
+        behaviour = behaviours(attempt)
+        raw, info = env.reset(seed=seed + attempt)
+        attempt += 1
+        rows: dict[str, list[Any]] = {k: [] for k in steps}
+        first = info
+        while True:
+            action = behaviour(raw, rng)
+            rows["obs"].append(np.asarray(see(raw), np.float32).ravel())
+            rows["action"].append(np.asarray(action, np.float32).ravel())
+            raw, reward, end, cut, info = env.step(action)
+            rows["reward"].append([reward])
+            if end or cut:
+                break
+        if keep is not None and not keep(info):
+            continue
+        for key, values in rows.items():
+            steps[key].append(np.array(values, np.float32))
+        length.append(len(rows["reward"]))
+        terminated.append([float(end)])
+        extra = each(attempt - 1, {**first, **info}) if each else {}
+        texts.append([extra.pop("text")] if "text" in extra else None)
+        fields.append(extra)
+        bar.update()
+    bar.close()
+    found = {k: np.array([f[k] for f in fields], np.float32) for k in fields[0]}
+    return Episodes(
+        length=np.array(length),
+        steps={k: np.concatenate(v) for k, v in steps.items()},
+        each={
+            "terminated": np.array(terminated, np.float32),
+            **{k: v.reshape(len(v), -1) for k, v in found.items()},
+        },
+        texts=None if texts[0] is None else texts,
+        info=spaces(env),
+        where=name,
+    )
+
+
+def spaces(env: Any) -> dict[str, Any]:
+    """What `Episodes.info` says of an environment's actions."""
+    space = getattr(env, "single_action_space", env.action_space)
+    if hasattr(space, "n"):
+        return {"actions": int(space.n)}
+    low, high = np.ravel(space.low), np.ravel(space.high)
+    return {"action_low": low.tolist(), "action_high": high.tolist()}
+
+
+def load_episodes(source: str) -> Episodes:
+    """Trajectories of an npz file, of a dataset folder of the mission's (`nanodt.data.folder`), or
+    of a Minari dataset on this machine: `minari:ID`."""
+    if Path(source).is_dir():
+        return load_folder(Path(source))
+    if source.startswith("minari:"):
+        return load_minari(source.removeprefix("minari:"))
+    return load_npz(Path(source))
+
+
+SPLITS = {"train": 0.0, "validation": 1.0, "test": 2.0}
+
+
+def load_folder(folder: Path) -> Episodes:
+    """A dataset folder: obs, action, target and reward 0 of each step; of each trajectory bd, split
+    (a number of `SPLITS`), recorded (1; 0 for augmentation) and its texts."""
+    dataset = load_dataset(folder, augmentation=0.5)  # which to learn from, a recipe says
+    info = dict(dataset.info)
+    if "environment" in info:
+        info["environment"] = located(info["environment"], folder)
+    parts = []
+    for name, split in dataset.splits.items():
+        action = split.steps["action"]
+        reward = np.zeros((len(action), 1), np.float32)
+        number = np.full((len(split.ids), 1), SPLITS.get(name, -1.0), np.float32)
+        weight = np.ones(len(split.ids))
+        part = replace(split, info=info, each={**split.each, "split": number}, weight=weight)
+        parts.append(
+            part.with_steps(target=split.steps.get("expert_action", action), reward=reward)
+        )
+    return join(parts)
+
+
+def load_minari(name: str, root: Path | None = None) -> Episodes:
+    """A Minari dataset found locally: main_data.hdf5 of ROOT/name/data, read with h5py.
+
+    ROOT is $MINARI_DATASETS_PATH, or ~/.minari/datasets. Observations must be arrays.
+    """
+    h5py = need("h5py")
+    root = root or Path(os.environ.get("MINARI_DATASETS_PATH", "~/.minari/datasets")).expanduser()
+    path = root / name / "data" / "main_data.hdf5"
+    if not path.exists():
+        found = sorted(str(p.parents[1].relative_to(root)) for p in root.glob("**/main_data.hdf5"))
+        raise InputError(
+            f"{path} does not exist (found {', '.join(found) or 'no dataset'} in {root}): fetch it "
+            f"with `minari download {name}`, or set MINARI_DATASETS_PATH"
+        )
+    length, terminated = [], []
+    steps: dict[str, list[np.ndarray]] = {"obs": [], "action": [], "reward": []}
+    try:
+        with h5py.File(path, "r") as file:
+            groups = [k for k in file if k.startswith("episode_")]
+            for key in sorted(groups, key=lambda k: int(k.split("_")[1])):
+                group = file[key]
+                missing = [
+                    k
+                    for k in ("observations", "actions", "rewards", "terminations")
+                    if not isinstance(group.get(k), h5py.Dataset)
+                ]
+                if missing:
+                    raise InputError(
+                        f"{path}: {key} has no array {', '.join(missing)}: dictionaries of "
+                        "observations must be flattened first (gymnasium's FlattenObservation)"
+                    )
+                action = np.asarray(group["actions"], np.float32)
+                n = len(action)
+                steps["action"].append(action.reshape(n, -1))
+                obs = np.asarray(group["observations"], np.float32)[:n]
+                steps["obs"].append(obs.reshape(n, -1))
+                steps["reward"].append(np.asarray(group["rewards"], np.float32).reshape(n, 1))
+                terminated.append([float(np.asarray(group["terminations"])[-1])])
+                length.append(n)
+    except OSError as error:
+        raise InputError(f"{path} is not a whole HDF5 file ({error}): fetch it again") from error
+    if not length:
+        raise InputError(f"{path} holds no episode")
+    return Episodes(
+        np.array(length),
+        {k: np.concatenate(v) for k, v in steps.items()},
+        {"terminated": np.array(terminated, np.float32)},
+        info=_minari_info(path.with_name("metadata.json")),
+        where=f"minari:{name}",
+    ).check("obs", "action", "reward")
+
+
+def _minari_info(path: Path) -> dict[str, Any]:
+    """The action space of a Minari dataset, as `Episodes.info` says it."""
+    if not path.exists():
+        return {}
+    space = json.loads(path.read_text(encoding="utf-8")).get("action_space", {})
+    space = json.loads(space) if isinstance(space, str) else space
+    if space.get("type") == "Discrete":
+        return {"actions": int(space["n"])}
+    if space.get("type") == "Box":
+        low, high = np.ravel(space["low"]).tolist(), np.ravel(space["high"]).tolist()
+        return {"action_low": low, "action_high": high}
+    return {}
+
+
+def save_npz(data: Episodes, path: Path) -> None:
+    """Write the npz, at once; of several texts the first."""
+    partial = path.with_name("." + path.name)
+    arrays: dict[str, Any] = {"length": data.length, "info": np.array(json.dumps(data.info))}
+    arrays |= {f"steps/{k}": v for k, v in data.steps.items()}
+    arrays |= {f"each/{k}": v for k, v in data.each.items()}
+    if data.texts is not None:
+        arrays["texts"] = np.array([own[0] if own else "" for own in data.texts])
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    partial.replace(path)
+
+
+def join(parts: Sequence[Episodes]) -> Episodes:
+    """Episodes with the same fields as one."""
+    first = parts[0]
+    texts = None if first.texts is None else [t for p in parts for t in p.texts or []]
+    return replace(
+        first,
+        length=np.concatenate([p.length for p in parts]),
+        steps={k: np.concatenate([p.steps[k] for p in parts]) for k in first.steps},
+        each={k: np.concatenate([p.each[k] for p in parts]) for k in first.each},
+        texts=texts,
+        ids=np.arange(sum(len(p.length) for p in parts)),
+        weight=np.concatenate([p.weight for p in parts]),
+    )
+
+
+def load_npz(path: Path) -> Episodes:
+    """Read what `Episodes.save` wrote, or another program in the same form."""
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist: --data takes an npz file, minari:ID, or a dataset folder of "
+            "an archive (make demo makes runs/demo/dataset)"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {k: file[k] for k in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a whole npz file ({error}): make it again") from error
+    if "length" not in arrays:
+        raise InputError(f"{path}: no array 'length' (found {', '.join(arrays)})")
+    length = arrays["length"].astype(np.int64)
+    if length.ndim != 1 or len(length) == 0 or (length < 1).any():
+        raise InputError(f"{path}: length must be one positive number for each episode")
+    fields: dict[str, dict[str, np.ndarray]] = {"steps": {}, "each": {}}
+    for name, values in arrays.items():
+        kind, _, short = name.partition("/")
+        if short and kind in fields:
+            fields[kind][short] = values.astype(np.float32).reshape(len(values), -1)
+    texts = [[str(t)] for t in arrays["texts"]] if "texts" in arrays else None
+    if texts is not None and len(texts) != len(length):
+        raise InputError(f"{path}: {len(texts)} texts for {len(length)} episodes: one for each")
+    try:
+        info = json.loads(str(arrays["info"])) if "info" in arrays else {}
+    except ValueError as error:
+        raise InputError(f"{path}: info is not JSON ({error})") from error
+    if not isinstance(info, dict):
+        raise InputError(f"{path}: info holds {info!r}, expected a JSON object")
+    found = Episodes(length, fields["steps"], fields["each"], texts, info, str(path))
+    return found.check(*fields["steps"], *fields["each"])

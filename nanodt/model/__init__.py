@@ -1,0 +1,1 @@
+"""The network: a transformer over a declared layout of tokens."""

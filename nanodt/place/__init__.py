@@ -1,0 +1,1 @@
+"""What a robot can know of where it is, from its wheels and contact sensors alone."""

@@ -1,0 +1,1 @@
+"""Text: tokens, encoders, and words that training never had."""

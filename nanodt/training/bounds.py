@@ -1,0 +1,65 @@
+"""Bounds of options: stated beside each option, checked and shown in one place.
+
+An option `steps: Annotated[int, Ge(1)]` is refused below 1 (`check_bounds`), and `--help` says so
+(`show_bounds`).
+"""
+
+from __future__ import annotations
+
+import operator
+import typing
+from dataclasses import fields
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from nanodt.errors import InputError
+
+KINDS = {
+    Ge: ("at least", operator.ge),
+    Gt: ("above", operator.gt),
+    Le: ("at most", operator.le),
+    Lt: ("below", operator.lt),
+}
+
+
+def bounds(hint: Any) -> dict[str, Any]:
+    """The bounds of an annotation, or of the entries of a tuple: words -> whether a value fits."""
+    if typing.get_origin(hint) is tuple:
+        return bounds(typing.get_args(hint)[0])
+    found = {}
+    for mark in typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ():
+        if type(mark) in KINDS:
+            words, fits = KINDS[type(mark)]
+            limit = getattr(mark, type(mark).__name__.lower())
+            found[f"{words} {limit:g}"] = lambda value, f=fits, limit=limit: f(value, limit)
+    return found
+
+
+def check_bounds(options: Any) -> None:
+    """Raise InputError for the first field of a dataclass that is out of its bounds.
+
+    None is always allowed where an option may be None.
+    """
+    hints = typing.get_type_hints(type(options), include_extras=True)
+    for name, value in vars(options).items():
+        limits = bounds(hints[name])
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and not all(fits(one) for fits in limits.values()):
+                flag, expected = name.replace("_", "-"), " and ".join(limits)
+                raise InputError(f"--{flag} {one}: expected {expected}")
+
+
+def show_bounds(kind: type) -> type:
+    """The dataclass itself, its bounds now part of what tyro shows as each option's value."""
+    import tyro  # only a command line needs it
+
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in fields(kind):
+        hint = hints[field.name]
+        if typing.get_origin(hint) is Annotated and (limits := bounds(hint)):
+            inner = typing.get_args(typing.get_args(hint)[0]) or typing.get_args(hint)[:1]
+            plain = "|".join("None" if h is type(None) else h.__name__.upper() for h in inner)
+            hint = Annotated[hint, tyro.conf.arg(metavar=f"{plain} ({', '.join(limits)})")]
+        field.type = kind.__annotations__[field.name] = hint
+    return kind

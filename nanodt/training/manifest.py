@@ -1,0 +1,85 @@
+"""The manifest of a run's `model/` folder, as docs/formats.md describes it.
+
+The stages of a run check each folder they read by its `manifest.json`. A model that
+`python -m nanodt.train` wrote into a run gets the one that `scripts/07_train.py` would have written
+with the same options, so that the later stages accept it, and that script finds it up to date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shlex
+import sys
+from dataclasses import fields
+from typing import Any
+
+from nanodt.files import digest, write_json
+from nanodt.training.options import TrainConfig, TrainOptions
+
+MANIFEST, INPUTS = "manifest.json", ("dataset", "tokenizer")
+NOT_FINGERPRINT = {"log_every", "tracker", "device"}
+"""Options that change no weight, and that stage 07 leaves out of its fingerprint."""
+
+
+def belongs_to_run(config: TrainConfig) -> bool:
+    """Whether a model goes into the `model/` folder of a run whose stages wrote what it reads."""
+    assert config.out is not None
+    run, found = config.out.parent, {"dataset": config.data, "tokenizer": config.tokenizer}
+    return config.out.name == "model" and all(
+        (run / name / MANIFEST).exists()
+        and path is not None
+        and path.resolve() == (run / name).resolve()
+        for name, path in found.items()
+    )
+
+
+def write_manifest(config: TrainConfig, facts: dict[str, Any], seconds: float) -> None:
+    """Write the manifest of a finished model into its folder."""
+    assert config.out is not None
+    folder, run = config.out, config.out.parent
+    outputs = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
+    }
+    inputs = {name: json.loads((run / name / MANIFEST).read_text())["digest"] for name in INPUTS}
+    options = {f.name: _plain(getattr(config, f.name)) for f in fields(TrainOptions)}
+    options |= {"run": run.as_posix(), "redo": config.redo}
+    options |= {"preset": config.preset, "seed": config.seed}
+    skip = {"run", "redo", *NOT_FINGERPRINT}
+    parts = {
+        "options": {k: v for k, v in options.items() if k not in skip},
+        "inputs": inputs,
+        "extra": {},
+    }
+    manifest = {
+        "stage": "model",
+        "command": shlex.join(["python", *sys.argv]),
+        "config": options,
+        "seed": config.seed,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "tokenizers")},
+        },
+        "inputs": inputs,
+        "extra": {},
+        "rows": {"steps": config.steps},
+        "facts": facts,
+        "outputs": outputs,
+        "digest": _hash({name: entry["sha256"] for name, entry in outputs.items()}),
+        "fingerprint": _hash({"stage": "model", **parts}),
+        "parts": parts,
+        "wall_time_s": round(seconds, 3),
+    }
+    write_json(folder / MANIFEST, manifest)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
