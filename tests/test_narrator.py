@@ -351,6 +351,7 @@ def test_visits_are_those_of_the_annotation():
         ("circle it", "circled it", "circling it", "circles it"),
         ("run on", "ran on", "running on", "runs on"),
         ("have a look", "had a look", "having a look", "has a look"),
+        ("say hello", "said hello", "saying hello", "says hello"),
         ("carry on", "carried on", "carrying on", "carries on"),
     ],
 )

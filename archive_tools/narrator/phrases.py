@@ -170,7 +170,7 @@ FORMAL = Phrases(
            "|bypass {x} on the {n}|follow the {s} edge of {x}|remain {r} {x}"
            "|skim the {s} side of {x}"),
     hand=_("hold {x} on {your} {h}"),
-    around=_("skirt {x} from the {n} to the {e}|round {x} from {n} to {e}|half circle {x}"),
+    around=_("skirt {x} from the {n} to the {e}|round {x} from {n} to {e}|go half way round {x}"),
     turn=_("proceed {w} around {x}|move {w} around {x}|round {x} {w}"),
     circle=_("make one full turn around {x}|complete a full circle around {x}"
              "|complete one loop around {x}"),
@@ -233,9 +233,9 @@ CASUAL = Phrases(
            "|walk into {x}|cut through {x}|get into {x}"),
     tile_heading=_("go up {d} into {x}|roll {d} into {x}|carry on {d} to {x}|step {d} into {x}"),
     tile_back=_("come home to {x}|come back through {x}|get back to {x}|roll back into {x}"),
-    peek=_("peek into {x}|dip into {x}|pop into {x} and out again|just peek into {x}"
+    peek=_("peek into {x}|dip into {x}|pop into {x} and out again"
            "|step into {x} for a moment|have a quick look at {x}"),
-    move=_("roll a bit {d}|scoot {d}|go a little {d}|just go {d}"),
+    move=_("roll a bit {d}|scoot {d}|go a little {d}"),
     path_over=_("over {x}|right over {x}|across {x}|straight over {x}"),
     path_past=_("past {x}|by {x}|along by {x}|close by {x}"),
     path_side=_("{r} {x}|round the {n} of {x}|along the {n} of {x}|by the {s} side of {x}"),
