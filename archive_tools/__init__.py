@@ -8,7 +8,7 @@ names of the folders of a run that they write.
     report        what people look at: pages, tables, figures, galleries
     evaluation    how good a drive is, and whether a judge can be trusted
     rollouts      what is driven, by whom, on which command
-    dataset       what is learnt from: splits, augmentation, the rules of a dataset
+    dataset       what is learnt from: joining, splits, augmentation, rules
     descriptions  which texts a run needs, and who writes them: narrator, model or people
     narrator      texts about drives without a language model
     language      English about drives: read and checked
