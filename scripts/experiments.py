@@ -1,4 +1,4 @@
-"""Train and evaluate a run's siblings: other splits, fewer trajectories, other seeds and settings.
+"""Train and evaluate a run's siblings: other splits, fewer trajectories, other seeds and variants.
 
 From runs/NAME it makes runs/NAME-regions and runs/NAME-routes (whole regions, or ways to some
 destinations, withheld from training) and runs/NAME-10 and runs/NAME-30 (a tenth and three tenths of
@@ -30,7 +30,7 @@ from rich.console import Console
 
 import nanodt
 from archive_tools.files import read_json, write_json
-from archive_tools.run import SCRIPTS, Preset, read_manifest, siblings
+from archive_tools.run import SCRIPTS, Preset, read_manifest, refuse_renamed, siblings
 from envs.errors import InputError
 from nanodt.data.folder import load_dataset
 from nanodt.data.windows import Windows
@@ -53,7 +53,7 @@ class Config:
     """Shares of the training trajectories to train on."""
     seeds: tuple[int, ...] = ()
     """Further seeds of the training."""
-    settings: tuple[Literal["plain", "published"], ...] = ("plain", "published")
+    variants: tuple[Literal["plain", "published"], ...] = ("plain", "published")
     """Other layouts, trained for as long as the run's own model was."""
     options: Path | None = None
     """TOML file with a table of options for each script, as for pipeline.py: for the siblings,
@@ -74,7 +74,7 @@ PUBLISHED: dict[str, Any] = {
 BUDGET = "budget.json"  # in a sibling's folder: the steps that its time allows
 
 
-def settings_of(config: Config) -> dict[str, dict[str, Any]]:
+def variants_of(config: Config) -> dict[str, dict[str, Any]]:
     """Training options of the wanted layouts: nanodt's defaults but for what makes the layout.
 
     The number of steps is what the run's own training time allows on this machine. It is measured
@@ -87,7 +87,7 @@ def settings_of(config: Config) -> dict[str, dict[str, Any]]:
     plain["score_items"] = run.get("score_items", plain["score_items"])
     model, seconds = read_manifest(config.run / "model"), siblings.training_seconds(config.run)
     found = {}
-    for name in config.settings:
+    for name in config.variants:
         options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
         kept = config.run.with_name(f"{config.run.name}-{name}") / BUDGET
         budget = read_json(kept) if kept.exists() else {}
@@ -173,7 +173,7 @@ def run(config: Config) -> Path:
     extra = read_options(config.options)
     read_manifest(config.run / "model")
     chosen = siblings.siblings(config.splits, config.fractions, config.seeds)
-    chosen += siblings.siblings(settings=settings_of(config))
+    chosen += siblings.siblings(variants=variants_of(config))
     for sibling in chosen:
         run_stages(siblings.link_stages(config.run, sibling), sibling, config, extra, console)
     for stage in ("rollouts", "evaluation"):
@@ -185,6 +185,7 @@ def run(config: Config) -> Path:
 def main() -> None:
     """The command line."""
     try:
+        refuse_renamed(sys.argv[1:], "experiments")
         run(tyro.cli(Config, description=__doc__))
     except (InputError, nanodt.InputError) as error:
         print(f"error: {error}", file=sys.stderr)

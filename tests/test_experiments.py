@@ -70,7 +70,7 @@ def family(tmp_path_factory):
             pass
         alone = measure(run)
         assert json.loads((alone / "splits.json").read_text()) == []
-        for sibling in siblings(("regions",), (0.3,), settings={"plain": {}}):
+        for sibling in siblings(("regions",), (0.3,), variants={"plain": {}}):
             folder = link_stages(run, sibling)
             fraction = sibling.options.get("train_fraction", 1.0)
             recipe = sibling.options.get("split", "random")
@@ -226,18 +226,18 @@ def test_other_layouts_get_the_time_that_the_run_had(family, script, tmp_path, m
     manifest = json.loads((run / "model" / "manifest.json").read_text())
     manifest["wall_time_s"], manifest["config"]["window"] = 60.0, 4
     (run / "model" / "manifest.json").write_text(json.dumps(manifest))
-    config = script.Config(run=run, settings=("plain", "published"))
+    config = script.Config(run=run, variants=("plain", "published"))
     for layout in (script.PLAIN, script.PUBLISHED):  # the speed itself is not the point here
         monkeypatch.setitem(layout, "batch_size", 2)
     measured = script.seconds_per_step
     monkeypatch.setattr(script, "seconds_per_step", lambda *a: measured(*a, least=0.0))
-    found = script.settings_of(config)
+    found = script.variants_of(config)
     assert found["plain"]["steps"] > found["published"]["steps"] / 4 >= 0.25
     again = []
     monkeypatch.setattr(script, "seconds_per_step", lambda *_: again.append(1) or 1e9)
-    assert script.settings_of(config) == found and not again
+    assert script.variants_of(config) == found and not again
     (run / "model" / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": "new"}))
-    assert script.settings_of(config)["plain"]["steps"] == 1 and len(again) == 2  # another model
+    assert script.variants_of(config)["plain"]["steps"] == 1 and len(again) == 2  # another model
     assert found["plain"]["block_size"] == 350 and found["plain"]["tokens_per_step"] == 3
     assert (found["published"]["head"], found["published"]["joint"]) == ("clusters", False)
     line = script.command(run, run, "model", "paper", found["plain"], [])

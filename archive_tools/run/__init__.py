@@ -4,7 +4,7 @@ Imports files only. It knows no stage by what it does.
 """
 
 from archive_tools.run import bounds, siblings
-from archive_tools.run.options import main
+from archive_tools.run.options import main, refuse_renamed
 from archive_tools.run.stage import (
     SCRIPTS,
     Preset,
@@ -25,5 +25,6 @@ __all__ = [
     "main",
     "read_log",
     "read_manifest",
+    "refuse_renamed",
     "siblings",
 ]

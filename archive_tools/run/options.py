@@ -12,6 +12,8 @@ from envs.errors import InputError
 
 C = TypeVar("C", bound=StageConfig)
 RENAMED = {
+    "experiments": {"settings": "variants"},
+    "04_describe": {"instruction": "styles", "narrative": "styles"},
     "05_verify_dataset": {"practice": "augmentation"},
     "08_rollout": {"reword": "rephrase"},
     "09_evaluate": {"reword": "rephrase"},

@@ -1,4 +1,4 @@
-"""Runs beside a run: other splits, fewer training trajectories, other seeds and settings.
+"""Runs beside a run: other splits, fewer training trajectories, other seeds and variants.
 
 A sibling of runs/NAME is runs/NAME-regions, say. It has the same archive, trajectories, annotations
 and descriptions, as links, and its own dataset and all that follows. Its options are those of the
@@ -19,10 +19,10 @@ from archive_tools.run.stage import SCRIPTS, check_folder, read_manifest
 from archive_tools.run.training_log import read_log
 from envs.errors import InputError
 
-Group = Literal["splits", "curve", "seeds", "settings"]
+Group = Literal["splits", "curve", "seeds", "variants"]
 Record = dict[str, Any]
 SPLITS = ("regions", "routes")
-SETTINGS = ("plain", "published")
+VARIANTS = ("plain", "published")
 """Other ways to train on the same data, in the same time."""
 
 
@@ -56,7 +56,7 @@ def siblings(
     splits: Sequence[str] = (),
     fractions: Sequence[float] = (),
     seeds: Sequence[int] = (),
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Sibling]:
     """The runs that answer: on another split? with fewer trajectories? with another seed?
 
@@ -65,7 +65,7 @@ def siblings(
         fractions: shares of the training trajectories, whole per cents below 1. Smaller shares are
             parts of larger ones (stage 05 draws them so), and the test split stays as it is.
         seeds: of the training alone; the data and the test items stay as they are.
-        settings: name, of SETTINGS, → options of the training.
+        variants: name, of VARIANTS, → options of the training.
 
     Raises:
         InputError: an unknown split, or a share that is no whole per cent between 1 and 99.
@@ -83,8 +83,8 @@ def siblings(
         chosen.append(Sibling(str(percent), "curve", "dataset", "05_verify_dataset", options))
     for seed in seeds:
         chosen.append(Sibling(f"seed{seed}", "seeds", "model", "07_train", {"seed": seed}))
-    for name, options in (settings or {}).items():
-        chosen.append(Sibling(name, "settings", "model", "07_train", dict(options)))
+    for name, options in (variants or {}).items():
+        chosen.append(Sibling(name, "variants", "model", "07_train", dict(options)))
     return chosen
 
 
@@ -142,7 +142,7 @@ class Collected:
     splits: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     seeds: list[dict[str, Any]] = field(default_factory=list)
-    settings: list[dict[str, Any]] = field(default_factory=list)
+    variants: list[dict[str, Any]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -173,7 +173,7 @@ def _possible(run: Path) -> Iterator[Sibling]:
     numbers = sorted(int(e) for e in endings if e.isdecimal() and 1 <= int(e) <= 99)
     seeds = sorted(int(e[4:]) for e in endings if e.startswith("seed") and e[4:].isdecimal())
     known = [name for name in SPLITS if name in endings]
-    others = {name: {} for name in SETTINGS if name in endings}
+    others = {name: {} for name in VARIANTS if name in endings}
     yield from siblings(known, [number / 100 for number in numbers], seeds, others)
 
 
@@ -221,11 +221,11 @@ def collect(
         "splits": recipe.get("recipe", "random"),
         "curve": f"{100 * recipe.get('train_fraction', 1.0):.0f} %",
         "seeds": f"seed {read_manifest(run / 'model')['seed']}",
-        "settings": "ours",
+        "variants": "ours",
     }
     tables: dict[Group, list[dict[str, Any]]] = {
         "splits": result.splits, "curve": result.curve, "seeds": result.seeds,
-        "settings": result.settings,
+        "variants": result.variants,
     }  # fmt: skip
     for group, table in tables.items():
         members = [(s, path) for s, path in evaluated.values() if s.group == group]

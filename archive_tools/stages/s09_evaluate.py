@@ -54,7 +54,7 @@ def write_records(
         ("splits", beside.splits),
         ("curve", beside.curve),
         ("seeds", beside.seeds),
-        ("variants", beside.settings),
+        ("variants", beside.variants),
         ("experiments", beside.differences),
     ):
         write_json(stage.path(f"{name}.json"), records)
