@@ -3,8 +3,9 @@
 Reads annotations/ and the world in archive/, writes descriptions/descriptions.parquet: texts in
 the styles of docs/narrator.md, each checked against what its trajectory passed; a text that fails
 is kept with its reason and marked rejected. Without --model the built-in narrator writes, with no
-key and no network; --texts adds descriptions of your own, and drives that come with them. With --model an OpenAI-compatible server does; the key is read
-from OPENAI_API_KEY, every reply is kept in RUN/ledger.sqlite, and nothing is ever paid twice.
+key and no network; --texts adds descriptions of your own, and drives that come with them. With
+--model an OpenAI-compatible server writes; the key is read from OPENAI_API_KEY, every reply is kept
+in RUN/ledger.sqlite, and nothing is ever paid twice.
 
 Examples:
   python scripts/04_describe.py --run runs/demo --per-trajectory 2
