@@ -138,7 +138,7 @@ def write_results(
     )
     figures = Figures(records, paired)
     shown = [system.name for system in SYSTEMS.values() if "results" in system.shown_in]
-    beside = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
+    of_siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
     ours = [r for r in variants if r["system"] == "nanodt"]
     metrics = headlines(records)
     text = template(__package__, "results.md.jinja").render(
@@ -156,7 +156,7 @@ def write_results(
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
         systems=table(_named(records), "name", metrics),
         variants=table(ours, "name", metrics),
-        siblings=table(_named(beside, run=True), "name", metrics),
+        siblings=table(_named(of_siblings, run=True), "name", metrics),
         pictures=_copy_pictures(evaluation / "report" / "figures", page),
     )
     page.parent.mkdir(parents=True, exist_ok=True)
