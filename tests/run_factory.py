@@ -160,8 +160,8 @@ def manifest_of_rules(stage: Stage) -> None:
 
 def describe(route: list[str], number: int) -> str:
     """A sentence that names the route; the number makes it unlike all others."""
-    stops = ", then by the ".join(route[:-1]) or "start"
-    return f"Go by the {stops}, and stop at <DESCRIPTOR> in the {route[-1]} (drive {number})."
+    stops = ", then by the ".join(route)
+    return f"Go by the {stops}, and stop at <DESCRIPTOR> (drive {number})."
 
 
 def describe_sides(annotation: Annotation, number: int) -> str:
