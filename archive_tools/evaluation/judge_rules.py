@@ -15,6 +15,7 @@ from archive_tools.language.contradictions import (
     broken,
     distance_to,
     end_side,
+    enforced,
     met,
     presence,
     say,
@@ -129,7 +130,7 @@ def _compare(
     return Findings(
         way=sum(worth) / len(worth) if worth else None,
         end=min(ends) if ends else None,
-        bans=sum(broken(place, there) for place in instruction.bans),
+        bans=sum(broken(place, there) for place in enforced(instruction)),
         detour=_detour(instruction, driven, scene),
     )
 
@@ -223,7 +224,7 @@ def _reasons(
     if count:
         reasons.append(f"{reached - len(late)} of {count} places met in order")
     reasons += [f"{say(p)} comes at another time than said" for p in late]
-    reasons += [f"{say(p)} was to be left alone" for p in instruction.bans if broken(p, there)]
+    reasons += [f"{say(p)} was to be left alone" for p in enforced(instruction) if broken(p, there)]
     if findings.end is not None:
         reasons.append("stops where it should" if findings.end >= 0.75 else "stops elsewhere")
     if findings.detour > 2:

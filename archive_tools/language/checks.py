@@ -20,14 +20,14 @@ MAX_WORDS = 150
 
 DATA_TALK = re.compile(
     r"\b(?:json|annotations?|annotated|data(?:set|base)?|time ?steps?|time ?stamps?|coordinates?"
-    r"|[xy][- ]axis|bounding box(?:es)?|trajector(?:y|ies)|parquet|csv|array|episode"
+    r"|[xy][- ]axis|bounding box(?:es)?|trajectories|parquet|csv|array|episode"
     r"|event (?:list|log)|descriptors?|(?:as an? )?(?:ai|language) (?:language )?model|prompt"
     r"|scene description|the (?:list|log|record)|i cannot|i can't|as requested)\b|[{}\[\]`|=_*]"
 )
 MEASURE = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty"
     r"|forty|fifty|sixty|ninety|hundred|thousand)[ -](?:steps?|units?|pixels?"
-    r"|met(?:er|re)s?|centimet(?:er|re)s?|inch(?:es)?|feet|foot|seconds?|minutes?|degrees?|times?)\b"
+    r"|met(?:er|re)s?|centimet(?:er|re)s?|inch(?:es)?|feet|foot|seconds?|minutes?|degrees?)\b"
 )
 
 
@@ -107,7 +107,10 @@ def follow(visits: Sequence[Place], visited: Sequence[str]) -> list[int | None]:
     """
     matched: list[int | None] = []
     begin = 0
-    for place in visits:
+    for k, place in enumerate(visits):
+        if k and place.pronoun and place.names == visits[k - 1].names:
+            matched.append(matched[-1])  # "cross the desk and stop on its left": one visit
+            continue
         index = next((k for k in range(begin, len(visited)) if visited[k] in place.names), None)
         matched.append(index)
         if index is not None:

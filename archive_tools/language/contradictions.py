@@ -201,6 +201,17 @@ def broken(place: Place, there: Presence) -> bool:
     return any(span[0] > 0 for name in place.names for span in there.spans.get(name, ()))
 
 
+def enforced(instruction: Instruction) -> list[Place]:
+    """The bans, without those of places that the text wants met as well: for a time, then."""
+    return [
+        ban
+        for ban in instruction.bans
+        if not any(
+            set(ban.names) & set(p.names) and (p.touch or not ban.touch) for p in instruction.route
+        )
+    ]
+
+
 def say(place: Place) -> str:
     """A place as reasons name it."""
     words = " ".join(place.words.split())
@@ -222,10 +233,11 @@ def contradictions(instruction: Instruction, annotation: Annotation, scene: Scen
         if (
             not place.side
             or place is not route[-1]
-            or distance_to(place, last.position, scene) > END_NEAR
+            or place.kind != "object"
+            or not NEAR <= distance_to(place, last.position, scene) <= END_NEAR
         ):
             reasons.append(f"{say(place)} is never met")
-    for place in instruction.bans:
+    for place in enforced(instruction):
         if broken(place, there):
             how = "driven over" if place.touch and place.kind == "object" else "met"
             reasons.append(f"says that {say(place)} is not {how}, but it is")

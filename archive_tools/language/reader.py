@@ -78,10 +78,11 @@ def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -
             )
         )
         if roles.here_place == k:  # "cross the desk and stop on its left"
-            places[-1] = replace(
+            end = replace(
                 places[-1], role="end", at_end=True, pronoun=True, loose=True,
-                side=roles.here_side or places[-1].side,
+                side=roles.here_side or places[-1].side, touch=False,
             )  # fmt: skip
+            places[-1:] = [places[-1], end] if places[-1].touch else [end]
     return tuple(places)
 
 

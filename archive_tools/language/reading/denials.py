@@ -10,12 +10,12 @@ _WORDS_OF_TOUCH = (
 )
 # Denials: what is denied is the next place and those listed with it. Some denials are none.
 _DENY = re.compile(
-    r"\b(?:avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither|instead of"
+    r"\b(?:never mind|avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither|instead of"
     r"|rather than|stay off|keep off|stay out of|keep (?:it )?out of|stay away from|stay clear of"
     r"|keep away from|keep clear of|exclude|forbid|off limits|taboo|out of bounds"
-    r"|nothing to do with|bypass|hands? off|never mind)\b"
-    rf"|\b(?:no|except)(?= (?:{P}|touch|cross|enter|visit|drive|contact|go|turn|attention"
-    rf"|need)\b)|\bno(?= {P})"
+    r"|nothing to do with|bypass|hands? off)\b"
+    r"|\b(?:no|except)(?= (?:touch|cross|enter|visit|drive|contact|go|turn|attention|need)\b)"
+    rf"|\b(?:no|except|must not :)(?= {P})"
     rf"|(?:^|[.,;:!] |\bjust )forget(?= (?:about )?{P})"
 )
 _NO_DENIAL = re.compile(
@@ -25,7 +25,8 @@ _NO_DENIAL = re.compile(
     r"|further|farther|far|less|more|longer|long|doubt|problem|wander|quite|straight|direct"
     r"|direct way"
     r"|the way|past|beyond|as far|deeper|go past|pass beyond|fast|immediately|directly|think"
-    r"|continue past|without|get far|enough|detour|through middle|make|even think|at once|away)\b"
+    r"|continue past|without|get far|enough|detour|through middle|make|even think|at once|away"
+    r"|go deep|need go deep|go too|need go far|yet)\b"
 )
 _MANNER = re.compile(
     r"\b(?:straight|short|shortest|shortcut|obvious|way|door|route|by|via|from|turn|detour|use)\b"
@@ -39,7 +40,7 @@ _LISTED = (
 )
 _DENIED_LIST = re.compile(rf"(?:(?:[a-z]+|{D}|'s) ){{0,8}}?({P}{_LISTED})")
 _CLAUSE_END = re.compile(
-    r"[.;!?)(]|\b(?:but|then|until|before|because|since|though|while|once|when|if|so|stop|finish)\b"
+    r"[.;!?)(]|\bit and\b|\b(?:but|then|until|before|because|since|though|while|once|when|if|so|stop|finish)\b"
 )
 _DENIED_BEHIND = re.compile(
     rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? ?(?:: )?(?:"
@@ -51,10 +52,11 @@ _DENIED_BEHIND = re.compile(
     r"|out of bounds"
     r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside)\b(?! (?:touch"
     r"|cross|drive|run|go|enter) )"
-    r"|(?:be to |be |to )+(?:be )?(?:exclude|ignore|skip|avoid|omit)\b|(?:be |, )?not (?:allow"
+    r"|(?:be to |be |to |must |should |may |can |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
+    r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not (?:allow"
     r"|permit)"
     r"|avoid(?= [.,;!]|$)|(?:be |stay )(?:out|free)(?= [.,;!]|$)|can wait|(?:, )?no(?= [.,;!]|$)"
-    r"|\? no\b|(?<=: )(?:do )?not (?:touch|cross|enter|visit|drive|go)\b)"
+    r"|\? (?:no|nah|nope)\b|(?<=: )(?:do )?not (?:touch|cross|enter|visit|drive|go)\b)"
 )
 _LEAVE_ALONE = re.compile(
     rf"\bleave ((?:{P}(?: ,)?(?: and| or)? ?)+)(?:alone|out|be\b|untouch\w*|in peace|aside"
@@ -68,6 +70,16 @@ _NOT_TO_BE = re.compile(
     r"\b(?:not|never|forbid|avoid|off limits)(?: [a-z]+){0,4} : "
     rf"(?:(?:[a-z]+) ){{0,3}}({P}(?: ?,? ?(?:and|or|nor)? ?{P})*)"
 )
+
+
+_SO_IS = re.compile(
+    rf"\b(?:off limits|forbid|taboo|avoid|ban|not|out of bounds)\b[^.;!?]*\band so (?:be|do|go|must)"
+    rf" ({P}{_LISTED})"
+)
+_SPARED = re.compile(  # "the table but not the chair": not crossed, that is
+    rf"\b(?:cross|touch|over|use|climb)(?: {P}(?: ,)?)+ (?:but|and)(?: only)? $"
+)
+_JUST_BESIDE = re.compile(rf" (?:itself|, (?:but )?(?:above|below|by|next to|near|{D} of) it)\b")
 
 
 def read_denials(simple: Simple, roles: Roles, positions: list[int]) -> None:
@@ -92,7 +104,7 @@ def read_denials(simple: Simple, roles: Roles, positions: list[int]) -> None:
         if not found or _CLAUSE_END.search(line, match.end(), found.start(1)):
             continue
         between = line[match.start() : found.start(1)]
-        if "," in between or ":" in between:
+        if re.search("[,:]", line[match.end() : found.start(1)]):
             continue
         if _MANNER.search(between):  # "not straight from the kitchen": a way is denied, no place
             for at in range(found.start(1), found.end(1)):
@@ -110,23 +122,39 @@ def read_denials(simple: Simple, roles: Roles, positions: list[int]) -> None:
                 rf" (?:may |must |should |can |be |to |need |it )*(?:{TOUCHING})\b", line[end:]
             )
         )
+        if line.startswith(" yet", end):  # "no bath yet"
+            for at in re.finditer(P, listed):
+                roles.role[simple.place_at(found.start(1) + at.start())] = "mark"
+            continue
+        touch = touch or bool(
+            _SPARED.search(line[: match.start()]) or _JUST_BESIDE.match(line, end)
+        )
+        touch = touch or bool(re.search(r"\b(?:off limits|forbid|taboo|out of bounds)\b", between))
         touch = touch or bool(re.match(r" (?:by|on) (?:ing|its|the|pass|their|keep)\b", line[end:]))
         deny(found.start(1), end, touch)
     for match in _DENIED_BEHIND.finditer(line):
         tail = match.group() + line[match.end() : match.end() + 40].split(P)[0]
         clause = re.split(rf"[.;!?]|{P}", tail[match.end(1) - match.start() :])[0]
         before = line[max(0, match.start() - 60) : match.start()]
+        if re.search(rf"(?:\bthan|{P} from)(?: to)? $", before):
+            continue  # "going further than orange is not allowed"
         ellipsis = re.search(r"\bnot(?: be)? ?$", clause) and re.search(TOUCHING, before)
-        touch = bool(re.search(rf"\b(?:{TOUCHING}|uncross|untouch|alone)", clause)) or bool(
-            ellipsis
-        )
+        touch = bool(
+            re.search(
+                rf"\b(?:{TOUCHING}|uncross|untouch|alone|off limits|forbid|taboo|prohibit)", clause
+            )
+        ) or bool(ellipsis)
         touch = touch or bool(re.search(r"\b(?:over|onto|cross|touch) $", before))
         deny(match.start(1), match.end(1), touch)
+    for match in _SO_IS.finditer(line):
+        deny(match.start(1), match.end(1), True)
     for match in _LEAVE_ALONE.finditer(line):
         deny(match.start(1), match.end(1), True)
     for match in _NO_ENTRY.finditer(line):
         deny(match.start(1), match.end(1), "touch" in match.group() or " on" in match.group())
     for match in _NOT_TO_BE.finditer(line):
         head = line[match.start() : match.start(1)]
-        if re.search(r"\b(?:touch|cross|drive|enter|visit|forbid|avoid|limits|run)\b.* :", head):
+        if re.search(rf"{P}[^.;!?]*$", line[: match.start()]):
+            continue  # "blue may not be entered: return from green"
+        if re.search(r"\b(?:touch|cross|drive|enter|visit|forbid|avoid|limits|run|go)\b.* :", head):
             deny(match.start(1), match.end(1), bool(re.search(rf"\b(?:{TOUCHING})\b", head)))

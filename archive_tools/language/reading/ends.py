@@ -138,5 +138,7 @@ def _stop_spans(line: str, pattern: re.Pattern[str]) -> Spans:
 
 def _places_in(span: tuple[int, int], positions: list[int], roles: Roles) -> list[int]:
     return [
-        k for k, at in enumerate(positions) if span[0] <= at < span[1] and roles.role[k] != "avoid"
+        k
+        for k, at in enumerate(positions)
+        if span[0] <= at < span[1] and roles.role[k] != "avoid" and k not in roles.far
     ]

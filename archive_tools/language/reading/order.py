@@ -147,13 +147,18 @@ def _located(simple: Simple, begin: int, end: int, keys: Keys, roles: Roles) -> 
     # "the chair in the dining room", "the blue room's sofa": where something stands
     for match in re.finditer(rf"({P}) 's {P}", sentence):
         keys.forget(keys.inside(begin + match.start(1), begin + match.end(1)))
-    for match in re.finditer(rf"({P})(?: [a-z]+)? (?:in|of|inside|on) ({P})", sentence):
+    for match in re.finditer(
+        rf"({P})(?: (?!(?:then|and|to|up|down|again|past|over|middle)\b)[a-z]+)?"
+        rf" (?:in|of|inside|on) ({P})",
+        sentence,
+    ):
         for k in keys.inside(begin + match.start(2), begin + match.end(2)):
             if roles.role[k] in ("pass", "side"):
                 keys.forget([k])
                 roles.role[k], roles.side[k] = "side", None
             thing = keys.at(begin + match.start(1))
-            if thing is not None and simple.places[thing].sense.kind == "object":
+            kinds = [simple.places[j].sense.kind for j in (thing, k) if j is not None]
+            if thing is not None and kinds[0] == "object" != kinds[1]:
                 roles.floor[thing] = k
     # "through purple and blue, over desk and plant": rooms in turn, then what was met in them
     for match in re.finditer(

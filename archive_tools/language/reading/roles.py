@@ -26,12 +26,17 @@ _MARK_BEFORE = re.compile(
     rf"|\bwhere {P} (?:meet|touch|border|become|turn into|go)"
     r"|\balmost (?:(?:in|at|into|on|to|reach|touch|back|fall) ?)+|\bfall into"
     r"|\bbegin of|\bfar from|\buntil before|\bno (?:shortcut|way|door|route|detour)[a-z ]*"
+    rf"(?:{P} (?:or|to|nor|and|, )[a-z ]*?)?"
+    r"|\b(?:without|not|no|never) (?:ing )?(?:stop|dawdling|linger|pause|wait|halt|rest)"
+    r"(?: (?:at|by|on|near))+"
+    rf"|\bcan (?:[a-z]+ )?see(?: into| both| {P} and)*|\b(?:open|lead)(?: in)?to|\bopen to|\blead to"
     r"|\bnot (?:as )?(?:far|further|past|beyond|farther|deeper)(?: (?:as|than|to|into))*"
     r"|\b(?:further|farther|deeper) than(?: to)?|\bas far as|\bout of way of"
     r") $"
 )
 _MARK_AFTER = re.compile(
-    rf"^ (?:'s )?(?:{D} )?(?:side )?(?:door|(?:begin|start)(?! with)|meet\b|route\b|appliance"
+    rf"^ (?:and (?:door to )?{P} )?be too far\b|^ (?:must |should )?(?:stay |be )?ahead of\b"
+    rf"|^ (?:'s )?(?:{D} )?(?:side )?(?:door|(?:begin|start)(?! with)|meet\b|route\b|appliance"
     rf"|wall between|trip)"
     r"|^ (?:be )?(?:yet |left |there )?(?:ahead|in front|in sight)\b"
 )
@@ -39,6 +44,10 @@ _STOP_BEFORE = re.compile(
     rf"\b(?:{STOPS}|{STAYS}|rest|halt"
     rf"|standstill)\b[^.;!?{P[1:-1]}]*(?:{P}[^.;!?{P[1:-1]}]*)*\bbefore (?:you |it "
     rf"|the )*(?:[a-z]+ ){{0,2}}$"
+)
+_FAR = re.compile(
+    rf"(?:\b(?:clear of|way from|away from|opposite|level with|far from|out of)|{D} than)"
+    rf"(?: (?:that|this|door(?: to)?|{P}|and|or))* $"
 )
 # Sides.
 _OF = (
@@ -69,7 +78,7 @@ _OUTSIDE = re.compile(
 )
 _YOUR_HAND = re.compile(
     rf"^ (?:be |stay |remain |keep |pass |always |kept )*(?:on|to|at|by)(?: your| its| his"
-    rf"| the)? ({D})(?: hand(?: side)?)?(?! (?:side|of|edge|end|corner|half|part))"
+    rf"| the)? ({D})(?: hand(?: side)?| side of (?:you|robot|it)\b)?(?! (?:side|of|edge|end|corner|half|part))"
 )
 _PASSING = re.compile(
     r"\b(?:pass|past|by|round|circle|skirt|cross|approach|along|stop|at|touch|over)(?: it)? $"
@@ -101,7 +110,10 @@ def read_roles(simple: Simple) -> Roles:
     for k, at in enumerate(positions):
         before, after = line[max(0, at - 60) : at], line[at + 1 : at + 60]
         if roles.role[k] == "pass":
-            if _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
+            if _FAR.search(before):
+                roles.role[k] = "mark"
+                roles.far.add(k)
+            elif _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
                 roles.role[k] = "mark"
                 if re.search(r"\bway $|\bway (?:to|into) $", before[-9:]) and not re.search(
                     rf"\b(?:{STOPS}|{STAYS})\b", before
@@ -141,7 +153,8 @@ def read_roles(simple: Simple) -> Roles:
 
 _REASON = re.compile(
     rf"(?:(?:^|[.;!?] |, |and |but )(?:although|because|since|though|if|whether|while you)\b"
-    rf"|\b(?:because|so that|in case|as if)\b|, as {P} be)[^,.;!?]*"
+    rf"|\b(?:because|so that|in case|as if)\b|, as {P} be|\b(?:but )?as there be|\bbut as {P} be"
+    rf"|^curious about\b)[^,.;!?]*"
 )
 _STANDS = re.compile(rf"({P}) be (?:in|at|on|near|next to|by|right in) ({P})(?! where)")
 
