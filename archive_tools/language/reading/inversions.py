@@ -47,7 +47,7 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
     """Clauses of one sentence that name what is met earlier than the words before them."""
     line = simple.line
     sentence = line[begin:end]
-    if match := re.match(r"(?:and |but )?before (?:to )?(?:that|this|it)\b", sentence):
+    if match := re.match(r"(?:and |but )?before (?:to )?(?:that|this|it|of them|them|either)\b", sentence):
         keys.before(keys.inside(begin, end), keys.inside(0, begin))
     for match in _FRONTED.finditer(sentence):
         then = re.search(r", (?:and )?then\b|$", sentence[match.end() :])
@@ -162,6 +162,9 @@ def _earlier_clause(line: str, begin: int, end: int, match: re.Match[str], keys:
     ):
         return  # "go via green": a step like others
     # ", after the fan, go to the bed" opens a clause of its own; ", after the fan." ends one.
+    if words.startswith(", ") and not goes_on and len(main) > 1:
+        keys.forget(group)  # "over the fan and to the hall, after the desk": before which of them?
+        return
     opens = goes_on and (words.startswith(", ") or fresh)
     if opens and not re.search(r"via|reach|way of", words):
         keys.forget([] if fresh else group)

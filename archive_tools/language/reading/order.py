@@ -12,7 +12,7 @@ from archive_tools.language.reading.findings import MOVES, Roles
 from archive_tools.language.reading.goals import ARRIVES, find_end, find_goal, find_repeats
 from archive_tools.language.reading.inversions import turn_round
 from archive_tools.language.reading.keys import BY, SEQUEL, Keys, sentences_of
-from archive_tools.language.reading.simplify import P, Simple
+from archive_tools.language.reading.simplify import D, P, Simple
 
 _BY_HERE = r"(?:past|over|via|by|through|round|along|above|below|from|across)\b"
 _GOAL_THEN_WAY = re.compile(
@@ -35,6 +35,25 @@ _PASSIVE = re.compile(
 _GET_THERE = re.compile(
     r"(?:you |it |robot )?(?:can |will )?(?:get|come|go|reach|arrive) (?:there|it)\b"
 )
+_TURNS = re.compile(
+    r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once)\b"
+)
+_GOAL_BY = re.compile(
+    rf"^(?:(?:go|come|get|head|drive|reach|to|into|over|take)(?: [a-z]+)? )*({P})(?: again)?(?: ,)? "
+    rf"(?:\(|via|through|by way of|by|past|but|keep|dead|,)(?! {P} (?:,|and))(?![^,;:]*\bto\b)"
+)
+_BUT_GO = re.compile(
+    rf"({P})(?: [a-z]+| {D})* , (?:but|so|and so) (?:ing )?(?:you |it |robot |then )?(?:this time|do"
+    r"|go|make|come|take|use|have to|must|need to|visit|up|via|through|by|over|past|above|below)\b"
+)
+_ASIDE = re.compile(
+    rf", (?:and )?(?:keep |stay |pass |go )?(?:on |to )?(?:{D}(?: side)? of|past) ({P})"
+    rf"(?: on (?:its |your )?{D})?(?: side)?(?: {D})? ?(?=[.,;]|$)"
+)
+_ROOMS_THEN_THINGS = re.compile(
+    rf"(?=(?:through|via|by way of|by) ({P}|({P})(?: ,)? (?:and )?(?:over|past|round|across|above"
+    rf"|below|by|{D} of)(?: [a-z]+)? {P}(?:(?: ,)?(?: and)?(?: over| past| round| above| below)? {P})*))"
+)
 _VERB = re.compile(rf"\b(?:{MOVES})\b")
 
 
@@ -53,6 +72,8 @@ def read_order(simple: Simple, roles: Roles) -> list[float | None]:
         turn_round(simple, roles, begin, end, keys)
         _added(simple, begin, end, number, keys, roles)
     find_end(simple, roles, keys, sentences)
+    for begin, end in sentences:
+        _doubtful(simple, roles, begin, end, keys)
     chain = 0
     for number, (begin, end) in enumerate(sentences):
         linked = SEQUEL.match(line[begin:end]) or line[begin - 2 : begin].strip() in (";", ":")
@@ -128,6 +149,31 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
     for k in keys.inside(begin, end):
         if roles.role[k] == "side" and roles.side[k] is None:
             keys.forget([k])  # "with the statue on your left", said afterwards
+
+
+def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -> None:
+    """Forget the order of what a sentence adds in passing, or turns round more than once."""
+    line = simple.line
+    sentence = line[begin:end]
+    inside = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
+    if len(_TURNS.findall(sentence)) > 1 and not re.search(r"\bthen\b", sentence):
+        keys.forget(inside)
+    if re.match(r"(?:so |no |ok |well )?(?:mean|that be|in other words|namely)\b", sentence):
+        keys.forget(keys.inside(0, begin))
+    for pattern in (_GOAL_BY, _BUT_GO):  # "to the study via the hall, …", "the bed, but go by …"
+        for match in pattern.finditer(sentence):
+            keys.forget(
+                [k for k in inside if begin + match.start(1) <= keys.where[k] < begin + match.end(1)]
+            )
+    for match in _ASIDE.finditer(sentence):
+        keys.forget([k for k in inside if keys.where[k] == begin + match.start(1)])
+    for match in _ROOMS_THEN_THINGS.finditer(sentence):
+        things = [
+            k for k in inside if begin + match.start(1) <= keys.where[k] < begin + match.end(1)
+        ]
+        room = keys.at(begin + match.start(2))
+        if room is not None and simple.places[room].sense.kind != "object":
+            keys.forget(things)
 
 
 def _located(simple: Simple, begin: int, end: int, keys: Keys, roles: Roles) -> None:
