@@ -29,7 +29,7 @@ _NO_DENIAL = re.compile(
     r"|go deep|need go deep|go too|need go far|yet)\b"
 )
 _MANNER = re.compile(
-    r"\b(?:straight|short|shortest|shortcut|obvious|way|door|route|by|via|from|turn|detour|use)\b"
+    r"\b(?:straight|short|shortest|shortcut|obvious|way|door|route|by|via|from|turn|detour|use|need)\b"
 )
 _TOUCH_ONLY = re.compile(
     rf"\b(?:{TOUCHING}|bother|need|off|miss|bypass|clear of|out of its)\b(?! (?:near|close))"

@@ -11,7 +11,9 @@ _STOP = re.compile(
     rf"|get) (?:it )?(?:to )?(?:rest|stop|halt|standstill"
     rf"|end|stand)|goal|aim|(?:final|last) (?:position|place|point|spot|stop)|end point|home be"
     rf"|your place"
-    rf"|place to be|spot (?:be|lie)|journey end|done)\b(?! of {P})(?! to end)(?!ping)"
+    rf"|place to be|spot (?:be|lie)|journey end|done|tuck in|pull(?= (?:{D} of|by|at|on|near|in|over|next)\b)"
+    rf"|last see)\b(?! of {P})(?! to end)(?!ping)"
+    r"|\buntil (?:you |it |robot )+be\b"
 )
 _STAY = re.compile(
     rf"(?<!not )\b(?:{STAYS}|hold|draw|place yourself|position yourself|position|be to be found"
@@ -36,7 +38,7 @@ _FAR = re.compile(
     rf"\b(?:way|distance|far|well)(?: off| away)?(?: to)? {D}(?: of)? (?:it|{P}|them|$)"
 )
 _IS_GOAL = re.compile(
-    rf"({P})[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal|aim|end)"
+    rf"({P})(?! be end)[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal|aim|end)"
     rf"|final|place (?:where|to)|your (?:goal|stop|end)"
     rf"|that be where|that be it|as goal|last stop|the stop)(?! of)"
 )

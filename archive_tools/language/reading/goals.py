@@ -113,6 +113,12 @@ def find_goal(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[in
     opening = keys.inside(0, bare.end()) if bare else []
     if len(opening) == 1 and simple.places[opening[0]].sense.kind != "object":
         keys.forget(opening)  # "red room, right of the statue": now or at last?
+        part = re.match(
+            rf"{P} , (?:about |in |at |near )?(?:{D}|middle|centre|corner)(?! of {P})", line
+        )
+        if part and not stated and not roles.stop:
+            roles.role[opening[0]], roles.loose[opening[0]] = "end", True
+            return
     if reason := re.match(
         rf"{P} (?:[a-z]+ ){{0,3}}?(?:be|need|want|have|stand|lie|miss)\b[^,.;:{P[1:-1]}]*, (?:so"
         rf"|and so)\b",
@@ -197,6 +203,15 @@ def find_goal(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[in
         keys.forget(head)
 
 
+def _room_of(simple: Simple, roles: Roles, keys: Keys, earlier: list[int]) -> list[int]:
+    """The room that "the far corner" is a part of, where it is the last place, or that of it."""
+    if not earlier or simple.places[earlier[-1]].sense.kind != "object":
+        return earlier
+    rooms = [k for k in earlier if simple.places[k].sense.kind != "object"]
+    things = [k for k in earlier[earlier.index(rooms[-1]) + 1 :]] if rooms else []
+    return [rooms[-1]] if len(things) == 1 and roles.role[rooms[-1]] != "start" else []
+
+
 def find_end(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[int, int]]) -> None:
     """Where no place is named as the end: what "its left side" refers to, or the last place."""
     line = simple.line
@@ -211,8 +226,12 @@ def find_end(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[int
             for k, at in enumerate(keys.where)
             if at < roles.stop[0] and roles.role[k] not in ("avoid", "mark")
         ]
-        if roles.here == "room" and earlier and simple.places[earlier[-1]].sense.kind == "object":
-            earlier = []
+        if roles.here == "it" and len(earlier) > 1:  # "to the cupboard in the red room and … on it"
+            thing, place = (keys.where[k] for k in earlier[-2:])
+            if re.fullmatch(r"(?: [a-z]+)? (?:in|of|inside) ", line[thing + 1 : place]):
+                earlier.pop()
+        if roles.here == "room":
+            earlier = _room_of(simple, roles, keys, earlier)
         goal = keys.goals[-1] if keys.goals else -1
         if (
             earlier

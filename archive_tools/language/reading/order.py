@@ -39,15 +39,15 @@ _TURNS = re.compile(
     r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once)\b"
 )
 _GOAL_BY = re.compile(
-    rf"^(?:(?:go|come|get|head|drive|reach|to|into|over|take)(?: [a-z]+)? )*({P})(?: again)?(?: ,)? "
-    rf"(?:\(|via|through|by way of|by|past|but|keep|dead|,)(?! {P} (?:,|and))(?![^,;:]*\bto\b)"
+    rf"^(?:(?:go|come|get|head|drive|reach|to|into|take)(?: up| on| back| out)? )*({P})(?: again)?"
+    rf"(?: ,)? (?:\(|via|through|by way of|by|past|but|keep|dead)(?! {P} (?:,|and))(?![^,;:]*\bto\b)"
 )
 _BUT_GO = re.compile(
     rf"({P})(?: [a-z]+| {D})* , (?:but|so|and so) (?:ing )?(?:you |it |robot |then )?(?:this time|do"
     r"|go|make|come|take|use|have to|must|need to|visit|up|via|through|by|over|past|above|below)\b"
 )
 _ASIDE = re.compile(
-    rf", (?:and )?(?:keep |stay |pass |go )?(?:on |to )?(?:{D}(?: side)? of|past) ({P})"
+    rf", (?:and )?(?:(?:keep |stay |pass |go )?(?:on |to )?{D}(?: side)? of|past(?= {P} on)) ({P})"
     rf"(?: on (?:its |your )?{D})?(?: side)?(?: {D})? ?(?=[.,;]|$)"
 )
 _ROOMS_THEN_THINGS = re.compile(

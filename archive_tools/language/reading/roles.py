@@ -46,7 +46,7 @@ _STOP_BEFORE = re.compile(
     rf"|the )*(?:[a-z]+ ){{0,2}}$"
 )
 _FAR = re.compile(
-    rf"(?:\b(?:clear of|way from|away from|opposite|level with|far from|out of)|{D} than)"
+    rf"(?:\b(?:clear of|way from|away from|opposite|level with|far from)|{D} than)"
     rf"(?: (?:that|this|door(?: to)?|{P}|and|or))* $"
 )
 # Sides.
@@ -115,6 +115,11 @@ def read_roles(simple: Simple) -> Roles:
                 roles.far.add(k)
             elif _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
                 roles.role[k] = "mark"
+                if re.search(rf"(?<!not )\bas far as|\bdoor between(?: {P} and)? $", before):
+                    roles.role[k] = "pass"
+                if re.search(r"\b(?:toward|in front of)(?: that| this)? $", before):
+                    roles.role[k] = "pass"  # a leg, however near it comes
+                    roles.near.add(k)
                 if re.search(r"\bway $|\bway (?:to|into) $", before[-9:]) and not re.search(
                     rf"\b(?:{STOPS}|{STAYS})\b", before
                 ):
@@ -124,7 +129,7 @@ def read_roles(simple: Simple) -> Roles:
         if roles.role[k] != "avoid":
             roles.touch[k] = bool(
                 re.search(
-                    rf"\b(?:over|onto|cross|touch|traverse|climb)(?: both)?(?: {P},?(?: and)?)* $",
+                    rf"\b(?:over|onto|cross|touch|traverse|climb)(?: both)?(?: {P}(?: ,)?(?: and)?(?: then)?)* $",
                     before,
                 )
             )
@@ -182,7 +187,7 @@ def _side(before: str, after: str) -> tuple[str | None, bool]:
         return direction_of(found.group(1)), False
     if found := _VERTICAL.search(before):
         return {"above": "north", "below": "south"}[found.group(1)], False
-    if hand and not _PASSING.search(before):
+    if hand and " its " not in hand.group() and not _PASSING.search(before):
         return None, True
     if found := _SIDE_AFTER.match(after) or _IN_PART.match(after):
         return direction_of(found.group(1)), False

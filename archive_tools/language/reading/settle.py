@@ -59,7 +59,7 @@ def _same_visit(places: list[Place]) -> None:
 def _room_of_the_end(places: list[Place], stands: Mapping[str, tuple[str, ...]]) -> None:
     """ "Into the hall, and stop left of the statue": the end is the hall, at the statue's side."""
     ends = [k for k, p in enumerate(places) if p.role == "end" and not p.pronoun]
-    things = [k for k in ends if places[k].kind == "object"]
+    things = [k for k, p in enumerate(places) if p.at_end and p.kind == "object" and not p.pronoun]
     rooms = [k for k in ends if places[k].kind != "object"]
     if things and not rooms:
         floors = {t for k in things for name in places[k].names for t in stands.get(name, ())}
@@ -79,5 +79,5 @@ def _room_of_the_end(places: list[Place], stands: Mapping[str, tuple[str, ...]])
             )
     if rooms:
         for k in things:
-            if places[k].side is not None or places[k].loose:
+            if (places[k].side is not None and not places[k].firm) or places[k].loose:
                 places[k] = replace(places[k], role="side", must=False)
