@@ -53,7 +53,7 @@ _DENIED_BEHIND = re.compile(
     r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside)\b(?! (?:touch"
     r"|cross|drive|run|go|enter) )"
     r"|(?:be to |be |to |must |should |may |can |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
-    r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not (?:allow"
+    r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|not to be (?:touch|cross|enter|visit)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not (?:allow"
     r"|permit)"
     r"|avoid(?= [.,;!]|$)|(?:be |stay )(?:out|free)(?= [.,;!]|$)|can wait|(?:, )?no(?= [.,;!]|$)"
     r"|\? (?:no|nah|nope)\b|(?<=: )(?:do )?not (?:touch|cross|enter|visit|drive|go)\b)"

@@ -18,7 +18,7 @@ _STOP = re.compile(
 _STAY = re.compile(
     rf"(?<!not )\b(?:{STAYS}|hold|draw|place yourself|position yourself|position|be to be found"
     rf"|stand still)\b"
-    rf"(?! (?:away|off|out|clear|close to it))"
+    rf"(?! (?:away|off|out|clear|close to it|through|via|from|over)\b)"
 )
 _ARRIVAL = re.compile(
     r" :|(?: (?:there|here|moving|rolling|driving|right|only))?(?: (?:when|once|as soon as|where"
@@ -29,7 +29,7 @@ _ARRIVAL = re.compile(
 )
 _STOP_END = re.compile(
     r"[.;!?)(:]|\b(?:then|after|once|when|while|having|have|via|until|but|with|because|before|as"
-    r"|since|though|so|where|follow|reach from|which|come from|without|not)\b"
+    rf"|since|though|so|where(?! {P} (?:begin|start|meet))|follow|reach from|which|come from|without|not)\b"
     rf"|\band (?=(?:{MOVES}|not|the way)\b)|, (?:no|and (?!{P}|{D}|in|on|at|by|near|its|below"
     rf"|above|right|there|just|close|next))\b|, (?=(?:and )?(?:ing (?!stop|end|finish)|it "
     rf"|robot |you |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
@@ -93,7 +93,9 @@ def read_end(simple: Simple, roles: Roles, positions: list[int]) -> None:
             upto = line[stop[0] : positions[k]]
             between = re.search(rf"\b(?:between|halfway)(?: (?:{P}|{D}|and|its|that|it))* $", upto)
             outside = simple.places[k].sense.kind != "object" and re.search(
-                r"\b(?:by|near|next to|close to|toward|beside|at)(?: that| this)? $", upto
+                r"\b(?:by|near|next to|close to|toward|beside|at|in front of|before"
+                r"|(?:way|door|open) (?:in)?to|short of)(?: that| this)? $",
+                upto,
             )
             roles.loose[k] = roles.role[k] == "mark" or bool(between or outside)
             roles.role[k] = "end"

@@ -47,7 +47,9 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
     """Clauses of one sentence that name what is met earlier than the words before them."""
     line = simple.line
     sentence = line[begin:end]
-    if match := re.match(r"(?:and |but )?before (?:to )?(?:that|this|it|of them|them|either)\b", sentence):
+    if match := re.match(
+        r"(?:and |but )?before (?:to )?(?:that|this|it|of them|them|either)\b", sentence
+    ):
         keys.before(keys.inside(begin, end), keys.inside(0, begin))
     for match in _FRONTED.finditer(sentence):
         then = re.search(r", (?:and )?then\b|$", sentence[match.end() :])

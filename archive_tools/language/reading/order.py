@@ -163,7 +163,11 @@ def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) ->
     for pattern in (_GOAL_BY, _BUT_GO):  # "to the study via the hall, …", "the bed, but go by …"
         for match in pattern.finditer(sentence):
             keys.forget(
-                [k for k in inside if begin + match.start(1) <= keys.where[k] < begin + match.end(1)]
+                [
+                    k
+                    for k in inside
+                    if begin + match.start(1) <= keys.where[k] < begin + match.end(1)
+                ]
             )
     for match in _ASIDE.finditer(sentence):
         keys.forget([k for k in inside if keys.where[k] == begin + match.start(1)])

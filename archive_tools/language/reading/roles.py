@@ -24,7 +24,7 @@ _MARK_BEFORE = re.compile(
     r"|\bbefore (?:you |it |ever |robot )*(?:(?:be to|would|can|will) )?(?:ing )?"
     r"(?:reach|enter|get|come|touch|meet|hit|arrive|run)(?: (?:to|at|into|in|onto|over|on))*"
     rf"|\bwhere {P} (?:meet|touch|border|become|turn into|go)"
-    r"|\balmost (?:(?:in|at|into|on|to|reach|touch|back|fall) ?)+|\bfall into"
+    r"|\balmost(?: (?:in|at|into|on|to|reach|touch|back|fall))*|\bfall into"
     r"|\bbegin of|\bfar from|\buntil before|\bno (?:shortcut|way|door|route|detour)[a-z ]*"
     rf"(?:{P} (?:or|to|nor|and|, )[a-z ]*?)?"
     r"|\b(?:without|not|no|never) (?:ing )?(?:stop|dawdling|linger|pause|wait|halt|rest)"
@@ -115,7 +115,10 @@ def read_roles(simple: Simple) -> Roles:
                 roles.far.add(k)
             elif _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
                 roles.role[k] = "mark"
-                if re.search(rf"(?<!not )\bas far as|\bdoor between(?: {P} and)? $", before):
+                if re.search(
+                    rf"(?<!not )\bas far as(?: (?:{D}|{P}|'s|of))* $|\bdoor between(?: {P} and)? $",
+                    before,
+                ):
                     roles.role[k] = "pass"
                 if re.search(r"\b(?:toward|in front of)(?: that| this)? $", before):
                     roles.role[k] = "pass"  # a leg, however near it comes
