@@ -20,12 +20,12 @@ NEAR = 20.0
 """Nearer than this, in units, an annotation with the default distance lists an object."""
 END_GUESSED = 220.0
 """The same where the end is a pronoun's place, which is a guess."""
-END_NEAR = 80.0
+END_NEAR = 70.0
 """A drive ends at an object when it ends within this distance of its box, in units: people say
 "left of the table" of the whole space there."""
 END_AT = 40.0
 """The same for "stop by the table", without a side."""
-END_LOOSE = 100.0
+END_LOOSE = 80.0
 """The same where the end is only said to be near something, or not said to be the end at all."""
 
 

@@ -32,7 +32,7 @@ _STOP_END = re.compile(
     rf"|since|though|so|where(?! {P} (?:begin|start|meet))|follow|reach from|which|come from|without|not)\b"
     rf"|\band (?=(?:{MOVES}|not|the way)\b)|, (?:no|and (?!{P}|{D}|in|on|at|by|near|its|below"
     rf"|above|right|there|just|close|next))\b|, (?=(?:and )?(?:ing (?!stop|end|finish)|it "
-    rf"|robot |you |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
+    rf"|robot |you |use |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
 )
 _FAR = re.compile(
     rf"\b(?:way|distance|far|well)(?: off| away)?(?: to)? {D}(?: of)? (?:it|{P}|them|$)"

@@ -75,6 +75,9 @@ _FRAGMENT = frozenset(
 )
 """Words that may stand before a place in a goal without a verb: "lower end of the sofa"."""
 _LEADS_ON = re.compile(r"\b(?:to|into|onto|then|in|reach|enter|approach)\b")
+_LEAVES = re.compile(
+    rf"\b(?:back|return|descend|down|come|off)\b[^,;:.{P[1:-1]}]*\b(?:to|into)\b[^,;:.{P[1:-1]}]*$"
+)
 _GOAL_VERB = re.compile(
     r"(?:[a-z,]+ ){0,6}?(?:go|get|reach|come|take|drive|head|make|proceed|bring|find|route"
     r"|approach|want"
@@ -195,12 +198,28 @@ def find_goal(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[in
     if not verb or (goal and (leads or how)):
         for k in head:
             roles.role[k] = "end"
+        roles.goal.update(head)
         # "the couch via the red room. Over the tub, …": a summary as well
         begin, end = sentences[0]
         if end < len(line) and re.match(r"(?:, )?(?:via|after|from|by way|reach)\b", sign):
             keys.forget([k for k in keys.inside(begin, end) if k not in head])
     elif (full or leads) and not sequel:
         keys.forget(head)
+
+
+def _later_end(simple: Simple, roles: Roles, keys: Keys) -> None:
+    """A goal that the drive is said to leave for a last place is none: "… and back down to"."""
+    last = len(keys.where) - 1
+    ends = {k for k, role in enumerate(roles.role) if role == "end"}
+    if not ends or ends - roles.goal or last in ends or keys.key[last] is None:
+        return
+    if any(simple.places[k].sense.names == simple.places[last].sense.names for k in ends):
+        return
+    before = simple.line[max(0, keys.where[last] - 48) : keys.where[last]]
+    if ARRIVES.search(before) and _LEAVES.search(before):
+        for k in ends:
+            roles.role[k] = "pass"
+            keys.forget([k])
 
 
 def _room_of(simple: Simple, roles: Roles, keys: Keys, earlier: list[int]) -> list[int]:
@@ -215,6 +234,7 @@ def _room_of(simple: Simple, roles: Roles, keys: Keys, earlier: list[int]) -> li
 def find_end(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[int, int]]) -> None:
     """Where no place is named as the end: what "its left side" refers to, or the last place."""
     line = simple.line
+    _later_end(simple, roles, keys)
     if any(r == "end" for r in roles.role) or PLACEHOLDER.lower() in line:
         return
     ranked = sorted(

@@ -20,7 +20,7 @@ _FRONTED = re.compile(
     rf"|see|be)\b)[^,;:]*?{P}[^,;:]*?(?:[,:]| you (?=need|must|have|should|be))"
 )
 _SAID_EARLIER = re.compile(
-    r"\b(?:before|earlier)(?= [,.;:!?)]|$)|\bbefore (?:that|it|this|them|which)(?= [,.;:!?)]|$"
+    r"\b(?:before|earlier)(?= [,.;:!?)]|$)|\bbefore (?:that|it|this|them|which|either|both)(?= [,.;:!?)]|$"
     r"| and| there)"
 )
 _FIRST = re.compile(

@@ -8,6 +8,7 @@ adds what else is to be met ("the chair must be crossed as well"), nothing is sa
 
 import re
 
+from archive_tools.language.reading.cues import VERBS
 from archive_tools.language.reading.findings import MOVES, Roles
 from archive_tools.language.reading.goals import ARRIVES, find_end, find_goal, find_repeats
 from archive_tools.language.reading.inversions import turn_round
@@ -51,9 +52,11 @@ _ASIDE = re.compile(
     rf"(?: on (?:its |your )?{D})?(?: side)?(?: {D})? ?(?=[.,;]|$)"
 )
 _ROOMS_THEN_THINGS = re.compile(
-    rf"(?=(?:through|via|by way of|by) ({P}|({P})(?: ,)? (?:and )?(?:over|past|round|across|above"
-    rf"|below|by|{D} of)(?: [a-z]+)? {P}(?:(?: ,)?(?: and)?(?: over| past| round| above| below)? {P})*))"
+    rf"(?=(?:through|via|by way of|by) (({P})(?: ,)? (?:and )?(?:over|past|round|across|above"
+    rf"|below|by|{D} of) {P}(?:(?: ,)?(?: and)?(?: over| past| round| above| below)? {P})*))"
 )
+_DESCRIBED = re.compile(rf"^[^,.;:{P[1:-1]}]*({P})[^,.;:{P[1:-1]}]*((?: ,[^,.;:{P[1:-1]}]+)+) ,")
+_BRACKET = re.compile(rf"({P})(?: again)? \(|^to [a-z]+(?: [a-z]+)? ({P}) ,")
 _VERB = re.compile(rf"\b(?:{MOVES})\b")
 
 
@@ -77,6 +80,8 @@ def read_order(simple: Simple, roles: Roles) -> list[float | None]:
     chain = 0
     for number, (begin, end) in enumerate(sentences):
         linked = SEQUEL.match(line[begin:end]) or line[begin - 2 : begin].strip() in (";", ":")
+        if re.match(r"so\b(?! then\b)", line[begin:end]):
+            linked = False  # "…; so go up the middle": the same again, in other words
         chain += bool(number and not linked)
         for k in keys.inside(begin, end):
             roles.chain[k] = chain
@@ -169,6 +174,13 @@ def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) ->
                     if begin + match.start(1) <= keys.where[k] < begin + match.end(1)
                 ]
             )
+    for match in _BRACKET.finditer(sentence):
+        keys.forget(
+            [k for k in inside if begin + match.start() <= keys.where[k] < begin + match.end()]
+        )
+    told = _DESCRIBED.match(sentence)  # "the piano, dead centre, over the statue": the goal first
+    if told and not begin and not any(word in VERBS for word in told.group().split()):
+        keys.forget([k for k in inside if keys.where[k] == begin + told.start(1)])
     for match in _ASIDE.finditer(sentence):
         keys.forget([k for k in inside if keys.where[k] == begin + match.start(1)])
     for match in _ROOMS_THEN_THINGS.finditer(sentence):

@@ -29,7 +29,9 @@ def _returns(places: list[Place]) -> None:
     seen: dict[tuple[str, ...], int] = {}
     for position, k in enumerate(order):
         place = places[k]
-        if place.role in ("pass", "start") and position - seen.get(place.names, position) > 1:
+        before = seen.get(place.names, position)
+        goes_on = places[order[before]].chain == place.chain
+        if place.role in ("pass", "start") and position - before > 1 and goes_on:
             places[k] = replace(place, role="return")
         seen[place.names] = position
 
