@@ -157,7 +157,7 @@ def _met_as_said(place: Place, there: Presence) -> float:
 def _end_worth(place: Place, driven: Annotation, scene: Scene) -> float:
     last = driven.events[-1]
     place = replace(place, loose=place.loose or place.pronoun, pronoun=False)
-    inside = place.kind == "object" or not place.names or last.tile in place.names
+    inside = place.kind == "object" or not last.tile or last.tile in place.names
     if inside and not wrong_end(place, last, scene):
         side = end_side(place, last, scene)
         return 1.0 if side > 0.7 else 1.0 - WRONG_SIDE * (1.0 - side) / 2

@@ -20,12 +20,12 @@ NEAR = 20.0
 """Nearer than this, in units, an annotation with the default distance lists an object."""
 END_GUESSED = 220.0
 """The same where the end is a pronoun's place, which is a guess."""
-END_NEAR = 70.0
+END_NEAR = 80.0
 """A drive ends at an object when it ends within this distance of its box, in units: people say
 "left of the table" of the whole space there."""
 END_AT = 40.0
 """The same for "stop by the table", without a side."""
-END_LOOSE = 80.0
+END_LOOSE = 100.0
 """The same where the end is only said to be near something, or not said to be the end at all."""
 
 
@@ -162,7 +162,7 @@ def wrong_end(place: Place, last: Event, scene: Scene) -> bool:
         # Within `NEAR` the annotation would say that it is near; beyond, "left of it" may hold.
         beside_it = END_LOOSE if place.loose else END_NEAR if place.side else END_AT
         return not NEAR <= distance <= beside_it
-    return not 0 < distance <= (60.0 if place.loose else 6.0)
+    return not 0 < distance <= (6.0 if not place.loose else 30.0 if place.must else 60.0)
 
 
 def end_side(place: Place, last: Event, scene: Scene) -> float:

@@ -52,7 +52,7 @@ _ASIDE = re.compile(
     rf"(?: on (?:its |your )?{D})?(?: side)?(?: {D})? ?(?=[.,;]|$)"
 )
 _ROOMS_THEN_THINGS = re.compile(
-    rf"(?=(?:through|via|by way of|by) (({P})(?: ,)? (?:and )?(?:over|past|round|across|above"
+    rf"^(?=[^,;:{P[1:-1]}]*{P}(?: ,)? (?:through|via|by way of) (({P})(?: ,)? (?:and )?(?:over|past|round|across|above"
     rf"|below|by|{D} of) {P}(?:(?: ,)?(?: and)?(?: over| past| round| above| below)? {P})*))"
 )
 _DESCRIBED = re.compile(rf"^[^,.;:{P[1:-1]}]*({P})[^,.;:{P[1:-1]}]*((?: ,[^,.;:{P[1:-1]}]+)+) ,")
