@@ -20,7 +20,7 @@ NEAR = 20.0
 """Nearer than this, in units, an annotation with the default distance lists an object."""
 END_GUESSED = 220.0
 """The same where the end is a pronoun's place, which is a guess."""
-END_NEAR = 80.0
+END_NEAR = 60.0
 """A drive ends at an object when it ends within this distance of its box, in units: people say
 "left of the table" of the whole space there."""
 END_AT = 40.0

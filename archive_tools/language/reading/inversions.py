@@ -29,6 +29,7 @@ _FIRST = re.compile(
 _JOINT = re.compile(
     rf"(?: ,| and| or| {D}| of| over| past| round| by| through| above| below| along| on| to)* "
 )
+_AND_ONE = re.compile(rf"{P}[^,;:.{P[1:-1]}]*(?: ,)? and [^,;:.{P[1:-1]}]*$")
 _X_BEFORE_Y = re.compile(rf"({P})[^,;:.]{{0,24}}\bbefore ({P})")
 _AT_FIRST = re.compile(
     r"\b(?:at|in|from) (?:beginning|start|outset|first)\b|\bto (?:begin|start) with\b"
@@ -90,7 +91,11 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
         elif not re.match(r" , (?:and )?then\b", line[begin + match.end() :]):
             but = line.rfind("but ", begin, at)
             group = keys.inside(but, at) if but >= 0 else _run_before(line, at, keys)
-            keys.before(group, keys.inside(0, keys.where[group[0]]) if group else [])
+            earlier = keys.inside(0, keys.where[group[0]]) if group else []
+            if but < 0 and earlier and _AND_ONE.search(line[: keys.where[group[0]]]):
+                keys.forget(group)  # "by the stove and over the fridge first": either, or both
+                continue
+            keys.before(group, earlier)
             if but < 0:
                 _level(line, group, keys)
     for match in _X_BEFORE_Y.finditer(sentence):
@@ -181,5 +186,6 @@ def _earlier_clause(line: str, begin: int, end: int, match: re.Match[str], keys:
     ]
     for edge in reversed(edges):
         if nearest := keys.inside(edge, at):
-            keys.before(group, nearest)
+            run = _run_before(line, at, keys)  # "a lap of green and blue after the statue"
+            keys.before(group, run if len(run) > len(nearest) else nearest)
             return

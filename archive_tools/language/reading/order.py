@@ -37,7 +37,7 @@ _GET_THERE = re.compile(
     r"(?:you |it |robot )?(?:can |will )?(?:get|come|go|reach|arrive) (?:there|it)\b"
 )
 _TURNS = re.compile(
-    r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once)\b"
+    r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once|via|by way of)\b"
 )
 _GOAL_BY = re.compile(
     rf"^(?:(?:go|come|get|head|drive|reach|to|into|take)(?: up| on| back| out)? )*({P})(?: again)?"
@@ -174,6 +174,10 @@ def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) ->
                     if begin + match.start(1) <= keys.where[k] < begin + match.end(1)
                 ]
             )
+    for match in re.finditer(rf"\bbetween ({P}) and (?:[a-z]+ )?({P})", sentence):
+        one, two = (keys.at(begin + match.start(g)) for g in (1, 2))
+        if one is not None and two is not None and keys.key[two] is not None:
+            keys.key[one] = keys.key[two]  # which of them is met first is not said
     for match in _BRACKET.finditer(sentence):
         keys.forget(
             [k for k in inside if begin + match.start() <= keys.where[k] < begin + match.end()]
