@@ -24,6 +24,7 @@ DATA_TALK = re.compile(
     r"|event (?:list|log)|descriptors?|(?:as an? )?(?:ai|language) (?:language )?model|prompt"
     r"|scene description|the (?:list|log|record)|i cannot|i can't|as requested)\b|[{}\[\]`|=_*]"
 )
+_STEP = re.compile(r"(?:(?<=\s)|^)(\d{1,2})[.)](?=\s)")
 MEASURE = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty"
     r"|forty|fifty|sixty|ninety|hundred|thousand)[ -](?:steps?|units?|pixels?"
@@ -89,6 +90,9 @@ def _data_talk(text: str, instruction: Instruction, max_words: int) -> list[str]
         reasons.append(f"{PLACEHOLDER} stands in it more than once")
     if other := re.search(r"<[^>]*>?", masked):
         reasons.append(f"unknown placeholder {other.group()!r}; only {PLACEHOLDER} is allowed")
+    steps = [int(m.group(1)) for m in _STEP.finditer(masked)]
+    if len(steps) > 1 and steps == list(range(1, len(steps) + 1)):  # "1. The fan. 2. The bed."
+        masked = _STEP.sub(lambda m: " " * len(m.group()), masked)
     if number := re.search(r"\S*\d\S*", masked):
         reasons.append(f"has a number: {number.group()!r}")
     if measure := MEASURE.search(masked):
