@@ -80,8 +80,8 @@ def judge_rules(
     """Judge a drive by the words of its command.
 
     What is to be met on the way, in order and as said, and where the drive is to end, which counts
-    as two places, are averaged; broken bans and needless rounds through other rooms take their share. With a
-    reference, the LCS ratio of both visited sequences counts as much as the words.
+    as two places, are averaged; broken bans and needless rounds through other rooms take their
+    share. With a reference, the LCS ratio of both visited sequences counts as much as the words.
 
     Args:
         text: the command.

@@ -10,7 +10,8 @@ _WORDS_OF_TOUCH = (
 )
 # Denials: what is denied is the next place and those listed with it. Some denials are none.
 _DENY = re.compile(
-    r"\b(?:never mind|avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither|instead of"
+    r"\b(?:never mind|avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither"
+    r"|instead of"
     r"|rather than|stay off|keep off|stay out of|keep (?:it )?out of|stay away from|stay clear of"
     r"|keep away from|keep clear of|exclude|forbid|off limits|taboo|out of bounds"
     r"|nothing to do with|bypass|hands? off)\b"
@@ -29,7 +30,8 @@ _NO_DENIAL = re.compile(
     r"|go deep|need go deep|go too|need go far|yet)\b"
 )
 _MANNER = re.compile(
-    r"\b(?:straight|short|shortest|shortcut|obvious|way|door|route|by|via|from|turn|detour|use|need)\b"
+    r"\b(?:straight|short|shortest|shortcut|obvious|way|door|route|by|via|from|turn|detour|use"
+    r"|need)\b"
 )
 _TOUCH_ONLY = re.compile(
     rf"\b(?:{TOUCHING}|bother|need|off|miss|bypass|clear of|out of its)\b(?! (?:near|close))"
@@ -40,7 +42,8 @@ _LISTED = (
 )
 _DENIED_LIST = re.compile(rf"(?:(?:[a-z]+|{D}|'s) ){{0,8}}?({P}{_LISTED})")
 _CLAUSE_END = re.compile(
-    r"[.;!?)(]|\bit and\b|\b(?:but|then|until|before|because|since|though|while|once|when|if|so|stop|finish)\b"
+    r"[.;!?)(]|\bit and\b|\b(?:but|then|until|before|because|since|though|while|once|when|if|so"
+    r"|stop|finish)\b"
 )
 _DENIED_BEHIND = re.compile(
     rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? ?(?:: )?(?:"
@@ -53,7 +56,9 @@ _DENIED_BEHIND = re.compile(
     r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside)\b(?! (?:touch"
     r"|cross|drive|run|go|enter) )"
     r"|(?:be to |be |to |must |should |may |can |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
-    r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|not to be (?:touch|cross|enter|visit)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not (?:allow"
+    r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|not to be (?:touch|cross"
+    r"|enter|visit)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not"
+    r" (?:allow"
     r"|permit)"
     r"|avoid(?= [.,;!]|$)|(?:be |stay )(?:out|free)(?= [.,;!]|$)|can wait|(?:, )?no(?= [.,;!]|$)"
     r"|\? (?:no|nah|nope)\b|(?<=: )(?:do )?not (?:touch|cross|enter|visit|drive|go)\b)"
@@ -73,7 +78,8 @@ _NOT_TO_BE = re.compile(
 
 
 _SO_IS = re.compile(
-    rf"\b(?:off limits|forbid|taboo|avoid|ban|not|out of bounds)\b[^.;!?]*\band so (?:be|do|go|must)"
+    rf"\b(?:off limits|forbid|taboo|avoid|ban|not|out of bounds)\b[^.;!?]*\band so (?:be|do|go"
+    rf"|must)"
     rf" ({P}{_LISTED})"
 )
 _SPARED = re.compile(  # "the table but not the chair": not crossed, that is

@@ -11,7 +11,8 @@ _STOP = re.compile(
     rf"|get) (?:it )?(?:to )?(?:rest|stop|halt|standstill"
     rf"|end|stand)|goal|aim|(?:final|last) (?:position|place|point|spot|stop)|end point|home be"
     rf"|your place"
-    rf"|place to be|spot (?:be|lie)|journey end|done|tuck in|pull(?= (?:{D} of|by|at|on|near|in|over|next)\b)"
+    rf"|place to be|spot (?:be|lie)|journey end|done|tuck in|pull(?= (?:{D} of|by|at|on|near|in"
+    rf"|over|next)\b)"
     rf"|last see)\b(?! of {P})(?! to end)(?!ping)"
     r"|\buntil (?:you |it |robot )+be\b"
 )
@@ -29,7 +30,8 @@ _ARRIVAL = re.compile(
 )
 _STOP_END = re.compile(
     r"[.;!?)(:]|\b(?:then|after|once|when|while|having|have|via|until|but|with|because|before|as"
-    rf"|since|though|so|where(?! {P} (?:begin|start|meet))|follow|reach from|which|come from|without|not)\b"
+    rf"|since|though|so|where(?! {P} (?:begin|start|meet))|follow|reach from|which|come from"
+    rf"|without|not)\b"
     rf"|\band (?=(?:{MOVES}|not|the way)\b)|, (?:no|and (?!{P}|{D}|in|on|at|by|near|its|below"
     rf"|above|right|there|just|close|next))\b|, (?=(?:and )?(?:ing (?!stop|end|finish)|it "
     rf"|robot |you |use |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
@@ -38,7 +40,8 @@ _FAR = re.compile(
     rf"\b(?:way|distance|far|well)(?: off| away)?(?: to)? {D}(?: of)? (?:it|{P}|them|$)"
 )
 _IS_GOAL = re.compile(
-    rf"({P})(?! be end)[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal|aim|end)"
+    rf"({P})(?! be end)[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal"
+    rf"|aim|end)"
     rf"|final|place (?:where|to)|your (?:goal|stop|end)"
     rf"|that be where|that be it|as goal|last stop|the stop)(?! of)"
 )

@@ -20,7 +20,8 @@ _FRONTED = re.compile(
     rf"|see|be)\b)[^,;:]*?{P}[^,;:]*?(?:[,:]| you (?=need|must|have|should|be))"
 )
 _SAID_EARLIER = re.compile(
-    r"\b(?:before|earlier)(?= [,.;:!?)]|$)|\bbefore (?:that|it|this|them|which|either|both)(?= [,.;:!?)]|$"
+    r"\b(?:before|earlier)(?= [,.;:!?)]|$)|\bbefore (?:that|it|this|them|which|either|both)(?="
+    r" [,.;:!?)]|$"
     r"| and| there)"
 )
 _FIRST = re.compile(

@@ -37,14 +37,17 @@ _GET_THERE = re.compile(
     r"(?:you |it |robot )?(?:can |will )?(?:get|come|go|reach|arrive) (?:there|it)\b"
 )
 _TURNS = re.compile(
-    r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once|via|by way of)\b"
+    r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once"
+    r"|via|by way of)\b"
 )
 _GOAL_BY = re.compile(
     rf"^(?:(?:go|come|get|head|drive|reach|to|into|take)(?: up| on| back| out)? )*({P})(?: again)?"
-    rf"(?: ,)? (?:\(|via|through|by way of|by|past|but|keep|dead)(?! {P} (?:,|and))(?![^,;:]*\bto\b)"
+    rf"(?: ,)? (?:\(|via|through|by way of|by|past|but|keep|dead)(?! {P} (?:,"
+    rf"|and))(?![^,;:]*\bto\b)"
 )
 _BUT_GO = re.compile(
-    rf"({P})(?: [a-z]+| {D})* , (?:but|so|and so) (?:ing )?(?:you |it |robot |then )?(?:this time|do"
+    rf"({P})(?: [a-z]+| {D})* , (?:but|so|and so) (?:ing )?(?:you |it |robot |then )?(?:this time"
+    rf"|do"
     r"|go|make|come|take|use|have to|must|need to|visit|up|via|through|by|over|past|above|below)\b"
 )
 _ASIDE = re.compile(
@@ -52,7 +55,8 @@ _ASIDE = re.compile(
     rf"(?: on (?:its |your )?{D})?(?: side)?(?: {D})? ?(?=[.,;]|$)"
 )
 _ROOMS_THEN_THINGS = re.compile(
-    rf"^(?=[^,;:{P[1:-1]}]*{P}(?: ,)? (?:through|via|by way of) (({P})(?: ,)? (?:and )?(?:over|past|round|across|above"
+    rf"^(?=[^,;:{P[1:-1]}]*{P}(?: ,)? (?:through|via|by way of) (({P})(?: ,)? (?:and )?(?:over"
+    rf"|past|round|across|above"
     rf"|below|by|{D} of) {P}(?:(?: ,)?(?: and)?(?: over| past| round| above| below)? {P})*))"
 )
 _DESCRIBED = re.compile(rf"^[^,.;:{P[1:-1]}]*({P})[^,.;:{P[1:-1]}]*((?: ,[^,.;:{P[1:-1]}]+)+) ,")

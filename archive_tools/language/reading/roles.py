@@ -29,7 +29,8 @@ _MARK_BEFORE = re.compile(
     rf"(?:{P} (?:or|to|nor|and|, )[a-z ]*?)?"
     r"|\b(?:without|not|no|never) (?:ing )?(?:stop|dawdling|linger|pause|wait|halt|rest)"
     r"(?: (?:at|by|on|near))+"
-    rf"|\bcan (?:[a-z]+ )?see(?: into| both| {P} and)*|\b(?:open|lead)(?: in)?to|\bopen to|\blead to"
+    rf"|\bcan (?:[a-z]+ )?see(?: into| both| {P} and)*|\b(?:open|lead)(?: in)?to|\bopen to|\blead"
+    rf" to"
     r"|\bnot (?:as )?(?:far|further|past|beyond|farther|deeper)(?: (?:as|than|to|into))*"
     r"|\b(?:further|farther|deeper) than(?: to)?|\bas far as|\bout of way of"
     r") $"
@@ -78,7 +79,8 @@ _OUTSIDE = re.compile(
 )
 _YOUR_HAND = re.compile(
     rf"^ (?:be |stay |remain |keep |pass |always |kept )*(?:on|to|at|by)(?: your| its| his"
-    rf"| the)? ({D})(?: hand(?: side)?| side of (?:you|robot|it)\b)?(?! (?:side|of|edge|end|corner|half|part))"
+    rf"| the)? ({D})(?: hand(?: side)?| side of (?:you|robot|it)\b)?(?! (?:side|of|edge|end"
+    rf"|corner|half|part))"
 )
 _PASSING = re.compile(
     r"\b(?:pass|past|by|round|circle|skirt|cross|approach|along|stop|at|touch|over)(?: it)? $"
@@ -92,6 +94,10 @@ _AGAIN_BEFORE = re.compile(
     r"|reverse)"
     rf"(?: (?:again|once more|home))?(?: {D})?(?: (?:to|into|in|onto|as far as))+(?: (?:that"
     rf"|this|same))* ?$"
+)
+_RETURNING = re.compile(
+    r"\breturn(?: (?!and\b|to\b|then\b)[^,.;:! ]+)+ (?:and [^,.;:! ]+"
+    r" [^,.;:!]*)?to $"
 )
 _START = re.compile(
     r"(?:^|[.!?] )(?:(?:please|robot|now|you|it|i|want|like|could|can|would|to|,) )*"
@@ -115,7 +121,7 @@ def read_roles(simple: Simple) -> Roles:
                 roles.far.add(k)
             elif _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
                 roles.role[k] = "mark"
-                if re.search(
+                if not _MARK_AFTER.match(after) and re.search(
                     rf"(?<!not )\bas far as(?: (?:{D}|{P}|'s|of))* $|\bdoor between(?: {P} and)? $",
                     before,
                 ):
@@ -132,7 +138,8 @@ def read_roles(simple: Simple) -> Roles:
         if roles.role[k] != "avoid":
             roles.touch[k] = bool(
                 re.search(
-                    rf"\b(?:over|onto|cross|touch|traverse|climb)(?: both)?(?: {P}(?: ,)?(?: and)?(?: then)?)* $",
+                    rf"\b(?:over|onto|cross|touch|traverse|climb)(?: both)?(?: {P}(?: ,)?(?:"
+                    rf" and)?(?: then)?)* $",
                     before,
                 )
             )
@@ -151,7 +158,7 @@ def read_roles(simple: Simple) -> Roles:
         if roles.role[k] == "pass" and k == 0 and _START.search(line[:at]):
             roles.role[k] = "start"
         if roles.role[k] in ("pass", "side") and (
-            _AGAIN_BEFORE.search(before) or _AGAIN_AFTER.match(after)
+            _AGAIN_BEFORE.search(before) or _RETURNING.search(before) or _AGAIN_AFTER.match(after)
         ):  # whether it is met for a second time, the places before it will tell
             roles.role[k] = "return"
     _read_remarks(simple, roles)

@@ -40,7 +40,7 @@ def _same_visit(places: list[Place]) -> None:
     """ "On to the piano. Stop on the piano.": one visit, said twice."""
     drop = set()
     for k, place in enumerate(places):
-        if not place.at_end or place.role != "end":
+        if not place.at_end or place.role != "end" or place.pronoun:
             continue
         ranked = [
             (p.rank, j)
