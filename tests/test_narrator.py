@@ -66,7 +66,9 @@ def test_texts_of_any_drive_and_seed_pass(seed, scene, style, vocabulary):
 def test_mentions_are_an_in_order_part_of_the_visits_and_most_of_them():
     shares = []
     for text, drive in zip(texts("apartment"), DRIVES["apartment"], strict=True):
-        mentioned = [m.names[0] for m in parse(text, APARTMENT).route if m.rank is not None]
+        # "Pass the table and stop west of it" is one visit, though two places of the instruction.
+        route = [m for m in parse(text, APARTMENT).route if m.rank is not None and not m.pronoun]
+        mentioned = [m.names[0] for m in route]
         remaining = iter(drive.visited)
         assert all(name in remaining for name in mentioned), (text, drive.visited)
         if 2 < len(drive.visited) < 14:
