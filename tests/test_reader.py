@@ -217,6 +217,7 @@ LABELS = Path(__file__).parent / "data" / "labelled_commands.jsonl"
 def test_places_and_roles_of_commands_labelled_by_hand():
     """Against 100 commands that were labelled before the rules were tuned."""
     scene = load_world("apartment").scene
+    assert scene is not None
     both = mine = theirs = named = 0
     for line in LABELS.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

@@ -88,16 +88,32 @@ _SPARED = re.compile(  # "the table but not the chair": not crossed, that is
 _JUST_BESIDE = re.compile(rf" (?:itself|, (?:but )?(?:above|below|by|next to|near|{D} of) it)\b")
 
 
-def read_denials(simple: Simple, roles: Roles, positions: list[int]) -> None:
+def _is_touch(line: str, begin: int, between: str, end: int) -> bool:
+    """Whether a denial (from `begin`, its list ending at `end`) is only about driving over."""
+    touch = bool(_TOUCH_ONLY.search(between)) or bool(
+        re.match(r"neither|nor|no\b", between)
+        and re.match(
+            rf" (?:may |must |should |can |be |to |need |it )*(?:{TOUCHING})\b", line[end:]
+        )
+    )
+    touch = touch or bool(_SPARED.search(line[:begin]) or _JUST_BESIDE.match(line, end))
+    touch = touch or bool(re.search(r"\b(?:off limits|forbid|taboo|out of bounds)\b", between))
+    touch = touch or bool(re.match(r" (?:by|on) (?:ing|its|the|pass|their|keep)\b", line[end:]))
+    return touch
+
+
+def _deny(simple: Simple, roles: Roles, begin: int, end: int, touch: bool) -> None:
+    """Forbid the places of a part of the line."""
+    for at in range(begin, end):
+        if FIRST_SIGN <= simple.line[at] <= LAST_SIGN:
+            k = simple.place_at(at)
+            roles.role[k] = "avoid"
+            roles.touch[k] = touch and simple.places[k].sense.kind == "object"
+
+
+def _denied_ahead(simple: Simple, roles: Roles) -> None:
+    """What follows a denial: "avoid the fan or the bed"."""
     line = simple.line
-
-    def deny(begin: int, end: int, touch: bool) -> None:
-        for at in range(begin, end):
-            if FIRST_SIGN <= line[at] <= LAST_SIGN:
-                k = simple.place_at(at)
-                roles.role[k] = "avoid"
-                roles.touch[k] = touch and simple.places[k].sense.kind == "object"
-
     for match in _DENY.finditer(line):
         if match.group() != "never mind" and _NO_DENIAL.match(line, match.start()):
             continue
@@ -122,22 +138,17 @@ def read_denials(simple: Simple, roles: Roles, positions: list[int]) -> None:
         end = found.end(1)
         if "," in listed and not re.search(rf"\b(?:or|nor|and)[^,]*{P}$", listed):
             end = found.start(1) + listed.index(",")
-        touch = bool(_TOUCH_ONLY.search(between)) or bool(
-            re.match(r"neither|nor|no\b", between)
-            and re.match(
-                rf" (?:may |must |should |can |be |to |need |it )*(?:{TOUCHING})\b", line[end:]
-            )
-        )
         if line.startswith(" yet", end):  # "no bath yet"
             for at in re.finditer(P, listed):
                 roles.role[simple.place_at(found.start(1) + at.start())] = "mark"
             continue
-        touch = touch or bool(
-            _SPARED.search(line[: match.start()]) or _JUST_BESIDE.match(line, end)
-        )
-        touch = touch or bool(re.search(r"\b(?:off limits|forbid|taboo|out of bounds)\b", between))
-        touch = touch or bool(re.match(r" (?:by|on) (?:ing|its|the|pass|their|keep)\b", line[end:]))
-        deny(found.start(1), end, touch)
+        _deny(simple, roles, found.start(1), end, _is_touch(line, match.start(), between, end))
+
+
+def read_denials(simple: Simple, roles: Roles) -> None:
+    """Find the places that a text forbids."""
+    line = simple.line
+    _denied_ahead(simple, roles)
     for match in _DENIED_BEHIND.finditer(line):
         tail = match.group() + line[match.end() : match.end() + 40].split(P)[0]
         clause = re.split(rf"[.;!?]|{P}", tail[match.end(1) - match.start() :])[0]
@@ -151,16 +162,28 @@ def read_denials(simple: Simple, roles: Roles, positions: list[int]) -> None:
             )
         ) or bool(ellipsis)
         touch = touch or bool(re.search(r"\b(?:over|onto|cross|touch) $", before))
-        deny(match.start(1), match.end(1), touch)
+        _deny(simple, roles, match.start(1), match.end(1), touch)
     for match in _SO_IS.finditer(line):
-        deny(match.start(1), match.end(1), True)
+        _deny(simple, roles, match.start(1), match.end(1), True)
     for match in _LEAVE_ALONE.finditer(line):
-        deny(match.start(1), match.end(1), True)
+        _deny(simple, roles, match.start(1), match.end(1), True)
     for match in _NO_ENTRY.finditer(line):
-        deny(match.start(1), match.end(1), "touch" in match.group() or " on" in match.group())
+        _deny(
+            simple,
+            roles,
+            match.start(1),
+            match.end(1),
+            "touch" in match.group() or " on" in match.group(),
+        )
     for match in _NOT_TO_BE.finditer(line):
         head = line[match.start() : match.start(1)]
         if re.search(rf"{P}[^.;!?]*$", line[: match.start()]):
             continue  # "blue may not be entered: return from green"
         if re.search(r"\b(?:touch|cross|drive|enter|visit|forbid|avoid|limits|run|go)\b.* :", head):
-            deny(match.start(1), match.end(1), bool(re.search(rf"\b(?:{TOUCHING})\b", head)))
+            _deny(
+                simple,
+                roles,
+                match.start(1),
+                match.end(1),
+                bool(re.search(rf"\b(?:{TOUCHING})\b", head)),
+            )

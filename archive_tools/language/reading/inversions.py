@@ -78,6 +78,20 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
         lone = clause and len(_run_before(line, keys.where[group[0]], keys)) == 1
         keys.before(group, main[-1:] if "before " in match.group() and lone else main)
         _level(line, group, keys)
+    _said_first(line, begin, end, keys)
+    for match in _X_BEFORE_Y.finditer(sentence):
+        _again_named(begin, match, simple, roles, keys)
+    if match := _AT_FIRST.search(sentence):
+        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+    if begin and _ONLY_EARLIER.match(sentence):
+        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+    if begin and _BEGIN.match(sentence):
+        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+
+
+def _said_first(line: str, begin: int, end: int, keys: Keys) -> None:
+    """ "The sofa, but the desk first"."""
+    sentence = line[begin:end]
     for match in _FIRST.finditer(sentence):
         at = begin + match.start()
         if re.search(rf"{D} $", line[:at]):
@@ -99,14 +113,6 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
             keys.before(group, earlier)
             if but < 0:
                 _level(line, group, keys)
-    for match in _X_BEFORE_Y.finditer(sentence):
-        _again_named(begin, match, simple, roles, keys)
-    if match := _AT_FIRST.search(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
-    if begin and _ONLY_EARLIER.match(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
-    if begin and _BEGIN.match(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
 
 
 def _run_before(line: str, at: int, keys: Keys) -> list[int]:

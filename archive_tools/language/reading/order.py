@@ -127,6 +127,25 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
             keys.forget([k])
             keys.goals.append(k)
     _located(simple, begin, end, keys, roles)
+    _on_the_way(simple, begin, end, keys)
+    if _GET_THERE.match(sentence):
+        keys.forget(keys.inside(begin, end))
+    if number and not SEQUEL.match(sentence):
+        group = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
+        if (
+            _PASSIVE.search(sentence)
+            and not re.search(r"\b(?:then|after|before|first|order)\b", sentence)
+        ) or (not _VERB.search(sentence) and len(group) == 1 and roles.role[group[0]] == "side"):
+            keys.forget(group)
+    for k in keys.inside(begin, end):
+        if roles.role[k] == "side" and roles.side[k] is None:
+            keys.forget([k])  # "with the statue on your left", said afterwards
+
+
+def _on_the_way(simple: Simple, begin: int, end: int, keys: Keys) -> None:
+    """ "…, past the fan on the way": before the goal, or at any time."""
+    line = simple.line
+    sentence = line[begin:end]
     for match in _ON_THE_WAY.finditer(sentence):
         edge = max(sentence.rfind(x, 0, match.start()) for x in (", ", "; ", ": "))
         joined = [m.start() for m in re.finditer(rf" and (?!{P})", sentence[: match.start()])]
@@ -146,18 +165,6 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
             keys.before(keys.inside(begin + max(edge, 0), begin + until), main[-1:])
         elif main:
             keys.forget(keys.inside(begin + max(edge, 0), begin + until))
-    if _GET_THERE.match(sentence):
-        keys.forget(keys.inside(begin, end))
-    if number and not SEQUEL.match(sentence):
-        group = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
-        if (
-            _PASSIVE.search(sentence)
-            and not re.search(r"\b(?:then|after|before|first|order)\b", sentence)
-        ) or (not _VERB.search(sentence) and len(group) == 1 and roles.role[group[0]] == "side"):
-            keys.forget(group)
-    for k in keys.inside(begin, end):
-        if roles.role[k] == "side" and roles.side[k] is None:
-            keys.forget([k])  # "with the statue on your left", said afterwards
 
 
 def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -> None:

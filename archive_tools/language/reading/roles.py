@@ -112,7 +112,7 @@ def read_roles(simple: Simple) -> Roles:
     count = len(simple.places)
     roles = Roles(["pass"] * count, [False] * count, [None] * count, [False] * count)
     positions = [m.start() for m in re.finditer(P, line)]
-    read_denials(simple, roles, positions)
+    read_denials(simple, roles)
     for k, at in enumerate(positions):
         before, after = line[max(0, at - 60) : at], line[at + 1 : at + 60]
         if roles.role[k] == "pass":
