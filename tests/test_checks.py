@@ -120,7 +120,7 @@ def test_true_sentences_pass(text):
         ("Go to (312, 45).", "number"),
         ("Go five steps to the fan.", "measurement"),
         ("Turn ninety degrees at the fridge.", "measurement"),
-        ("The trajectory passes the fridge.", "data"),
+        ("Of all trajectories this one passes the fridge.", "data"),
         ("According to the annotation, pass the fridge.", "data"),
         ("Move to the coordinates of the fan.", "data"),
         ('{"text": "pass the fridge"}', "data"),

@@ -139,6 +139,40 @@ def test_ordinary_words_are_no_slips():
     assert read("Go on later, without any letter.").places == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Cross the ladder and stop on its left.", [(LADDER, "pass"), (LADDER, "end")]),
+        ("Stop on the left side of the drill in the machine hall.",
+         [(DRILL, "end"), ("teal", "end")]),
+        ("Go to the drill, clear of the ladder.", [(LADDER, "side"), (DRILL, "end")]),
+        ("The ladder is off limits, and so is the drill.", [(LADDER, "avoid"), (DRILL, "avoid")]),
+    ],
+)  # fmt: skip
+def test_ends_by_pronouns_and_what_is_only_named(text, names):
+    assert sorted(roles(text)) == sorted(names), read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "To the drill, right of the ladder.",
+        "The drill, dead centre, over the ladder.",
+        "Between the ladder and the drill, then to the workbench.",
+    ],
+)
+def test_nothing_is_said_of_the_order(text):
+    instruction = read(text)
+    passed = [k for k, p in enumerate(instruction.places) if p.names[0] in (LADDER, DRILL)]
+    assert len(passed) == 2 and tuple(passed) not in instruction.order, instruction
+
+
+def test_steps_by_number_are_no_numbers():
+    drive = met("maroon", LADDER, "teal", DRILL, end=(250.0, 350.0))
+    assert check_text("1. The ladder. 2. The drill.", drive, WORKSHOP) == []
+    assert check_text("The ladder, 2. The drill.", drive, WORKSHOP)
+
+
 def test_a_text_prints_as_what_was_understood():
     text = "Pass the ladder, then the drill, and stop left of the workbench. Avoid the store room."
     assert str(read(text)) == (
@@ -183,6 +217,7 @@ LABELS = Path(__file__).parent / "data" / "labelled_commands.jsonl"
 def test_places_and_roles_of_commands_labelled_by_hand():
     """Against 100 commands that were labelled before the rules were tuned."""
     scene = load_world("apartment").scene
+    assert scene is not None
     both = mine = theirs = named = 0
     for line in LABELS.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -197,5 +232,5 @@ def test_places_and_roles_of_commands_labelled_by_hand():
             if record[0] in left:
                 left.remove(record[0])
                 named += 1
-    assert both / mine >= 0.90 and both / theirs >= 0.87
+    assert both / mine >= 0.94 and both / theirs >= 0.94
     assert named / mine >= 0.97 and named / theirs >= 0.94

@@ -11,16 +11,18 @@ from archive_tools.annotations import Annotation, similarity
 from archive_tools.language import Instruction, Place, contradictions, parse
 from envs.scene import Scene
 
-# The weights, all of them: five numbers, chosen by hand on a coarse grid against the mean rater of
+# The weights, all of them: six numbers, chosen by hand on a coarse grid against the mean rater of
 # 120 rated cases; docs/evaluation.md has the agreement on random halves of those.
-WAY_WEIGHT = 0.5
-"""How much the way counts beside the end, where both are told."""
-WEAKEST = 0.35
-"""How much the worse of way and end pulls the score down: a wrong half spoils the whole."""
+END_PLACES = 2.0
+"""The end counts as much as this many places on the way."""
+WRONG_SIDE = 0.5
+"""What an end on the opposite side of its place costs."""
+NEXT_DOOR = 0.25
+"""What it is worth at most to end outside a room that is the end."""
 END_SCALE = 80.0
 """Units from the stated end at which the end is worth 1/e."""
 DETOUR = 0.05
-"""What a tile entered without need costs, as a share of the score."""
+"""What a tile entered without need costs, as a share of the score, from the fourth on."""
 BAN = 0.4
 """What a broken ban leaves of the score."""
 
@@ -52,7 +54,9 @@ class Findings:
     bans: int
     """Broken ones."""
     detour: int
-    """Tiles entered beyond what the command needs."""
+    """Tiles entered beyond what the command needs, three of them left aside."""
+    places: int
+    """How many places are to be met on the way."""
 
 
 def judge_rules(
@@ -60,9 +64,9 @@ def judge_rules(
 ) -> Verdict:
     """Judge a drive by the words of its command.
 
-    What is to be met on the way and where the drive is to end are weighed alike, the worse of the
-    two once more; broken bans and needless rounds through other rooms take their share. With a
-    reference, the LCS ratio of both visited sequences counts as much as the words.
+    What is to be met on the way, in order and as said, and where the drive is to end, which counts
+    as two places, are averaged; broken bans and needless rounds through other rooms take their
+    share. With a reference, the LCS ratio of both visited sequences counts as much as the words.
 
     Args:
         text: the command.
@@ -115,8 +119,11 @@ def _compare(
     return Findings(
         way=sum(worth) / len(worth) if worth else None,
         end=min(ends) if ends else None,
-        bans=sum(contradictions.broken(place, there) for place in instruction.bans),
+        bans=sum(
+            contradictions.broken(place, there) for place in contradictions.enforced(instruction)
+        ),
         detour=_detour(instruction, driven, scene),
+        places=len(worth),
     )
 
 
@@ -136,10 +143,13 @@ def _met_as_said(place: Place, there: contradictions.Presence) -> float:
 
 def _end_worth(place: Place, driven: Annotation, scene: Scene) -> float:
     last = driven.events[-1]
-    if not contradictions.wrong_end(place, last, scene):
+    place = replace(place, loose=place.loose or place.pronoun, pronoun=False)
+    inside = place.kind == "object" or not last.tile or last.tile in place.names
+    if inside and not contradictions.wrong_end(place, last, scene):
         side = contradictions.end_side(place, last, scene)
-        return 1.0 if side > -0.3 else 0.75
-    return 0.8 * math.exp(-contradictions.distance_to(place, last.position, scene) / END_SCALE)
+        return 1.0 if side > 0.7 else 1.0 - WRONG_SIDE * (1.0 - side) / 2
+    worth = math.exp(-contradictions.distance_to(place, last.position, scene) / END_SCALE)
+    return worth if inside else min(worth, NEXT_DOOR)
 
 
 def _detour(instruction: Instruction, driven: Annotation, scene: Scene) -> int:
@@ -155,7 +165,7 @@ def _detour(instruction: Instruction, driven: Annotation, scene: Scene) -> int:
             continue
         steps = min((_apart(scene, at, goal), goal) for goal in goals)
         needed, at = needed + steps[0], steps[1]
-    return max(0, len(driven.tiles) - 1 - needed - 2)
+    return max(0, len(driven.tiles) - 1 - needed - 3)
 
 
 def _floors(place: Place, scene: Scene) -> tuple[str, ...]:
@@ -189,8 +199,7 @@ def _apart(scene: Scene, start: str, goal: str) -> int:
 def _score(findings: Findings) -> float:
     way, end = findings.way, findings.end
     if way is not None and end is not None:
-        mean = WAY_WEIGHT * way + (1 - WAY_WEIGHT) * end
-        score = (1 - WEAKEST) * mean + WEAKEST * min(way, end)
+        score = (findings.places * way + END_PLACES * end) / (findings.places + END_PLACES)
     else:
         score = way if way is not None else end if end is not None else 1.0
     score *= BAN**findings.bans
@@ -211,11 +220,11 @@ def _reasons(
     reasons += [f"{contradictions.say(p)} comes at another time than said" for p in late]
     reasons += [
         f"{contradictions.say(p)} was to be left alone"
-        for p in instruction.bans
+        for p in contradictions.enforced(instruction)
         if contradictions.broken(p, there)
     ]
     if findings.end is not None:
-        reasons.append("stops where it should" if findings.end >= 0.75 else "stops elsewhere")
-    if findings.detour > 2:
+        reasons.append("stops where it should" if findings.end >= 0.7 else "stops elsewhere")
+    if findings.detour > 1:
         reasons.append("goes through rooms that the command does not need")
     return reasons

@@ -19,14 +19,15 @@ MAX_WORDS = 150
 
 DATA_TALK = re.compile(
     r"\b(?:json|annotations?|annotated|data(?:set|base)?|time ?steps?|time ?stamps?|coordinates?"
-    r"|[xy][- ]axis|bounding box(?:es)?|trajector(?:y|ies)|parquet|csv|array|episode"
+    r"|[xy][- ]axis|bounding box(?:es)?|trajectories|parquet|csv|array|episode"
     r"|event (?:list|log)|descriptors?|(?:as an? )?(?:ai|language) (?:language )?model|prompt"
     r"|scene description|the (?:list|log|record)|i cannot|i can't|as requested)\b|[{}\[\]`|=_*]"
 )
+_STEP = re.compile(r"(?:(?<=\s)|^)(\d{1,2})[.)](?=\s)")
 MEASURE = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty"
     r"|forty|fifty|sixty|ninety|hundred|thousand)[ -](?:steps?|units?|pixels?"
-    r"|met(?:er|re)s?|centimet(?:er|re)s?|inch(?:es)?|feet|foot|seconds?|minutes?|degrees?|times?)\b"
+    r"|met(?:er|re)s?|centimet(?:er|re)s?|inch(?:es)?|feet|foot|seconds?|minutes?|degrees?)\b"
 )
 
 
@@ -88,6 +89,9 @@ def _data_talk(text: str, instruction: Instruction, max_words: int) -> list[str]
         reasons.append(f"{PLACEHOLDER} stands in it more than once")
     if other := re.search(r"<[^>]*>?", masked):
         reasons.append(f"unknown placeholder {other.group()!r}; only {PLACEHOLDER} is allowed")
+    steps = [int(m.group(1)) for m in _STEP.finditer(masked)]
+    if len(steps) > 1 and steps == list(range(1, len(steps) + 1)):  # "1. The fan. 2. The bed."
+        masked = _STEP.sub(lambda m: " " * len(m.group()), masked)
     if number := re.search(r"\S*\d\S*", masked):
         reasons.append(f"has a number: {number.group()!r}")
     if measure := MEASURE.search(masked):
@@ -106,7 +110,10 @@ def follow(visits: Sequence[Place], visited: Sequence[str]) -> list[int | None]:
     """
     matched: list[int | None] = []
     begin = 0
-    for place in visits:
+    for k, place in enumerate(visits):
+        if k and place.pronoun and place.names == visits[k - 1].names:
+            matched.append(matched[-1])  # "cross the desk and stop on its left": one visit
+            continue
         index = next((k for k in range(begin, len(visited)) if visited[k] in place.names), None)
         matched.append(index)
         if index is not None:

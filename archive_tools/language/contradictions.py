@@ -25,7 +25,7 @@ END_NEAR = 60.0
 "left of the table" of the whole space there."""
 END_AT = 40.0
 """The same for "stop by the table", without a side."""
-END_LOOSE = 75.0
+END_LOOSE = 100.0
 """The same where the end is only said to be near something, or not said to be the end at all."""
 
 
@@ -162,7 +162,7 @@ def wrong_end(place: Place, last: Event, scene: Scene) -> bool:
         # Within `NEAR` the annotation would say that it is near; beyond, "left of it" may hold.
         beside_it = END_LOOSE if place.loose else END_NEAR if place.side else END_AT
         return not NEAR <= distance <= beside_it
-    return not 0 < distance <= (60.0 if place.loose else 6.0)
+    return not 0 < distance <= (6.0 if not place.loose else 30.0 if place.must else 60.0)
 
 
 def end_side(place: Place, last: Event, scene: Scene) -> float:
@@ -201,6 +201,17 @@ def broken(place: Place, there: Presence) -> bool:
     return any(span[0] > 0 for name in place.names for span in there.spans.get(name, ()))
 
 
+def enforced(instruction: Instruction) -> list[Place]:
+    """The bans, without those of places that the text wants met as well: for a time, then."""
+    return [
+        ban
+        for ban in instruction.bans
+        if not any(
+            set(ban.names) & set(p.names) and (p.touch or not ban.touch) for p in instruction.route
+        )
+    ]
+
+
 def say(place: Place) -> str:
     """A place as reasons name it."""
     words = " ".join(place.words.split())
@@ -222,10 +233,11 @@ def contradictions(instruction: Instruction, annotation: Annotation, scene: Scen
         if (
             not place.side
             or place is not route[-1]
-            or distance_to(place, last.position, scene) > END_NEAR
+            or place.kind != "object"
+            or not NEAR <= distance_to(place, last.position, scene) <= END_NEAR
         ):
             reasons.append(f"{say(place)} is never met")
-    for place in instruction.bans:
+    for place in enforced(instruction):
         if broken(place, there):
             how = "driven over" if place.touch and place.kind == "object" else "met"
             reasons.append(f"says that {say(place)} is not {how}, but it is")

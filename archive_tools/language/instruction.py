@@ -44,6 +44,8 @@ class Place:
     pronoun: bool = False
     """As an end it is a guess: a pronoun refers to it ("stop on its left"), or it is the last place
     that is gone to."""
+    firm: bool = False
+    """As an end with a side: not only "left of it", but "on the left side of it", "just left"."""
     loose: bool = False
     """An end that the text only places near it: at its door, short of it, or not stated at all."""
 

@@ -19,6 +19,10 @@ _GOVERNED = re.compile(
     rf"|from|approach|toward|above|below|behind|stop|next|touch|find|in|on|of|leave|between"
     rf"|exit)(?: that| this)? $|{P}(?: ,)?(?: and| or)? $"
 )
+_FIRM = re.compile(
+    r"\b(?:(?:on|at|in|by|near|along|against|beside|behind|front|under|beneath)\b|just|directly|immediately|close"
+    r"|right (?=left|right|above|below|under|north|south|east|west|at|by|on|in))[a-z' -]{0,25}$"
+)
 _COLOUR_PLACE = re.compile(
     r"^(?: *[,.;!?]| (?:and|then|again|before|by|with|while|to|over|on|past|near|at|in|from"
     r"|until|via|through|across|as)\b|\W*$|\W*(?:room|tile|floor|area|one|patch|square|floor"
@@ -58,6 +62,7 @@ def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -
         role: Role = "side" if cue == "mark" or k in roles.beside else cue
         if cue == "side" and roles.side[k] is not None:
             role = "pass"
+        head = text[max(0, span.start - 40, simple.places[k - 1].end if k else 0) : span.start]
         places.append(
             Place(
                 names=span.sense.names,
@@ -75,14 +80,23 @@ def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -
                 floor=simple.places[roles.floor[k]].sense.names if k in roles.floor else (),
                 pronoun=cue == "end" and roles.guessed,
                 loose=roles.loose[k],
+                firm=_FIRM.search(head.lower()) is not None,
             )
         )
         if roles.here_place == k:  # "cross the desk and stop on its left"
-            places[-1] = replace(
+            end = replace(
                 places[-1], role="end", at_end=True, pronoun=True, loose=True,
-                side=roles.here_side or places[-1].side,
+                side=roles.here_side or places[-1].side, touch=False,
             )  # fmt: skip
+            again = span.sense.kind == "object" or _left_since(simple, roles, k)
+            places[-1:] = [places[-1], end] if again else [end]
     return tuple(places)
+
+
+def _left_since(simple: Simple, roles: Roles, k: int) -> bool:
+    """Whether another place is named between a place and the stop that refers to it."""
+    since = simple.line[: roles.stop[0]] if roles.stop else ""
+    return any(simple.place_at(m.start()) > k for m in re.finditer(P, since))
 
 
 def _unknown(text: str, simple: Simple, roles: Roles) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ SYNONYMS: dict[str, Synonyms] = {
     "bathtub": Synonyms(("tub",), ("bath",), ("bath tub",)),
     "bed": Synonyms((), ("bedstead",)),
     "bin": Synonyms(("dustbin",), ("waste basket",), ("trash can", "garbage can", "waste bin")),
-    "bookshelf": Synonyms(("bookcase",), ("book rack",), ("book shelf", "shelf of books")),
+    "bookshelf": Synonyms(("bookcase",), ("book rack",), ("book shelf", "shelf of books", "books")),
     "box": Synonyms((), ("crate",)),
     "cabinet": Synonyms(("cupboard",), ("closet",), ("filing cabinet",)),
     "chair": Synonyms((), ("seat",), ("dining chair", "wooden chair")),

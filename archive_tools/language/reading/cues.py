@@ -126,7 +126,7 @@ LEMMAS |= {
     "gateway": "door", "openings": "door", "doors": "door", "doorstop": "door",
     "mustn": "must not", "rooms": "rooms", "prior": "before",
     "en": "on", "route": "way", "path": "way", "trip": "trip", "second": "second", "agian": "again",
-    "anew": "again", "twice": "again", "drove": "drive", "off": "off", "ok": "", "okay": "",
+    "anew": "again", "drove": "drive", "off": "off", "ok": "", "okay": "",
     "nearly": "almost",
 }  # fmt: skip
 

@@ -11,12 +11,15 @@ _STOP = re.compile(
     rf"|get) (?:it )?(?:to )?(?:rest|stop|halt|standstill"
     rf"|end|stand)|goal|aim|(?:final|last) (?:position|place|point|spot|stop)|end point|home be"
     rf"|your place"
-    rf"|place to be|spot (?:be|lie)|journey end|done)\b(?! of {P})(?! to end)(?!ping)"
+    rf"|place to be|spot (?:be|lie)|journey end|done|tuck in|pull(?= (?:{D} of|by|at|on|near|in"
+    rf"|over|next)\b)"
+    rf"|last see)\b(?! of {P})(?! to end)(?!ping)"
+    r"|\buntil (?:you |it |robot )+be\b"
 )
 _STAY = re.compile(
     rf"(?<!not )\b(?:{STAYS}|hold|draw|place yourself|position yourself|position|be to be found"
     rf"|stand still)\b"
-    rf"(?! (?:away|off|out|clear|close to it))"
+    rf"(?! (?:away|off|out|clear|close to it|through|via|from|over)\b)"
 )
 _ARRIVAL = re.compile(
     r" :|(?: (?:there|here|moving|rolling|driving|right|only))?(?: (?:when|once|as soon as|where"
@@ -27,16 +30,18 @@ _ARRIVAL = re.compile(
 )
 _STOP_END = re.compile(
     r"[.;!?)(:]|\b(?:then|after|once|when|while|having|have|via|until|but|with|because|before|as"
-    r"|since|though|so|where|follow|reach from|which|come from|without|not)\b"
+    rf"|since|though|so|where(?! {P} (?:begin|start|meet))|follow|reach from|which|come from"
+    rf"|without|not)\b"
     rf"|\band (?=(?:{MOVES}|not|the way)\b)|, (?:no|and (?!{P}|{D}|in|on|at|by|near|its|below"
     rf"|above|right|there|just|close|next))\b|, (?=(?:and )?(?:ing (?!stop|end|finish)|it "
-    rf"|robot |you |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
+    rf"|robot |you |use |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
 )
 _FAR = re.compile(
     rf"\b(?:way|distance|far|well)(?: off| away)?(?: to)? {D}(?: of)? (?:it|{P}|them|$)"
 )
 _IS_GOAL = re.compile(
-    rf"({P})[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal|aim|end)"
+    rf"({P})(?! be end)[^.;!?{P[1:-1]}]{{0,40}}\b(?:be|,) (?:where|(?:your |the |our )?(?:goal"
+    rf"|aim|end)"
     rf"|final|place (?:where|to)|your (?:goal|stop|end)"
     rf"|that be where|that be it|as goal|last stop|the stop)(?! of)"
 )
@@ -50,21 +55,19 @@ _HERE = re.compile(
 )
 
 
+_PASSING = re.compile(r" ?,? ?(?:and )?then\b")
+"""Behind "a stop at the stove": it is not the last one."""
+_BETWEEN = re.compile(rf"\b(?:between|halfway)(?: (?:{P}|{D}|and|its|that|it))* $")
+_OUTSIDE = re.compile(
+    r"\b(?:by|near|next to|close to|toward|beside|at|in front of|before"
+    r"|(?:way|door|open) (?:in)?to|short of)(?: that| this)? $"
+)
+
+
 def read_end(simple: Simple, roles: Roles, positions: list[int]) -> None:
+    """Find the stop of a text and the places that tell where it is."""
     line = simple.line
-    hard = _stop_spans(line, _STOP)
-    for begin, end in hard:  # "stop some way north of the fan": beyond it, wherever that is
-        if _FAR.search(line[begin:end]):
-            for k in _places_in((begin, end), positions, roles):
-                if roles.role[k] in ("pass", "side") and roles.side[k] is not None:
-                    roles.role[k] = "mark"
-    hard = [s for s in hard if not _FAR.search(line[s[0] : s[1]])]
-    beyond = _FAR.search(line) is not None
-    last = max(
-        (at for k, at in enumerate(positions) if roles.role[k] not in ("avoid", "mark")), default=-1
-    )
-    # "stay left of the statue and go on": a stay counts where nothing is done after it.
-    soft = [s for s in _stop_spans(line, _STAY) if last < s[1] and not beyond]
+    hard, soft = _stops(line, positions, roles)
     goals = [
         m
         for pattern in (_IS_GOAL, _WHERE_STOP)
@@ -72,10 +75,9 @@ def read_end(simple: Simple, roles: Roles, positions: list[int]) -> None:
         if roles.role[simple.place_at(m.start(1))] != "avoid"
     ]
     named = [s for s in hard if _places_in(s, positions, roles)]
-    passing = re.compile(r" ?,? ?(?:and )?then\b")  # "a stop at the stove, then …" is not the last
-    if any(not passing.match(line, s[1]) for s in hard + soft):
-        named = [s for s in named if not passing.match(line, s[1])]
-        hard = [s for s in hard if not passing.match(line, s[1])]
+    if any(not _PASSING.match(line, s[1]) for s in hard + soft):
+        named = [s for s in named if not _PASSING.match(line, s[1])]
+        hard = [s for s in hard if not _PASSING.match(line, s[1])]
     if goals and (not named or goals[-1].start() > named[-1][0] or goals[-1].re is _IS_GOAL):
         roles.role[simple.place_at(goals[-1].start(1))] = "end"
         roles.loose[simple.place_at(goals[-1].start(1))] = False
@@ -84,36 +86,59 @@ def read_end(simple: Simple, roles: Roles, positions: list[int]) -> None:
     if not named:
         named = [s for s in soft if _places_in(s, positions, roles)]
     if named and not (hard and named[-1] in soft and hard[-1][0] > named[-1][1]):
-        stop = named[-1]
-        roles.stop = stop
-        inside = _places_in(stop, positions, roles)
-        for k in inside:
-            upto = line[stop[0] : positions[k]]
-            between = re.search(rf"\b(?:between|halfway)(?: (?:{P}|{D}|and|its|that|it))* $", upto)
-            outside = simple.places[k].sense.kind != "object" and re.search(
-                r"\b(?:by|near|next to|close to|toward|beside|at)(?: that| this)? $", upto
-            )
-            roles.loose[k] = roles.role[k] == "mark" or bool(between or outside)
-            roles.role[k] = "end"
-        roles.near |= {k for k in inside if roles.loose[k]}
-        if len(inside) > 1:
-            roles.beside |= {k for k in inside if roles.loose[k]}
-        if any(not roles.loose[k] for k in inside):
-            return
-        if hard and re.search(r"\b(?:its|of it)\b", line[stop[0] : stop[1]]):
+        _stop_at(simple, roles, positions, named[-1])
+        words = line[named[-1][0] : named[-1][1]]
+        loose = all(roles.loose[k] for k in _places_in(named[-1], positions, roles))
+        if loose and hard and re.search(r"\b(?:its|of it)\b", words):
             roles.here = "it"
-        return
-    spans = hard or soft
-    if spans:
-        roles.stop = spans[-1]
-        words = line[spans[-1][0] : spans[-1][1]]
-        if _HERE.search(words):
-            roles.here = "it"
-        elif re.search(rf"{D}|\b(?:room|wall|corner|edge|middle|centre|center|door)\b", words):
-            roles.here = "room"
-        else:
-            roles.here = "any"
-        roles.here_side = _here_side(line, spans[-1])
+    elif hard or soft:
+        _stop_here(line, roles, (hard or soft)[-1])
+
+
+def _stops(line: str, positions: list[int], roles: Roles) -> tuple[Spans, Spans]:
+    """The parts of a line that tell of a stop, and those that tell of a last stay."""
+    hard = _stop_spans(line, _STOP)
+    for begin, end in hard:  # "stop some way north of the fan": beyond it, wherever that is
+        if _FAR.search(line[begin:end]):
+            for k in _places_in((begin, end), positions, roles):
+                if roles.role[k] in ("pass", "side") and roles.side[k] is not None:
+                    roles.role[k] = "mark"
+    hard = [s for s in hard if not _FAR.search(line[s[0] : s[1]])]
+    last = max(
+        (at for k, at in enumerate(positions) if roles.role[k] not in ("avoid", "mark")), default=-1
+    )
+    if _FAR.search(line):
+        return hard, []
+    # "stay left of the statue and go on": a stay counts where nothing is done after it.
+    return hard, [s for s in _stop_spans(line, _STAY) if last < s[1]]
+
+
+def _stop_at(simple: Simple, roles: Roles, positions: list[int], stop: tuple[int, int]) -> None:
+    """The places named in a stop are ends; those only at hand are loose."""
+    roles.stop = stop
+    inside = _places_in(stop, positions, roles)
+    for k in inside:
+        upto = simple.line[stop[0] : positions[k]]
+        outside = simple.places[k].sense.kind != "object" and _OUTSIDE.search(upto)
+        roles.loose[k] = roles.role[k] == "mark" or bool(_BETWEEN.search(upto) or outside)
+        roles.role[k] = "end"
+    loose = {k for k in inside if roles.loose[k]}
+    roles.near |= loose
+    if len(inside) > 1:
+        roles.beside |= loose
+
+
+def _stop_here(line: str, roles: Roles, stop: tuple[int, int]) -> None:
+    """A stop that names no place: by what it may be found."""
+    roles.stop = stop
+    words = line[stop[0] : stop[1]]
+    if _HERE.search(words):
+        roles.here = "it"
+    elif re.search(rf"{D}|\b(?:room|wall|corner|edge|middle|centre|center|door)\b", words):
+        roles.here = "room"
+    else:
+        roles.here = "any"
+    roles.here_side = _here_side(line, stop)
 
 
 def _here_side(line: str, stop: tuple[int, int]) -> str | None:
@@ -138,5 +163,7 @@ def _stop_spans(line: str, pattern: re.Pattern[str]) -> Spans:
 
 def _places_in(span: tuple[int, int], positions: list[int], roles: Roles) -> list[int]:
     return [
-        k for k, at in enumerate(positions) if span[0] <= at < span[1] and roles.role[k] != "avoid"
+        k
+        for k, at in enumerate(positions)
+        if span[0] <= at < span[1] and roles.role[k] != "avoid" and k not in roles.far
     ]

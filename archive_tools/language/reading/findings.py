@@ -40,6 +40,10 @@ class Roles:
     """Places that only tell what the end is near."""
     near: set[int] = field(default_factory=set)
     """Ends at the edge of a place or short of it: it need not be entered."""
+    goal: set[int] = field(default_factory=set)
+    """Ends that are told as the goal before the way, not by a stop."""
+    far: set[int] = field(default_factory=set)
+    """Named to tell where the drive does not come: "clear of the bed", "in sight of the hall"."""
     repeated: set[int] = field(default_factory=set)
     """Places named once more without a further visit: "to the fan. After the fan, …"."""
     guessed: bool = False

@@ -20,7 +20,8 @@ _FRONTED = re.compile(
     rf"|see|be)\b)[^,;:]*?{P}[^,;:]*?(?:[,:]| you (?=need|must|have|should|be))"
 )
 _SAID_EARLIER = re.compile(
-    r"\b(?:before|earlier)(?= [,.;:!?)]|$)|\bbefore (?:that|it|this|them|which)(?= [,.;:!?)]|$"
+    r"\b(?:before|earlier)(?= [,.;:!?)]|$)|\bbefore (?:that|it|this|them|which|either|both)(?="
+    r" [,.;:!?)]|$"
     r"| and| there)"
 )
 _FIRST = re.compile(
@@ -29,6 +30,7 @@ _FIRST = re.compile(
 _JOINT = re.compile(
     rf"(?: ,| and| or| {D}| of| over| past| round| by| through| above| below| along| on| to)* "
 )
+_AND_ONE = re.compile(rf"{P}[^,;:.{P[1:-1]}]*(?: ,)? and [^,;:.{P[1:-1]}]*$")
 _X_BEFORE_Y = re.compile(rf"({P})[^,;:.]{{0,24}}\bbefore ({P})")
 _AT_FIRST = re.compile(
     r"\b(?:at|in|from) (?:beginning|start|outset|first)\b|\bto (?:begin|start) with\b"
@@ -47,7 +49,9 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
     """Clauses of one sentence that name what is met earlier than the words before them."""
     line = simple.line
     sentence = line[begin:end]
-    if match := re.match(r"(?:and |but )?before (?:to )?(?:that|this|it)\b", sentence):
+    if match := re.match(
+        r"(?:and |but )?before (?:to )?(?:that|this|it|of them|them|either)\b", sentence
+    ):
         keys.before(keys.inside(begin, end), keys.inside(0, begin))
     for match in _FRONTED.finditer(sentence):
         then = re.search(r", (?:and )?then\b|$", sentence[match.end() :])
@@ -74,6 +78,20 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
         lone = clause and len(_run_before(line, keys.where[group[0]], keys)) == 1
         keys.before(group, main[-1:] if "before " in match.group() and lone else main)
         _level(line, group, keys)
+    _said_first(line, begin, end, keys)
+    for match in _X_BEFORE_Y.finditer(sentence):
+        _again_named(begin, match, simple, roles, keys)
+    if match := _AT_FIRST.search(sentence):
+        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+    if begin and _ONLY_EARLIER.match(sentence):
+        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+    if begin and _BEGIN.match(sentence):
+        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+
+
+def _said_first(line: str, begin: int, end: int, keys: Keys) -> None:
+    """ "The sofa, but the desk first"."""
+    sentence = line[begin:end]
     for match in _FIRST.finditer(sentence):
         at = begin + match.start()
         if re.search(rf"{D} $", line[:at]):
@@ -88,17 +106,13 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
         elif not re.match(r" , (?:and )?then\b", line[begin + match.end() :]):
             but = line.rfind("but ", begin, at)
             group = keys.inside(but, at) if but >= 0 else _run_before(line, at, keys)
-            keys.before(group, keys.inside(0, keys.where[group[0]]) if group else [])
+            earlier = keys.inside(0, keys.where[group[0]]) if group else []
+            if but < 0 and earlier and _AND_ONE.search(line[: keys.where[group[0]]]):
+                keys.forget(group)  # "by the stove and over the fridge first": either, or both
+                continue
+            keys.before(group, earlier)
             if but < 0:
                 _level(line, group, keys)
-    for match in _X_BEFORE_Y.finditer(sentence):
-        _again_named(begin, match, simple, roles, keys)
-    if match := _AT_FIRST.search(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
-    if begin and _ONLY_EARLIER.match(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
-    if begin and _BEGIN.match(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
 
 
 def _run_before(line: str, at: int, keys: Keys) -> list[int]:
@@ -162,6 +176,9 @@ def _earlier_clause(line: str, begin: int, end: int, match: re.Match[str], keys:
     ):
         return  # "go via green": a step like others
     # ", after the fan, go to the bed" opens a clause of its own; ", after the fan." ends one.
+    if words.startswith(", ") and not goes_on and len(main) > 1:
+        keys.forget(group)  # "over the fan and to the hall, after the desk": before which of them?
+        return
     opens = goes_on and (words.startswith(", ") or fresh)
     if opens and not re.search(r"via|reach|way of", words):
         keys.forget([] if fresh else group)
@@ -176,5 +193,6 @@ def _earlier_clause(line: str, begin: int, end: int, match: re.Match[str], keys:
     ]
     for edge in reversed(edges):
         if nearest := keys.inside(edge, at):
-            keys.before(group, nearest)
+            run = _run_before(line, at, keys)  # "a lap of green and blue after the statue"
+            keys.before(group, run if len(run) > len(nearest) else nearest)
             return

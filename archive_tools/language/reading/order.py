@@ -8,11 +8,12 @@ adds what else is to be met ("the chair must be crossed as well"), nothing is sa
 
 import re
 
+from archive_tools.language.reading.cues import VERBS
 from archive_tools.language.reading.findings import MOVES, Roles
 from archive_tools.language.reading.goals import ARRIVES, find_end, find_goal, find_repeats
 from archive_tools.language.reading.inversions import turn_round
 from archive_tools.language.reading.keys import BY, SEQUEL, Keys, sentences_of
-from archive_tools.language.reading.simplify import P, Simple
+from archive_tools.language.reading.simplify import D, P, Simple
 
 _BY_HERE = r"(?:past|over|via|by|through|round|along|above|below|from|across)\b"
 _GOAL_THEN_WAY = re.compile(
@@ -35,6 +36,31 @@ _PASSIVE = re.compile(
 _GET_THERE = re.compile(
     r"(?:you |it |robot )?(?:can |will )?(?:get|come|go|reach|arrive) (?:there|it)\b"
 )
+_TURNS = re.compile(
+    r"\b(?:before(?! (?:you|it|robot|ing)\b)|after(?! (?:that|this|which)\b)|first|having|once"
+    r"|via|by way of)\b"
+)
+_GOAL_BY = re.compile(
+    rf"^(?:(?:go|come|get|head|drive|reach|to|into|take)(?: up| on| back| out)? )*({P})(?: again)?"
+    rf"(?: ,)? (?:\(|via|through|by way of|by|past|but|keep|dead)(?! {P} (?:,"
+    rf"|and))(?![^,;:]*\bto\b)"
+)
+_BUT_GO = re.compile(
+    rf"({P})(?: [a-z]+| {D})* , (?:but|so|and so) (?:ing )?(?:you |it |robot |then )?(?:this time"
+    rf"|do"
+    r"|go|make|come|take|use|have to|must|need to|visit|up|via|through|by|over|past|above|below)\b"
+)
+_ASIDE = re.compile(
+    rf", (?:and )?(?:(?:keep |stay |pass |go )?(?:on |to )?{D}(?: side)? of|past(?= {P} on)) ({P})"
+    rf"(?: on (?:its |your )?{D})?(?: side)?(?: {D})? ?(?=[.,;]|$)"
+)
+_ROOMS_THEN_THINGS = re.compile(
+    rf"^(?=[^,;:{P[1:-1]}]*{P}(?: ,)? (?:through|via|by way of) (({P})(?: ,)? (?:and )?(?:over"
+    rf"|past|round|across|above"
+    rf"|below|by|{D} of) {P}(?:(?: ,)?(?: and)?(?: over| past| round| above| below)? {P})*))"
+)
+_DESCRIBED = re.compile(rf"^[^,.;:{P[1:-1]}]*({P})[^,.;:{P[1:-1]}]*((?: ,[^,.;:{P[1:-1]}]+)+) ,")
+_BRACKET = re.compile(rf"({P})(?: again)? \(|^to [a-z]+(?: [a-z]+)? ({P}) ,")
 _VERB = re.compile(rf"\b(?:{MOVES})\b")
 
 
@@ -53,9 +79,13 @@ def read_order(simple: Simple, roles: Roles) -> list[float | None]:
         turn_round(simple, roles, begin, end, keys)
         _added(simple, begin, end, number, keys, roles)
     find_end(simple, roles, keys, sentences)
+    for begin, end in sentences:
+        _doubtful(simple, roles, begin, end, keys)
     chain = 0
     for number, (begin, end) in enumerate(sentences):
         linked = SEQUEL.match(line[begin:end]) or line[begin - 2 : begin].strip() in (";", ":")
+        if re.match(r"so\b(?! then\b)", line[begin:end]):
+            linked = False  # "…; so go up the middle": the same again, in other words
         chain += bool(number and not linked)
         for k in keys.inside(begin, end):
             roles.chain[k] = chain
@@ -97,6 +127,25 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
             keys.forget([k])
             keys.goals.append(k)
     _located(simple, begin, end, keys, roles)
+    _on_the_way(simple, begin, end, keys)
+    if _GET_THERE.match(sentence):
+        keys.forget(keys.inside(begin, end))
+    if number and not SEQUEL.match(sentence):
+        group = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
+        if (
+            _PASSIVE.search(sentence)
+            and not re.search(r"\b(?:then|after|before|first|order)\b", sentence)
+        ) or (not _VERB.search(sentence) and len(group) == 1 and roles.role[group[0]] == "side"):
+            keys.forget(group)
+    for k in keys.inside(begin, end):
+        if roles.role[k] == "side" and roles.side[k] is None:
+            keys.forget([k])  # "with the statue on your left", said afterwards
+
+
+def _on_the_way(simple: Simple, begin: int, end: int, keys: Keys) -> None:
+    """ "…, past the fan on the way": before the goal, or at any time."""
+    line = simple.line
+    sentence = line[begin:end]
     for match in _ON_THE_WAY.finditer(sentence):
         edge = max(sentence.rfind(x, 0, match.start()) for x in (", ", "; ", ": "))
         joined = [m.start() for m in re.finditer(rf" and (?!{P})", sentence[: match.start()])]
@@ -116,18 +165,46 @@ def _added(simple: Simple, begin: int, end: int, number: int, keys: Keys, roles:
             keys.before(keys.inside(begin + max(edge, 0), begin + until), main[-1:])
         elif main:
             keys.forget(keys.inside(begin + max(edge, 0), begin + until))
-    if _GET_THERE.match(sentence):
-        keys.forget(keys.inside(begin, end))
-    if number and not SEQUEL.match(sentence):
-        group = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
-        if (
-            _PASSIVE.search(sentence)
-            and not re.search(r"\b(?:then|after|before|first|order)\b", sentence)
-        ) or (not _VERB.search(sentence) and len(group) == 1 and roles.role[group[0]] == "side"):
-            keys.forget(group)
-    for k in keys.inside(begin, end):
-        if roles.role[k] == "side" and roles.side[k] is None:
-            keys.forget([k])  # "with the statue on your left", said afterwards
+
+
+def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -> None:
+    """Forget the order of what a sentence adds in passing, or turns round more than once."""
+    line = simple.line
+    sentence = line[begin:end]
+    inside = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
+    if len(_TURNS.findall(sentence)) > 1 and not re.search(r"\bthen\b", sentence):
+        keys.forget(inside)
+    if re.match(r"(?:so |no |ok |well )?(?:mean|that be|in other words|namely)\b", sentence):
+        keys.forget(keys.inside(0, begin))
+    for pattern in (_GOAL_BY, _BUT_GO):  # "to the study via the hall, …", "the bed, but go by …"
+        for match in pattern.finditer(sentence):
+            keys.forget(
+                [
+                    k
+                    for k in inside
+                    if begin + match.start(1) <= keys.where[k] < begin + match.end(1)
+                ]
+            )
+    for match in re.finditer(rf"\bbetween ({P}) and (?:[a-z]+ )?({P})", sentence):
+        one, two = (keys.at(begin + match.start(g)) for g in (1, 2))
+        if one is not None and two is not None and keys.key[two] is not None:
+            keys.key[one] = keys.key[two]  # which of them is met first is not said
+    for match in _BRACKET.finditer(sentence):
+        keys.forget(
+            [k for k in inside if begin + match.start() <= keys.where[k] < begin + match.end()]
+        )
+    told = _DESCRIBED.match(sentence)  # "the piano, dead centre, over the statue": the goal first
+    if told and not begin and not any(word in VERBS for word in told.group().split()):
+        keys.forget([k for k in inside if keys.where[k] == begin + told.start(1)])
+    for match in _ASIDE.finditer(sentence):
+        keys.forget([k for k in inside if keys.where[k] == begin + match.start(1)])
+    for match in _ROOMS_THEN_THINGS.finditer(sentence):
+        things = [
+            k for k in inside if begin + match.start(1) <= keys.where[k] < begin + match.end(1)
+        ]
+        room = keys.at(begin + match.start(2))
+        if room is not None and simple.places[room].sense.kind != "object":
+            keys.forget(things)
 
 
 def _located(simple: Simple, begin: int, end: int, keys: Keys, roles: Roles) -> None:
@@ -147,13 +224,18 @@ def _located(simple: Simple, begin: int, end: int, keys: Keys, roles: Roles) -> 
     # "the chair in the dining room", "the blue room's sofa": where something stands
     for match in re.finditer(rf"({P}) 's {P}", sentence):
         keys.forget(keys.inside(begin + match.start(1), begin + match.end(1)))
-    for match in re.finditer(rf"({P})(?: [a-z]+)? (?:in|of|inside|on) ({P})", sentence):
+    for match in re.finditer(
+        rf"({P})(?: (?!(?:then|and|to|up|down|again|past|over|middle)\b)[a-z]+)?"
+        rf" (?:in|of|inside|on) ({P})",
+        sentence,
+    ):
         for k in keys.inside(begin + match.start(2), begin + match.end(2)):
             if roles.role[k] in ("pass", "side"):
                 keys.forget([k])
                 roles.role[k], roles.side[k] = "side", None
             thing = keys.at(begin + match.start(1))
-            if thing is not None and simple.places[thing].sense.kind == "object":
+            kinds = [simple.places[j].sense.kind for j in (thing, k) if j is not None]
+            if thing is not None and kinds[0] == "object" != kinds[1]:
                 roles.floor[thing] = k
     # "through purple and blue, over desk and plant": rooms in turn, then what was met in them
     for match in re.finditer(

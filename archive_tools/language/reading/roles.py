@@ -24,14 +24,20 @@ _MARK_BEFORE = re.compile(
     r"|\bbefore (?:you |it |ever |robot )*(?:(?:be to|would|can|will) )?(?:ing )?"
     r"(?:reach|enter|get|come|touch|meet|hit|arrive|run)(?: (?:to|at|into|in|onto|over|on))*"
     rf"|\bwhere {P} (?:meet|touch|border|become|turn into|go)"
-    r"|\balmost (?:(?:in|at|into|on|to|reach|touch|back|fall) ?)+|\bfall into"
+    r"|\balmost(?: (?:in|at|into|on|to|reach|touch|back|fall))*|\bfall into"
     r"|\bbegin of|\bfar from|\buntil before|\bno (?:shortcut|way|door|route|detour)[a-z ]*"
+    rf"(?:{P} (?:or|to|nor|and|, )[a-z ]*?)?"
+    r"|\b(?:without|not|no|never) (?:ing )?(?:stop|dawdling|linger|pause|wait|halt|rest)"
+    r"(?: (?:at|by|on|near))+"
+    rf"|\bcan (?:[a-z]+ )?see(?: into| both| {P} and)*|\b(?:open|lead)(?: in)?to|\bopen to|\blead"
+    rf" to"
     r"|\bnot (?:as )?(?:far|further|past|beyond|farther|deeper)(?: (?:as|than|to|into))*"
     r"|\b(?:further|farther|deeper) than(?: to)?|\bas far as|\bout of way of"
     r") $"
 )
 _MARK_AFTER = re.compile(
-    rf"^ (?:'s )?(?:{D} )?(?:side )?(?:door|(?:begin|start)(?! with)|meet\b|route\b|appliance"
+    rf"^ (?:and (?:door to )?{P} )?be too far\b|^ (?:must |should )?(?:stay |be )?ahead of\b"
+    rf"|^ (?:'s )?(?:{D} )?(?:side )?(?:door|(?:begin|start)(?! with)|meet\b|route\b|appliance"
     rf"|wall between|trip)"
     r"|^ (?:be )?(?:yet |left |there )?(?:ahead|in front|in sight)\b"
 )
@@ -39,6 +45,10 @@ _STOP_BEFORE = re.compile(
     rf"\b(?:{STOPS}|{STAYS}|rest|halt"
     rf"|standstill)\b[^.;!?{P[1:-1]}]*(?:{P}[^.;!?{P[1:-1]}]*)*\bbefore (?:you |it "
     rf"|the )*(?:[a-z]+ ){{0,2}}$"
+)
+_FAR = re.compile(
+    rf"(?:\b(?:clear of|way from|away from|opposite|level with|far from)|{D} than)"
+    rf"(?: (?:that|this|door(?: to)?|{P}|and|or))* $"
 )
 # Sides.
 _OF = (
@@ -69,7 +79,8 @@ _OUTSIDE = re.compile(
 )
 _YOUR_HAND = re.compile(
     rf"^ (?:be |stay |remain |keep |pass |always |kept )*(?:on|to|at|by)(?: your| its| his"
-    rf"| the)? ({D})(?: hand(?: side)?)?(?! (?:side|of|edge|end|corner|half|part))"
+    rf"| the)? ({D})(?: hand(?: side)?| side of (?:you|robot|it)\b)?(?! (?:side|of|edge|end"
+    rf"|corner|half|part))"
 )
 _PASSING = re.compile(
     r"\b(?:pass|past|by|round|circle|skirt|cross|approach|along|stop|at|touch|over)(?: it)? $"
@@ -84,6 +95,10 @@ _AGAIN_BEFORE = re.compile(
     rf"(?: (?:again|once more|home))?(?: {D})?(?: (?:to|into|in|onto|as far as))+(?: (?:that"
     rf"|this|same))* ?$"
 )
+_RETURNING = re.compile(
+    r"\breturn(?: (?!and\b|to\b|then\b)[^,.;:! ]+)+ (?:and [^,.;:! ]+"
+    r" [^,.;:!]*)?to $"
+)
 _START = re.compile(
     r"(?:^|[.!?] )(?:(?:please|robot|now|you|it|i|want|like|could|can|would|to|,) )*"
     r"(?:from|(?:start|begin|depart|commence|set|leave|exit|out|go)(?: off| out)?(?: (?:on|in|at"
@@ -97,12 +112,23 @@ def read_roles(simple: Simple) -> Roles:
     count = len(simple.places)
     roles = Roles(["pass"] * count, [False] * count, [None] * count, [False] * count)
     positions = [m.start() for m in re.finditer(P, line)]
-    read_denials(simple, roles, positions)
+    read_denials(simple, roles)
     for k, at in enumerate(positions):
         before, after = line[max(0, at - 60) : at], line[at + 1 : at + 60]
         if roles.role[k] == "pass":
-            if _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
+            if _FAR.search(before):
                 roles.role[k] = "mark"
+                roles.far.add(k)
+            elif _MARK_BEFORE.search(before) or _MARK_AFTER.match(after):
+                roles.role[k] = "mark"
+                if not _MARK_AFTER.match(after) and re.search(
+                    rf"(?<!not )\bas far as(?: (?:{D}|{P}|'s|of))* $|\bdoor between(?: {P} and)? $",
+                    before,
+                ):
+                    roles.role[k] = "pass"
+                if re.search(r"\b(?:toward|in front of)(?: that| this)? $", before):
+                    roles.role[k] = "pass"  # a leg, however near it comes
+                    roles.near.add(k)
                 if re.search(r"\bway $|\bway (?:to|into) $", before[-9:]) and not re.search(
                     rf"\b(?:{STOPS}|{STAYS})\b", before
                 ):
@@ -112,7 +138,8 @@ def read_roles(simple: Simple) -> Roles:
         if roles.role[k] != "avoid":
             roles.touch[k] = bool(
                 re.search(
-                    rf"\b(?:over|onto|cross|touch|traverse|climb)(?: both)?(?: {P},?(?: and)?)* $",
+                    rf"\b(?:over|onto|cross|touch|traverse|climb)(?: both)?(?: {P}(?: ,)?(?:"
+                    rf" and)?(?: then)?)* $",
                     before,
                 )
             )
@@ -131,7 +158,7 @@ def read_roles(simple: Simple) -> Roles:
         if roles.role[k] == "pass" and k == 0 and _START.search(line[:at]):
             roles.role[k] = "start"
         if roles.role[k] in ("pass", "side") and (
-            _AGAIN_BEFORE.search(before) or _AGAIN_AFTER.match(after)
+            _AGAIN_BEFORE.search(before) or _RETURNING.search(before) or _AGAIN_AFTER.match(after)
         ):  # whether it is met for a second time, the places before it will tell
             roles.role[k] = "return"
     _read_remarks(simple, roles)
@@ -141,7 +168,8 @@ def read_roles(simple: Simple) -> Roles:
 
 _REASON = re.compile(
     rf"(?:(?:^|[.;!?] |, |and |but )(?:although|because|since|though|if|whether|while you)\b"
-    rf"|\b(?:because|so that|in case|as if)\b|, as {P} be)[^,.;!?]*"
+    rf"|\b(?:because|so that|in case|as if)\b|, as {P} be|\b(?:but )?as there be|\bbut as {P} be"
+    rf"|^curious about\b)[^,.;!?]*"
 )
 _STANDS = re.compile(rf"({P}) be (?:in|at|on|near|next to|by|right in) ({P})(?! where)")
 
@@ -169,7 +197,7 @@ def _side(before: str, after: str) -> tuple[str | None, bool]:
         return direction_of(found.group(1)), False
     if found := _VERTICAL.search(before):
         return {"above": "north", "below": "south"}[found.group(1)], False
-    if hand and not _PASSING.search(before):
+    if hand and " its " not in hand.group() and not _PASSING.search(before):
         return None, True
     if found := _SIDE_AFTER.match(after) or _IN_PART.match(after):
         return direction_of(found.group(1)), False

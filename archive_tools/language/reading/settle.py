@@ -29,7 +29,9 @@ def _returns(places: list[Place]) -> None:
     seen: dict[tuple[str, ...], int] = {}
     for position, k in enumerate(order):
         place = places[k]
-        if place.role in ("pass", "start") and position - seen.get(place.names, position) > 1:
+        before = seen.get(place.names, position)
+        goes_on = places[order[before]].chain == place.chain
+        if place.role in ("pass", "start") and position - before > 1 and goes_on:
             places[k] = replace(place, role="return")
         seen[place.names] = position
 
@@ -38,7 +40,7 @@ def _same_visit(places: list[Place]) -> None:
     """ "On to the piano. Stop on the piano.": one visit, said twice."""
     drop = set()
     for k, place in enumerate(places):
-        if not place.at_end or place.role != "end":
+        if not place.at_end or place.role != "end" or place.pronoun:
             continue
         ranked = [
             (p.rank, j)
@@ -59,7 +61,7 @@ def _same_visit(places: list[Place]) -> None:
 def _room_of_the_end(places: list[Place], stands: Mapping[str, tuple[str, ...]]) -> None:
     """ "Into the hall, and stop left of the statue": the end is the hall, at the statue's side."""
     ends = [k for k, p in enumerate(places) if p.role == "end" and not p.pronoun]
-    things = [k for k in ends if places[k].kind == "object"]
+    things = [k for k, p in enumerate(places) if p.at_end and p.kind == "object" and not p.pronoun]
     rooms = [k for k in ends if places[k].kind != "object"]
     if things and not rooms:
         floors = {t for k in things for name in places[k].names for t in stands.get(name, ())}
@@ -79,5 +81,5 @@ def _room_of_the_end(places: list[Place], stands: Mapping[str, tuple[str, ...]])
             )
     if rooms:
         for k in things:
-            if places[k].side is not None or places[k].loose:
+            if (places[k].side is not None and not places[k].firm) or places[k].loose:
                 places[k] = replace(places[k], role="side", must=False)
