@@ -234,3 +234,19 @@ def test_places_and_roles_of_commands_labelled_by_hand():
                 named += 1
     assert both / mine >= 0.94 and both / theirs >= 0.94
     assert named / mine >= 0.97 and named / theirs >= 0.94
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Go past the ladder, over the workbench and stop by the coffee machine.",
+        "Would you go to the ladder? Over the workbench, and come to rest by the ladder.",
+        "The workbench, please: round the ladder, into the canteen, back past the ladder.",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "I hope that you are well. ", "No hurry, take your time. "])
+@pytest.mark.parametrize(
+    "after", ["", " Thank you very much.", " That is all there is to it.", " I mean it kindly."]
+)
+def test_pleasantries_change_nothing(text, before, after):
+    assert str(read(before + text + after)) == str(read(text))

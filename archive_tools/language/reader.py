@@ -23,6 +23,7 @@ _FIRM = re.compile(
     r"\b(?:(?:on|at|in|by|near|along|against|beside|behind|front|under|beneath)\b|just|directly|immediately|close"
     r"|right (?=left|right|above|below|under|north|south|east|west|at|by|on|in))[a-z' -]{0,25}$"
 )
+_SENTENCE_END = re.compile(r"(?<!\d)[.!?]\s+")
 _COLOUR_PLACE = re.compile(
     r"^(?: *[,.;!?]| (?:and|then|again|before|by|with|while|to|over|on|past|near|at|in|from"
     r"|until|via|through|across|as)\b|\W*$|\W*(?:room|tile|floor|area|one|patch|square|floor"
@@ -41,6 +42,10 @@ def parse(text: str, scene: Scene) -> Instruction:
         what was understood; nothing is refused.
     """
     simple = simplify(text, lexicon(scene))
+    if begin := _greeting(text, simple):
+        inner = parse(text[begin:], scene)
+        moved = (replace(p, start=p.start + begin, end=p.end + begin) for p in inner.places)
+        return replace(inner, places=tuple(moved), masked=simple.masked)
     roles = read_roles(simple)
     keys = read_order(simple, roles)
     places = settle(_places(text, simple, roles, keys), lexicon(scene).containing)
@@ -50,6 +55,12 @@ def parse(text: str, scene: Scene) -> Instruction:
         has_target=PLACEHOLDER in text,
         masked=simple.masked,
     )
+
+
+def _greeting(text: str, simple: Simple) -> int:
+    """Where the first sentence begins that names a place; what stands before it is no command."""
+    first = min((span.start for span in simple.places), default=0)
+    return max((m.end() for m in _SENTENCE_END.finditer(text, 0, first)), default=0)
 
 
 def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -> tuple[Place, ...]:

@@ -174,8 +174,9 @@ def _doubtful(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) ->
     inside = [k for k in keys.inside(begin, end) if roles.role[k] != "end"]
     if len(_TURNS.findall(sentence)) > 1 and not re.search(r"\bthen\b", sentence):
         keys.forget(inside)
-    if re.match(r"(?:so |no |ok |well )?(?:mean|that be|in other words|namely)\b", sentence):
-        keys.forget(keys.inside(0, begin))
+    restated = r"(?:so |no |ok |well )?(?:mean|that be|in other words|namely)\b"
+    if keys.inside(begin, end) and re.match(restated, sentence):
+        keys.forget(keys.inside(0, begin))  # what names no place ("That is all.") restates none
     for pattern in (_GOAL_BY, _BUT_GO):  # "to the study via the hall, …", "the bed, but go by …"
         for match in pattern.finditer(sentence):
             keys.forget(
