@@ -242,6 +242,7 @@ def test_places_and_roles_of_commands_labelled_by_hand():
         "Go past the ladder, over the workbench and stop by the coffee machine.",
         "Would you go to the ladder? Over the workbench, and come to rest by the ladder.",
         "The workbench, please: round the ladder, into the canteen, back past the ladder.",
+        "<DESCRIPTOR>. Round the ladder, then over the workbench.",
     ],
 )
 @pytest.mark.parametrize("before", ["", "I hope that you are well. ", "No hurry, take your time. "])

@@ -59,7 +59,10 @@ def parse(text: str, scene: Scene) -> Instruction:
 
 def _greeting(text: str, simple: Simple) -> int:
     """Where the first sentence begins that names a place; what stands before it is no command."""
-    first = min((span.start for span in simple.places), default=0)
+    named = [span.start for span in simple.places]
+    if PLACEHOLDER in text:
+        named.append(text.index(PLACEHOLDER))
+    first = min(named, default=0)
     return max((m.end() for m in _SENTENCE_END.finditer(text, 0, first)), default=0)
 
 
