@@ -35,11 +35,6 @@ FILES = source_files()
 ROOMS = rooms_of(docstring_of(ROOT / "archive_tools" / "__init__.py"))
 
 
-def not_yet(reason: str, *values: str):
-    """Cases of a rule that the code does not keep so far."""
-    return [pytest.param(value, marks=pytest.mark.skip(reason=reason)) for value in values]
-
-
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_go_one_way(package):
     imports = [item for item in all_imports(FILES) if item.module.split(".")[0] == package]
