@@ -8,6 +8,7 @@ anything, and off the walls where there is space.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,18 +37,23 @@ class Paths:
     last: NDArray[np.int64]
     """[N] number of a path's last point."""
 
+    @staticmethod
+    def of(lines: Sequence[Doubles]) -> Paths:
+        """Paths of N lines [M, 2] of different lengths."""
+        last = np.array([len(points) - 1 for points in lines], np.int64)
+        points = np.zeros((len(lines), int(last.max(initial=0)) + 1, 2))
+        for row, path in enumerate(lines):
+            points[row, : len(path)] = path
+            points[row, len(path) :] = path[-1]
+        return Paths(points, last)
+
 
 def paths_of(world: World, pose: NDArray[np.floating]) -> Paths:
     """The paths of poses [N, T + 1, 3]. They begin and end where the trajectories do."""
     walls = Walls(world)
     radius = world.robot.radius
     every = [walls.push(line(xy.astype(np.float64), radius), radius) for xy in pose[..., :2]]
-    last = np.array([len(points) - 1 for points in every], np.int64)
-    points = np.zeros((len(every), int(last.max()) + 1, 2))
-    for row, path in enumerate(every):
-        points[row, : len(path)] = path
-        points[row, len(path) :] = path[-1]
-    return Paths(points, last)
+    return Paths.of(every)
 
 
 def line(xy: Doubles, radius: float) -> Doubles:

@@ -267,9 +267,13 @@ class Network(nn.Module):
                 if weight is not None:  # a large head over few targets: only theirs
                     some = weight[:, 0] > 0
                     h, values, weight = h[some], values[some], weight[some]
-                loss = head.loss(h, values)
+                towards = h
+                if name == "action" and self.auxiliary.subgoal_first:
+                    named = batch.values["next_subgoal"][:, 0].long()
+                    towards = self.auxiliary.towards(h, named)
+                loss = head.loss(towards, values)
                 if auxiliary and name == "action":
-                    loss = loss + self.auxiliary.loss(h, batch.values)
+                    loss = loss + self.auxiliary.loss(h, towards, batch.values)
                 loss = loss[:, None]
             if slot.weight != 1:
                 weight = loss.new_ones(loss.shape) if weight is None else weight
@@ -300,6 +304,8 @@ class Network(nn.Module):
         From hidden states [N, C]. `bias` [classes] is added to the logits.
         """
         head = self.heads[name]
+        if name == "action" and self.auxiliary.subgoal_first:
+            hidden = self.auxiliary.towards(hidden, self.auxiliary.choose(hidden))
         if isinstance(head, Scalars):
             logits = head.logits(hidden[:, None], number)[:, 0]
             index = pick(logits if bias is None else logits + bias, sampling, generator)

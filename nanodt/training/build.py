@@ -47,7 +47,7 @@ def offered(config: TrainConfig, dataset: Dataset) -> tuple[TrainConfig, list[st
         off["augmentation_share"] = 0.0
     if config.next_subgoal_weight and "next_subgoal" not in train.steps:
         said.append(f"{where} names no places on the way: training without --next-subgoal-weight")
-        off["next_subgoal_weight"] = 0.0
+        off |= {"next_subgoal_weight": 0.0, "subgoal_first": False}
     if config.token_corruption and config.text_encoder != "tokens":
         said.append("texts are not read token by token: training without --token-corruption")
         off["token_corruption"] = 0.0
@@ -93,6 +93,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Network:
                 config.next_subgoal_weight,
                 len(info.get("subgoals") or []),
                 reach,
+                config.subgoal_first and config.next_subgoal_weight > 0,
             ),
             info={"environment": info.get("environment")},
         )

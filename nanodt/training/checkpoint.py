@@ -10,25 +10,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from torch import nn
 
 from nanodt.errors import InputError
 from nanodt.files import save_weights
+from nanodt.training.optimizer import Optimizer
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    path: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]
 ) -> None:
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    for i, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+    tensors |= {f"optimizer.{k}": v for k, v in optimizer.moments().items()}
     save_weights(path, tensors, {"state": json.dumps(state)})
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, made: dict[str, Any]
+    path: Path, model: nn.Module, optimizer: Optimizer, made: dict[str, Any]
 ) -> dict[str, Any]:
     """Put model and optimiser back as they were; return the state saved with them.
 
@@ -43,18 +42,12 @@ def load_checkpoint(
         raise
     except Exception as error:  # the reader's own error type is not public
         raise InputError(f"{path} is not a whole checkpoint ({error}): delete it") from None
-    weights, moments = {}, {}
+    kinds: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
     for name, value in tensors.items():
         kind, rest = name.split(".", 1)
-        if kind == "model":
-            weights[rest] = value
-        else:
-            index, key = rest.split(".")
-            moments.setdefault(int(index), {})[key] = value
-    model.load_state_dict(weights)
-    optimizer.load_state_dict(
-        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+        kinds[kind][rest] = value
+    model.load_state_dict(kinds["model"])
+    optimizer.restore(kinds["optimizer"])
     return state
 
 

@@ -114,6 +114,9 @@ class TrainOptions:
     next_subgoal_weight: Annotated[float, Ge(0)] = 0.2
     """Weight of an auxiliary loss: name the next place on the way (needs a dataset that names
     them); 0 = none."""
+    subgoal_first: bool = True
+    """Choose the next place first, and the action for it: squared error takes the mean of two ways
+    that are both right. Needs --next-subgoal-weight."""
 
     # Optimisation.
 
@@ -131,6 +134,8 @@ class TrainOptions:
     """Steps until the learning rate is at its largest."""
     weight_decay: Annotated[float, Ge(0)] = 0.1
     """Of matrices only."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon: for the transformer's matrices, AdamW for the rest; adamw: for everything."""
     betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.95)
     """Of AdamW."""
     clip: Annotated[float, Gt(0)] = 1.0
@@ -213,6 +218,8 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "token_corruption": 0.0,
         "future_position_weight": 0.0,
         "next_subgoal_weight": 0.0,
+        "subgoal_first": False,
+        "optimizer": "adamw",
         "n_layer": 4,
         "batch_size": 64,
         "micro_batch": 8,

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
 from nanodt.model.network import Network
+from nanodt.training.optimizer import Optimizer
 
 
 def pick_device(name: str) -> str:
@@ -80,20 +81,6 @@ def learning_rate(step: int, config: Any) -> float:
     return config.lr * (config.min_lr + (1 - config.min_lr) * cosine)
 
 
-def make_optimizer(model: nn.Module, config: Any) -> torch.optim.Optimizer:
-    """AdamW that decays matrices, not biases, norms and tables."""
-    tables = {"position", "text_position", "time", "local", "table", "null"}
-    decayed, free = [], []
-    for name, p in model.named_parameters():
-        matrix = p.dim() == 2 and not tables & set(name.split("."))
-        (decayed if matrix else free).append(p)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
-
-
 class Trainer:
     """A network, its optimiser and its windows; `step` makes one optimiser step.
 
@@ -116,7 +103,7 @@ class Trainer:
             raise InputError("a layout that reads at the step before takes one window per text")
         self.group = group or Processes()
         self.device = network.device
-        self.optimizer = make_optimizer(network, options)
+        self.optimizer = Optimizer(network, options)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "float16")
         # Only here: driving, with its ever new shapes, would be compiled again and again.
         self.trunk = torch.compile(network.trunk) if options.compile else None
@@ -134,7 +121,7 @@ class Trainer:
         options, group = self.options, self.group
         if options.dropout:
             torch.manual_seed((options.seed * 1_000_003 + step) * group.world + group.rank)
-        self.optimizer.zero_grad(set_to_none=False)
+        self.optimizer.zero_grad()
         loss, tokens = torch.zeros((), device=self.device), 0
         rng = np.random.default_rng([options.seed, 0, step])
         for windows in self.sources:
@@ -181,18 +168,16 @@ class Trainer:
 
     def step(self, step: int) -> tuple[float, float, int]:
         """One optimiser step; (loss, gradient norm before clipping, tokens)."""
-        for param_group in self.optimizer.param_groups:
-            param_group["lr"] = learning_rate(step, self.options)
+        self.optimizer.set_lr(learning_rate(step, self.options))
         loss, tokens = self.gradients(step)
-        self.scaler.unscale_(self.optimizer)
+        self.optimizer.unscale(self.scaler)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
         # The scaler leaves such a step out; without it, the weights would be lost.
         if not self.scaler.is_enabled() and not torch.isfinite(norm):
             raise InputError(
                 f"the gradient is {float(norm)} at step {step + 1}: try a smaller --lr"
             )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.optimizer.step(self.scaler)
         if not math.isfinite(loss):
             raise InputError(f"the loss is {float(loss)} at step {step + 1}: try a smaller --lr")
         return float(loss), float(norm), tokens
