@@ -97,6 +97,9 @@ def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -
                 firm=_FIRM.search(head.lower()) is not None,
             )
         )
+        if k in roles.untouched:
+            ban = replace(places[-1], role="avoid", touch=True, rank=None, must=False, at_end=False)
+            places.append(ban)
         if roles.here_place == k:  # "cross the desk and stop on its left"
             end = replace(
                 places[-1], role="end", at_end=True, pronoun=True, loose=True,

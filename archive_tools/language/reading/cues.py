@@ -77,7 +77,7 @@ TOUCH_VERBS = _words(
     cross touch traverse bump climb roll graze brush clip hit play contact scrape run
     """
 )
-SKIP_VERBS = _words("avoid skip omit ignore shun miss disregard")
+SKIP_VERBS = _words("avoid skip omit ignore shun miss disregard bypass circumvent evade dodge")
 _REGULAR = _words(
     """
     pass visit enter reach approach circle round skirt turn return follow move head travel
