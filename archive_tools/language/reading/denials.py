@@ -18,10 +18,11 @@ _DENY = re.compile(
     r"\b(?:never mind|avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither"
     rf"|instead of|rather than|{_KEEP_OUT}|exclude|forbid|off limits|taboo|out of bounds|leave out"
     r"|verboten|nothing to do with|bypass|circumvent|evade|dodge|hands? off|nowhere near|ban from"
+    r"|refrain from|rule out|hate|dislike|detest|(?:nobody|no one)(?= (?:may|must|should|can|be)\b)"
     r"|(?:on|in|at|by|below) no (?:circumstances?|account|condition|case|event|time|point|means)"
     r"|(?:other|another)(?: [a-z]+){0,2} than(?= (?:through|via|by|over|past)\b))\b"
     rf"|\b(?:any|every|all|wherever|whatever)[a-z]*\b[a-z ]{{0,40}}? {_BUT_FOR}(?= {P})"
-    rf"|\b(?:mind|beware of|watch out for|careful (?:of|with))(?= {P})"
+    rf"|\b(?:mind|spare|beware of|watch out for|careful (?:of|with))(?= {P})"
     r"|\b(?:no|except)(?= (?:touch|cross|enter|visit|drive|contact|go|turn|attention|need)\b)"
     rf"|\b(?:no|except|must not :)(?= {P})"
     rf"|(?:^|[.,;:!] |\bjust )forget(?= (?:about )?{P})"
@@ -38,7 +39,7 @@ _NO_DENIAL = re.compile(
     r"|go deep|need go deep|go too|need go far|yet)\b"
 )
 _MANNER = re.compile(
-    r"\b(?:straight|short|shortest|shortcut|obvious|door|(?<!clear )(?<!away )(?<!far )(?<!distance )from"
+    r"\b(?:straight|short|shortest|shortcut|obvious|door|(?<!clear )(?<!away )(?<!apart )(?<!aside )(?<!refrain )(?<!ban )(?<!far )(?<!distance )from"
     r"|turn|detour|need|(?:way|route)(?! (?:through|via|by|over|past|across)))\b"
 )
 _TOUCH_ONLY = re.compile(
@@ -60,7 +61,7 @@ _DENIED_BEHIND = re.compile(
     r"(?! (?:only|far|until|before|so|problem|enough|stop|leave|turn|linger|stay|mind|forget"
     r"|[a-z]+ problem))|"
     r"(?:be |stay |remain |both |to |leave )*(?:forbid|prohibit|ban|untouch\w*|off limits|taboo"
-    r"|verboten|(?:strict |absolute )?(?:no|not) go(?= [.,;:!?)]|$| area| zone| for)|out of bounds"
+    r"|verboten|(?:strict |absolute )?no (?:go|no)(?= [.,;:!?)]|$| area| zone| for)|out of bounds"
     r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside)\b(?! (?:touch"
     r"|cross|drive|run|go|enter) )"
     r"|(?:be to |be |to |must |should |may |can |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
@@ -79,7 +80,7 @@ _LEAVE_ALONE = re.compile(
 _CLOSED = (
     r"(?:close|shut|lock\w*|block\w*|barred|seal\w*|flood\w*|occupied|taken|busy|crowded|wet"
     r"|mopped|polished|waxed|slippery|dangerous|unsafe|inaccessible|unavailable|private|painted"
-    r"|cordon\w*|on fire|below (?:construction|repair|renovation|water)|be [a-z]+ed)\b"
+    r"|cordon\w*|of (?:people|guests|visitors|children|kids|smoke|water)|on fire|below (?:construction|repair|renovation|water)|be [a-z]+ed)\b"
 )
 _SHUT = re.compile(  # said of a room: a cabinet that is closed may be passed
     rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? (?:be|'s|have be|get)"
@@ -178,7 +179,7 @@ _DENIED_PRONOUN = re.compile(
     rf"|(?:avoid|skip|bypass|shun|omit|leave out) {_IT}|leave {_IT} (?:out|alone)"
     rf"|give {_IT} wide berth"
     rf"|(?:it|that|this|which|there)(?: room)? (?:be|'s) (?:off limits|out of bounds|taboo|forbid"
-    rf"|verboten|no go|{_CLOSED})){_CLAUSE_ENDS}"
+    rf"|verboten|no go|no no|{_CLOSED})){_CLAUSE_ENDS}"
 )
 _WANTED = re.compile(
     r"\b(?:go|come|drive|head|get|take|bring|visit|enter|reach|stop|halt|finish|end|park|stay|want"
@@ -212,7 +213,7 @@ def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
             continue
         at = rooms[-1] if within and rooms else named[-1]
         k = simple.place_at(at)
-        head = line[max(e for e in edges if e <= at) : at]
+        head = re.split(r"[:,] (?:but|as|because|while|since|though) ", line[max(e for e in edges if e <= at) : at])[-1]
         touch = bool(_TOUCH_ONLY.search(match.group()))
         thing = touch and simple.places[k].sense.kind == "object"
         if roles.role[k] == "avoid" or not head.strip():
@@ -244,6 +245,10 @@ def read_denials(simple: Simple, roles: Roles) -> None:
         before = line[max(0, match.start() - 60) : match.start()]
         if re.search(rf"(?:\bthan|{P} from)(?: to)? $", before):
             continue  # "going further than orange is not allowed"
+        if re.match(r".(?: ,)? (?:that|which) ", match.group()) and re.search(
+            r"\b(?:way|route|path)\b", before
+        ):
+            continue  # "a way to the desk that does not touch the hall"
         ellipsis = re.search(r"\bnot(?: be)? ?$", clause) and re.search(TOUCHING, before)
         touch = bool(
             re.search(
