@@ -13,8 +13,8 @@ the blue room"). avoid: not to be met, or not to be touched. return: to be met o
 the drive ends."""
 
 Lead = Literal["to", "by", "from", ""]
-"""to: a verb or preposition of arriving leads to it ("reach", "into", "meet me at"). by: it is on the
-way ("past", "via", "on your way"). from: it is left ("coming from", "out of"). Empty: none."""
+"""to: a verb or preposition of arriving leads to it ("reach", "into", "meet me at"). by: it is on
+the way ("past", "via", "on your way"). from: it is left ("coming from", "out of"). Empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Instruction:
 
     @cached_property
     def destination(self) -> Place | None:
-        """Where a command is to end: the stated end, else the place that it most plausibly ends at.
+        """Where a command ends: the stated end, else the place that it most plausibly ends at.
 
-        That is the last place that the words lead to, not past ("to the piano by the hall"); else the
-        last that they do not lead past; else the last one to be met. None where no place is wanted.
+        That is the last place that the words lead to, not past ("to the piano by the hall"); else
+        the last that they do not lead past; else the last to be met. None where none is wanted.
         """
         stated = [p for p in self.ends if p.role == "end" and not (p.loose and p.lead == "by")]
         if stated:
@@ -99,14 +99,14 @@ class Instruction:
             return (things if set(stated[-1].names) <= _floors(things) else stated)[-1]
         met = [p for p in self.route if p.role != "start"]
         located = _floors(met)
-        for leads in (("to",), ("",)):
-            found = [p for p in met if p.lead in leads and not (set(p.names) <= located)]
+        for lead in ("to", ""):
+            found = [p for p in met if p.lead == lead and not set(p.names) <= located]
             if found:
                 return max(found, key=lambda p: (not _precedes(p, found), p.start))
             named = [p for p in self.places if not p.must and p.role == "side" and p.lead == "to"]
-            if named and leads == ("to",) and all(p.lead in ("by", "from") for p in met):
+            if named and lead == "to" and all(p.lead in ("by", "from") for p in met):
                 return named[-1]  # "The cat is at the plant. Sneak up on it through the hall."
-        return (met or [*self.route] or [None])[-1]
+        return (met or self.route or (None,))[-1]
 
     @cached_property
     def way(self) -> tuple[Place, ...]:
@@ -125,7 +125,8 @@ class Instruction:
         met = [
             p
             for p in met
-            if p.names not in (*banned, goal.names) and not (p.role == "side" and set(p.names) <= floors)
+            if p.names not in (*banned, goal.names)
+            and not (p.role == "side" and set(p.names) <= floors)
         ]
         attached = _attached(goal, self.places)
         met.sort(key=lambda p: (p.rank is None, p.rank or 0, p in attached, p.start))
@@ -134,15 +135,14 @@ class Instruction:
     @cached_property
     def detour(self) -> Literal["long", "short", ""]:
         """Which way is asked for: "the long way round", "the scenic route"; "straight to"."""
-        text = self.masked
-        long, short = _LONG.search(text), _SHORT.search(text)
-        if long and not short:
-            return "short" if _DENIED.search(text[: long.start()]) else "long"
-        if short and not long:
-            if not _DENIED.search(text[: short.start()]):
-                return "short"
-            return "" if short.group().startswith("straight") else "long"
-        return ""
+        wishes: set[Literal["long", "short"]] = set()
+        for match in _DETOUR.finditer(self.masked):
+            long = match["long"] is not None
+            if match["no"] is None:
+                wishes.add("long" if long else "short")
+            elif not match["straight"]:  # "not straight to the bed" asks for no long way
+                wishes.add("short" if long else "long")
+        return wishes.pop() if len(wishes) == 1 else ""
 
     @cached_property
     def order(self) -> frozenset[tuple[int, int]]:
@@ -173,15 +173,13 @@ class Instruction:
         return "\n".join(f"{head}: {line}" for head, line in lines if line)
 
 
-_LONG = re.compile(
-    r"\b(?:long(?:er|est)? (?:way|route)|scenic|(?:in )?a? ?round-?about (?:way|route)|detours?\b"
-    r"|indirect|circuitous)"
+_DETOUR = re.compile(
+    r"(?P<no>(?:\b(?:no|not|dont|without|never|avoid)|n't)(?: [a-z]+){0,3} )?\b(?:(?P<long>"
+    r"long(?:er|est)? (?:way|route)|scenic|round-?about (?:way|route)|detours?|indirect|circuitous)"
+    r"|short(?:er|est)? (?:way|route|path)|short-?cut|direct(?:ly)? (?:way|route|path|to|into)"
+    r"|(?:quick|fast)(?:er|est)? (?:way|route|path)|bee-?line"
+    r"|(?P<straight>straight (?:on )?(?:to|for|into|there)))\b"
 )
-_SHORT = re.compile(
-    r"\b(?:short(?:er|est)? (?:way|route|path)|short-?cut|direct(?:ly)? (?:way|route|path|to)|direct"
-    r"|(?:quick|fast)(?:er|est)? (?:way|route|path)|straight (?:on )?(?:to|for|into|there)|bee-?line)\b"
-)
-_DENIED = re.compile(r"\b(?:no|not|n't|dont|without|never|avoid)(?: [a-z]+){0,3} $|\b(?:no|not the|without) $")
 
 
 def _precedes(place: Place, others: Sequence[Place]) -> bool:

@@ -13,7 +13,9 @@ _KEEP_OUT = (
     r"(?:keep|stay|steer|remain)(?: [a-z]+){0,2}? (?:away from|clear of|clear from"
     r"|off|out of|far from|distance from)"
 )
-_BUT_FOR = r"(?:but|except(?: for)?|save(?: for)?|bar|other than|apart from|aside from|outside(?: of)?)"
+_BUT_FOR = (
+    r"(?:but|except(?: for)?|save(?: for)?|bar|other than|apart from|aside from|outside(?: of)?)"
+)
 _DENY = re.compile(
     r"\b(?:never mind|avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither"
     rf"|instead of|rather than|{_KEEP_OUT}|exclude|forbid|off limits|taboo|out of bounds|leave out"
@@ -33,15 +35,16 @@ _NO_DENIAL = re.compile(
     r"|leave|turn|exit|depart|yet|one but|miss|too|hesitate|wait|linger|stray|skip|need to go round"
     r"|further|farther|far|less|more|longer|long|doubt|problem|wander|quite|straight|direct"
     r"|direct way"
-    r"|the way|past|beyond|as far|deeper|go past|pass beyond|fast|immediately|directly|think(?! of| about)"
-    r"|continue past|without|get far|enough|detour|through middle|make|even think(?! of| about)"
-    r"|at once|away"
+    r"|the way|past|beyond|as far|deeper|go past|pass beyond|fast|immediately|directly"
+    r"|think(?! of| about)|continue past|without|get far|enough|detour|through middle|make"
+    r"|even think(?! of| about)|at once|away"
     r"|go deep|need go deep|go too|need go far|yet)\b"
 )
 _MANNER = re.compile(
-    r"\b(?:straight|short|shortest|shortcut|obvious|door|(?<!clear )(?<!away )(?<!apart )(?<!aside )(?<!refrain )(?<!ban )(?<!far )(?<!distance )from"
-    r"|turn|detour|need|(?:way|route)(?! (?:through|via|by|over|past|across)))\b"
+    r"\b(?:straight|short|shortest|shortcut|obvious|door|from|turn|detour|need"
+    r"|(?:way|route)(?! (?:through|via|by|over|past|across)))\b"
 )
+_NO_MANNER = re.compile(r"\b(?:clear|away|far|distance|apart|aside|refrain|ban) from\b")
 _TOUCH_ONLY = re.compile(
     rf"\b(?:{TOUCHING}|bother|need|off|miss|bypass|clear of|out of its)\b(?! (?:near|close))"
 )
@@ -80,7 +83,8 @@ _LEAVE_ALONE = re.compile(
 _CLOSED = (
     r"(?:close|shut|lock\w*|block\w*|barred|seal\w*|flood\w*|occupied|taken|busy|crowded|wet"
     r"|mopped|polished|waxed|slippery|dangerous|unsafe|inaccessible|unavailable|private|painted"
-    r"|cordon\w*|of (?:people|guests|visitors|children|kids|smoke|water)|on fire|below (?:construction|repair|renovation|water)|be [a-z]+ed)\b"
+    r"|cordon\w*|of (?:people|guests|visitors|children|kids|smoke|water)|on fire"
+    r"|below (?:construction|repair|renovation|water)|be [a-z]+ed)\b"
 )
 _SHUT = re.compile(  # said of a room: a cabinet that is closed may be passed
     rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? (?:be|'s|have be|get)"
@@ -147,7 +151,9 @@ def _denied_ahead(simple: Simple, roles: Roles) -> None:
         between = line[match.start() : found.start(1)]
         if re.search("[,:]", line[match.end() : found.start(1)]):
             continue
-        if _MANNER.search(between):  # "not straight from the kitchen": a way is denied, no place
+        if _MANNER.search(
+            _NO_MANNER.sub("", between)
+        ):  # "not straight from the kitchen": a way is denied, no place
             for at in range(found.start(1), found.end(1)):
                 if FIRST_SIGN <= line[at] <= LAST_SIGN:
                     roles.role[simple.place_at(at)] = "mark"
@@ -213,7 +219,10 @@ def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
             continue
         at = rooms[-1] if within and rooms else named[-1]
         k = simple.place_at(at)
-        head = re.split(r"[:,] (?:but|as|because|while|since|though) ", line[max(e for e in edges if e <= at) : at])[-1]
+        head = re.split(
+            r"[:,] (?:but|as|because|while|since|though) ",
+            line[max(e for e in edges if e <= at) : at],
+        )[-1]
         touch = bool(_TOUCH_ONLY.search(match.group()))
         thing = touch and simple.places[k].sense.kind == "object"
         if roles.role[k] == "avoid" or not head.strip():
@@ -263,7 +272,9 @@ def read_denials(simple: Simple, roles: Roles) -> None:
         group = 1 if match.group(1) else 2
         _deny(simple, roles, match.start(group), match.end(group), group == 1)
     for match in _SHUT.finditer(line):
-        found = [simple.place_at(match.start(1) + m.start()) for m in re.finditer(P, match.group(1))]
+        found = [
+            simple.place_at(match.start(1) + m.start()) for m in re.finditer(P, match.group(1))
+        ]
         if all(simple.places[k].sense.kind != "object" for k in found):
             _deny(simple, roles, match.start(1), match.end(1), False)
     for match in _NO_ENTRY.finditer(line):

@@ -171,25 +171,29 @@ def _places_in(span: tuple[int, int], positions: list[int], roles: Roles) -> lis
 
 
 _LEADS = re.compile(
-    r"\b(?P<to>(?:drop|stop|pop|park|wait|sit|stand|meet|end|finish|call) (?:off )?(?:by|over|round)"
+    r"\b(?P<to>(?:drop|stop|pop|park|wait|sit|stand|meet|end|finish|call) (?:by|over|round)"
     r"|to|into|onto|inside|at|in|on|until|reach|enter|for|find|see|visit|approach|toward|want|fetch"
-    r"|meet|water|get|near|next|behind|front|where|goal|end|target|join|need|make it|check|practise)\b"
+    r"|meet|water|get|near|next|behind|front|where|goal|end|join|need|check|practise)\b"
     r"|\b(?P<by>via|through|past|over|by|across|along|round|cross|pass|with|between|under|above"
-    r"|below|beyond|touch|circle|skirt|way|climb|traverse|then by)\b"
+    r"|below|beyond|touch|circle|skirt|way|climb|traverse)\b"
     r"|\b(?P<from>from(?! (?:there|here|it|that)\b)|leave|out of|start|begin|after|having)\b"
 )
-_FETCH = re.compile(r"\b(?:get|fetch|collect|take|pick|grab|bring|need|want)\b(?! (?:way|there|here)\b)")
+_FETCH = re.compile(
+    r"\b(?:get|fetch|collect|take|pick|grab|bring|need|want)\b(?! (?:way|there|here)\b)"
+)
 _JOINT = re.compile(r"(?: ,)?(?: and| or| then| also| finally)*(?: ,)? ?")
 _BEGINS = re.compile(r"(?:^|[.;!?] )[^.;!?]*$")
 _FIRST = re.compile(r"(?:but |and |please |now )*(?:first|before (?:that|this|it)|beforehand)\b")
 _ALSO_PASSED = re.compile(
     r" (?:be |lie |stand )?(?:on|along) (?:your |the )?way\b(?! (?:to|into|back))"
-    r"| (?:must|should|have to|need to|be to|may|can|shall|will)(?: also| all| both)* be (?:cross|pass"
-    r"|visit|touch|met|meet|on|your last|your first|drive over|go)\b| on (?:its|your) hand\b"
+    r"| (?:must|should|have to|need to|be to|may|can|shall|will)(?: also| all| both)* be"
+    r" (?:cross|pass|visit|touch|met|meet|on|your last|your first|drive over|go)\b"
+    r"| on (?:its|your) hand\b"
 )
 _IN_PASSING = re.compile(
     r"(?:^|[.;!?,:] |and |but |while )(?:and |but |while )?(?:on|along) (?:your |the |its )?way"
-    rf"(?: there| over| here)?(?! (?:to|into|home|back)\b)[^.;!?{P[1:-1]}]*(?:{P}(?: ,)?(?: and)? ?)*$"
+    rf"(?: there| over| here)?(?! (?:to|into|home|back)\b)[^.;!?{P[1:-1]}]*"
+    rf"(?:{P}(?: ,)?(?: and)? ?)*$"
 )
 
 
