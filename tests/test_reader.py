@@ -251,3 +251,103 @@ def test_places_and_roles_of_commands_labelled_by_hand():
 )
 def test_pleasantries_change_nothing(text, before, after):
     assert str(read(before + text + after)) == str(read(text))
+
+
+TYPED = Path(__file__).parent / "data" / "typed_commands.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("part", "floors"), [("dev", (0.98, 0.98, 0.95)), ("held_out", (0.91, 0.91, 0.83))]
+)
+def test_destination_bans_and_way_of_typed_commands(part, floors):
+    """120 commands written before the rules for them, half of them unseen until the rules stood."""
+    scene = load_world("apartment").scene
+    assert scene is not None
+    rows = [json.loads(line) for line in TYPED.read_text(encoding="utf-8").splitlines()]
+    hits = []
+    for row in (row for row in rows if row["part"] == part):
+        found = parse(row["text"], scene)
+        end = found.destination.names[0] if found.destination else None
+        bans = {ban.names[0] for ban in found.bans}
+        way = [place.names[0] for place in found.way]
+        hits.append((end == row["destination"], bans == set(row["avoid"]), way == row["way"]))
+    shares = [sum(column) / len(hits) for column in zip(*hits, strict=True)]
+    assert all(share >= floor for share, floor in zip(shares, floors, strict=True)), shares
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Keep away from the ladder.",
+        "To the drill, but not via the ladder.",
+        "Steer clear of the ladder on your way to the drill.",
+        "Anywhere but the ladder, please. The drill.",
+        "Give the ladder a wide berth.",
+        "A cat sleeps on the ladder, so don't disturb it. To the drill.",
+        "Go round the ladder (avoid it) to the drill.",
+    ],
+)
+def test_bans(text):
+    assert (LADDER, "avoid") in roles(text), read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The canteen is being painted. Go to the drill.",
+        "There are guests in the canteen, keep out of it. Go to the drill.",
+        "My aunt sits in the canteen. Don't go in. To the drill!",
+        "to the drill w/o going into the canteen",
+    ],
+)
+def test_bans_of_rooms(text):
+    assert ("beige", "avoid") in roles(text), read(text)
+
+
+def test_what_is_passed_may_be_forbidden_to_touch_and_what_is_taken_back_is_not_forbidden():
+    assert roles("Past the ladder, but don't touch it. Stop by the drill.") == [
+        (DRILL, "end"), (LADDER, "avoid"), (LADDER, "pass"),
+    ]  # fmt: skip
+    taken_back = read("Go to the ladder. No, wait, go to the drill.")
+    assert not taken_back.bans and taken_back.way == ()
+    assert taken_back.destination is not None and taken_back.destination.names == (DRILL,)
+    assert not read("The filing cabinet is closed. Go past it to the drill.").bans
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "way"),
+    [
+        ("Go to the drill through the canteen.", DRILL, ["beige"]),
+        ("Meet me where the drill is.", DRILL, []),
+        ("A cat is at the drill. Sneak up on it past the ladder.", DRILL, [LADDER]),
+        ("Take this to the drill, the ladder is on your way.", DRILL, [LADDER]),
+        ("Pass the workbench. Get to the drill, coming from the canteen.", DRILL, [BENCH, "beige"]),
+        ("Go to the drill. First visit the ladder.", DRILL, [LADDER]),
+        ("Past the ladder, past the drill", DRILL, [LADDER]),
+    ],
+)
+def test_destination_and_way(text, end, way):
+    found = read(text)
+    assert found.destination is not None and found.destination.names == (end,), found
+    assert [place.names[0] for place in found.way] == way
+
+
+def test_a_ban_alone_has_no_destination():
+    assert read("Keep off the ladder!").destination is None
+    assert read("Keep off the ladder!").way == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("To the drill the long way round.", "long"),
+        ("the scenic route to the drill", "long"),
+        ("Take a detour to the drill.", "long"),
+        ("Straight to the drill, no detours.", "short"),
+        ("drill, quickest way", "short"),
+        ("To the drill, but not the direct way.", "long"),
+        ("Stop directly at the drill.", ""),
+    ],
+)
+def test_detour(text, wish):
+    assert read(text).detour == wish

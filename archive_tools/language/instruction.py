@@ -1,5 +1,6 @@
 """What a reader has understood of a text: an `Instruction`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,10 @@ Role = Literal["start", "pass", "side", "avoid", "return", "end"]
 else is or happens ("the chair in the dining room", "with the statue on your left", "by the door to
 the blue room"). avoid: not to be met, or not to be touched. return: to be met once more. end: where
 the drive ends."""
+
+Lead = Literal["to", "by", "from", ""]
+"""to: a verb or preposition of arriving leads to it ("reach", "into", "meet me at"). by: it is on
+the way ("past", "via", "on your way"). from: it is left ("coming from", "out of"). Empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Place:
     """As an end with a side: not only "left of it", but "on the left side of it", "just left"."""
     loose: bool = False
     """An end that the text only places near it: at its door, short of it, or not stated at all."""
+    lead: Lead = ""
+    """What the words before it make of it, whatever its role: `destination` and `way` need it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,64 @@ class Instruction:
         return tuple(p for p in self.places if p.role == "avoid")
 
     @cached_property
+    def destination(self) -> Place | None:
+        """Where a command ends: the stated end, else the place that it most plausibly ends at.
+
+        That is the last place that the words lead to, not past ("to the piano by the hall"); else
+        the last that they do not lead past; else the last to be met. None where none is wanted.
+        """
+        stated = [p for p in self.ends if p.role == "end" and not (p.loose and p.lead == "by")]
+        if stated:
+            things = [p for p in stated if p.kind == "object"]
+            return (things if set(stated[-1].names) <= _floors(things) else stated)[-1]
+        met = [p for p in self.route if p.role != "start"]
+        located = _floors(met)
+        for lead in ("to", ""):
+            found = [p for p in met if p.lead == lead and not set(p.names) <= located]
+            if found:
+                return max(found, key=lambda p: (not _precedes(p, found), p.start))
+            named = [p for p in self.places if not p.must and p.role == "side" and p.lead == "to"]
+            if named and lead == "to" and all(p.lead in ("by", "from") for p in met):
+                return named[-1]  # "The cat is at the plant. Sneak up on it through the hall."
+        return (met or self.route or (None,))[-1]
+
+    @cached_property
+    def way(self) -> tuple[Place, ...]:
+        """The places to be met before `destination`, in the stated order where there is one.
+
+        Of the others those that directly follow the destination come last ("to the sofa through the
+        hall"), those told elsewhere before them, in the order of the words.
+        """
+        goal = self.destination
+        if goal is None:
+            return ()
+        unstated = [p for p in self.ends if p.loose and p.lead == "by"]
+        met = [p for p in self.route if not p.at_end or p in unstated]
+        banned = {p.names for p in self.bans if not p.touch}
+        floors = _floors([*met, goal])
+        met = [
+            p
+            for p in met
+            if p.names not in (*banned, goal.names)
+            and not (p.role == "side" and set(p.names) <= floors)
+        ]
+        attached = _attached(goal, self.places)
+        met.sort(key=lambda p: (p.rank is None, p.rank or 0, p in attached, p.start))
+        return tuple(p for k, p in enumerate(met) if not k or p.names != met[k - 1].names)
+
+    @cached_property
+    def detour(self) -> Literal["long", "short", ""]:
+        """Which way is asked for: "the long way round", "the scenic route"; "straight to"."""
+        wishes: set[Literal["long", "short"]] = set()
+        for match in _DETOUR.finditer(self.masked):
+            long = match["long"] is not None
+            if match["no"] is None:
+                wishes.add("long" if long else "short")
+            elif not match["straight"]:  # "not straight to the bed" asks for no long way
+                wishes.add("short" if long else "long")
+        return wishes.pop() if len(wishes) == 1 else ""
+
+    @cached_property
     def order(self) -> frozenset[tuple[int, int]]:
         """Pairs (a, b) of indices into `places`: a is met before b, as far as the text says so."""
         return frozenset(
@@ -106,6 +171,35 @@ class Instruction:
         lines.append(("order", ", then ".join(steps) if len(steps) > 1 else ""))
         lines.append(("not understood", ", ".join(self.unknown)))
         return "\n".join(f"{head}: {line}" for head, line in lines if line)
+
+
+_DETOUR = re.compile(
+    r"(?P<no>(?:\b(?:no|not|dont|without|never|avoid)|n't)(?: [a-z]+){0,3} )?\b(?:(?P<long>"
+    r"long(?:er|est)? (?:way|route)|scenic|round-?about (?:way|route)|detours?|indirect|circuitous)"
+    r"|short(?:er|est)? (?:way|route|path)|short-?cut|direct(?:ly)? (?:way|route|path|to|into)"
+    r"|(?:quick|fast)(?:er|est)? (?:way|route|path)|bee-?line"
+    r"|(?P<straight>straight (?:on )?(?:to|for|into|there)))\b"
+)
+
+
+def _precedes(place: Place, others: Sequence[Place]) -> bool:
+    return any(comes_before(place, other) for other in others)
+
+
+def _floors(places: Sequence[Place]) -> set[str]:
+    """The tiles on which the text says that things are met."""
+    return {name for place in places for name in place.floor}
+
+
+def _attached(goal: Place, places: Sequence[Place]) -> list[Place]:
+    """The places on the way that are named directly behind the destination."""
+    found = []
+    for place in places:
+        if place.start > goal.start and place.role != "avoid":
+            if place.lead not in ("by", "from"):
+                break
+            found.append(place)
+    return found
 
 
 def comes_before(first: Place, second: Place) -> bool:

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 from archive_tools.language.instruction import Instruction, Place, Role
+from archive_tools.language.reading.ends import read_leads
 from archive_tools.language.reading.lexicon import lexicon
 from archive_tools.language.reading.order import read_order
 from archive_tools.language.reading.roles import Roles, read_roles
@@ -68,6 +69,7 @@ def _greeting(text: str, simple: Simple) -> int:
 
 def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -> tuple[Place, ...]:
     ranks = {key: rank for rank, key in enumerate(sorted({k for k in keys if k is not None}))}
+    leads = read_leads(simple)
     places = []
     for k, span in enumerate(simple.places):
         if k in roles.repeated or (not span.sense.names and span.sense.kind != "room"):
@@ -94,9 +96,13 @@ def _places(text: str, simple: Simple, roles: Roles, keys: list[float | None]) -
                 floor=simple.places[roles.floor[k]].sense.names if k in roles.floor else (),
                 pronoun=cue == "end" and roles.guessed,
                 loose=roles.loose[k],
+                lead=leads[k],
                 firm=_FIRM.search(head.lower()) is not None,
             )
         )
+        if k in roles.untouched:
+            ban = replace(places[-1], role="avoid", touch=True, rank=None, must=False, at_end=False)
+            places.append(ban)
         if roles.here_place == k:  # "cross the desk and stop on its left"
             end = replace(
                 places[-1], role="end", at_end=True, pronoun=True, loose=True,

@@ -77,7 +77,7 @@ TOUCH_VERBS = _words(
     cross touch traverse bump climb roll graze brush clip hit play contact scrape run
     """
 )
-SKIP_VERBS = _words("avoid skip omit ignore shun miss disregard")
+SKIP_VERBS = _words("avoid skip omit ignore shun miss disregard bypass circumvent evade dodge")
 _REGULAR = _words(
     """
     pass visit enter reach approach circle round skirt turn return follow move head travel
@@ -118,7 +118,10 @@ LEMMAS |= {
     "atop": "on", "upon": "on", "unto": "to", "alongside": "along", "beside": "by",
     "nearby": "by", "across": "over", "afterwards": "then", "afterward": "then", "next": "next",
     "subsequently": "then", "finally": "then", "lastly": "then", "thereafter": "then",
-    "cannot": "can not", "dont": "do not", "doesnt": "do not", "didnt": "do not",
+    "w/": "with", "w/o": "without", "isnt": "be not", "arent": "be not", "cant": "can not",
+    "wont": "will not", "shouldnt": "should not", "mustnt": "must not", "couldnt": "could not",
+    "wouldnt": "would not", "cannot": "can not", "dont": "do not", "doesnt": "do not",
+    "didnt": "do not",
     "destination": "goal", "target": "goal", "endpoint": "goal", "instead": "instead",
     "passageway": "door", "doorway": "door", "opening": "door", "entrance": "door",
     "exit": "door", "threshold": "door", "passage": "door", "gap": "door", "doorstep": "door",

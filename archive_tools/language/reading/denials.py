@@ -9,12 +9,22 @@ _WORDS_OF_TOUCH = (
     r"(?:touch|cross|drive|run|roll|over|onto|on|go|near|enter|the|into|in|to|at|visit)"
 )
 # Denials: what is denied is the next place and those listed with it. Some denials are none.
+_KEEP_OUT = (
+    r"(?:keep|stay|steer|remain)(?: [a-z]+){0,2}? (?:away from|clear of|clear from"
+    r"|off|out of|far from|distance from)"
+)
+_BUT_FOR = (
+    r"(?:but|except(?: for)?|save(?: for)?|bar|other than|apart from|aside from|outside(?: of)?)"
+)
 _DENY = re.compile(
     r"\b(?:never mind|avoid|skip|ignore|shun|miss|disregard|omit|without|never|not|nor|neither"
-    r"|instead of"
-    r"|rather than|stay off|keep off|stay out of|keep (?:it )?out of|stay away from|stay clear of"
-    r"|keep away from|keep clear of|exclude|forbid|off limits|taboo|out of bounds"
-    r"|nothing to do with|bypass|hands? off)\b"
+    rf"|instead of|rather than|{_KEEP_OUT}|exclude|forbid|off limits|taboo|out of bounds|leave out"
+    r"|verboten|nothing to do with|bypass|circumvent|evade|dodge|hands? off|nowhere near|ban from"
+    r"|refrain from|rule out|hate|dislike|detest|(?:nobody|no one)(?= (?:may|must|should|can|be)\b)"
+    r"|(?:on|in|at|by|below) no (?:circumstances?|account|condition|case|event|time|point|means)"
+    r"|(?:other|another)(?: [a-z]+){0,2} than(?= (?:through|via|by|over|past)\b))\b"
+    rf"|\b(?:any|every|all|wherever|whatever)[a-z]*\b[a-z ]{{0,40}}? {_BUT_FOR}(?= {P})"
+    rf"|\b(?:mind|spare|beware of|watch out for|careful (?:of|with))(?= {P})"
     r"|\b(?:no|except)(?= (?:touch|cross|enter|visit|drive|contact|go|turn|attention|need)\b)"
     rf"|\b(?:no|except|must not :)(?= {P})"
     rf"|(?:^|[.,;:!] |\bjust )forget(?= (?:about )?{P})"
@@ -25,14 +35,16 @@ _NO_DENIAL = re.compile(
     r"|leave|turn|exit|depart|yet|one but|miss|too|hesitate|wait|linger|stray|skip|need to go round"
     r"|further|farther|far|less|more|longer|long|doubt|problem|wander|quite|straight|direct"
     r"|direct way"
-    r"|the way|past|beyond|as far|deeper|go past|pass beyond|fast|immediately|directly|think"
-    r"|continue past|without|get far|enough|detour|through middle|make|even think|at once|away"
+    r"|the way|past|beyond|as far|deeper|go past|pass beyond|fast|immediately|directly"
+    r"|think(?! of| about)|continue past|without|get far|enough|detour|through middle|make"
+    r"|even think(?! of| about)|at once|away"
     r"|go deep|need go deep|go too|need go far|yet)\b"
 )
 _MANNER = re.compile(
-    r"\b(?:straight|short|shortest|shortcut|obvious|way|door|route|by|via|from|turn|detour|use"
-    r"|need)\b"
+    r"\b(?:straight|short|shortest|shortcut|obvious|door|from|turn|detour|need"
+    r"|(?:way|route)(?! (?:through|via|by|over|past|across)))\b"
 )
+_NO_MANNER = re.compile(r"\b(?:clear|away|far|distance|apart|aside|refrain|ban) from\b")
 _TOUCH_ONLY = re.compile(
     rf"\b(?:{TOUCHING}|bother|need|off|miss|bypass|clear of|out of its)\b(?! (?:near|close))"
 )
@@ -52,7 +64,7 @@ _DENIED_BEHIND = re.compile(
     r"(?! (?:only|far|until|before|so|problem|enough|stop|leave|turn|linger|stay|mind|forget"
     r"|[a-z]+ problem))|"
     r"(?:be |stay |remain |both |to |leave )*(?:forbid|prohibit|ban|untouch\w*|off limits|taboo"
-    r"|out of bounds"
+    r"|verboten|(?:strict |absolute )?no (?:go|no)(?= [.,;:!?)]|$| area| zone| for)|out of bounds"
     r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside)\b(?! (?:touch"
     r"|cross|drive|run|go|enter) )"
     r"|(?:be to |be |to |must |should |may |can |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
@@ -66,6 +78,17 @@ _DENIED_BEHIND = re.compile(
 _LEAVE_ALONE = re.compile(
     rf"\bleave ((?:{P}(?: ,)?(?: and| or)? ?)+)(?:alone|out|be\b|untouch\w*|in peace|aside"
     rf"|unvisit\w*)"
+    rf"|\bgive ((?:{P}(?: ,)?(?: and| or)? ?)+)(?:both )?(?:wide )?(?:berth|miss|pass\b)"
+)
+_CLOSED = (
+    r"(?:close|shut|lock\w*|block\w*|barred|seal\w*|flood\w*|occupied|taken|busy|crowded|wet"
+    r"|mopped|polished|waxed|slippery|dangerous|unsafe|inaccessible|unavailable|private|painted"
+    r"|cordon\w*|of (?:people|guests|visitors|children|kids|smoke|water)|on fire"
+    r"|below (?:construction|repair|renovation|water)|be [a-z]+ed)\b"
+)
+_SHUT = re.compile(  # said of a room: a cabinet that is closed may be passed
+    rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? (?:be|'s|have be|get)"
+    rf"(?: (?:be|both|all|currently|still|now|today|freshly|newly|just|too))*? {_CLOSED}"
 )
 _NO_ENTRY = re.compile(
     r"\b(?:not allow|not permit|off limits|out of bounds|taboo|forbid)"
@@ -128,7 +151,9 @@ def _denied_ahead(simple: Simple, roles: Roles) -> None:
         between = line[match.start() : found.start(1)]
         if re.search("[,:]", line[match.end() : found.start(1)]):
             continue
-        if _MANNER.search(between):  # "not straight from the kitchen": a way is denied, no place
+        if _MANNER.search(
+            _NO_MANNER.sub("", between)
+        ):  # "not straight from the kitchen": a way is denied, no place
             for at in range(found.start(1), found.end(1)):
                 if FIRST_SIGN <= line[at] <= LAST_SIGN:
                     roles.role[simple.place_at(at)] = "mark"
@@ -145,6 +170,80 @@ def _denied_ahead(simple: Simple, roles: Roles) -> None:
         _deny(simple, roles, found.start(1), end, _is_touch(line, match.start(), between, end))
 
 
+_GO_IN = (
+    r"(?:go|drive|come|step|walk|get|be|run|roll|pass|enter|cross|touch|disturb|bother|hit|bump|use"
+    r"|visit|climb|wake|set foot|put [a-z]+)"
+)
+_IT = r"(?:it|there|them|her|him|that(?: one| room)?|this(?: one| room)?|in|inside)"
+_CLAUSE_ENDS = r"(?= [.,;:!?)]|$| (?:and|but|please|at all|while|when|on your|so)\b)"
+_DENIED_PRONOUN = re.compile(
+    rf"\b(?:(?:keep|stay|steer|remain)(?: [a-z]+){{0,2}}? (?:away|out|off|clear)(?: (?:from|of))?"
+    rf"(?: {_IT})?"
+    rf"|(?:not|never|no|without|nor)(?: [a-z]+){{0,3}}? {_GO_IN}(?: (?:through|via|into|over|onto"
+    rf"|on|by|past|near|at|to|against|foot in))* {_IT}"
+    rf"|(?:not|never)(?: (?:through|via|into|over|by|past|near))+ {_IT}"
+    rf"|(?:avoid|skip|bypass|shun|omit|leave out) {_IT}|leave {_IT} (?:out|alone)"
+    rf"|give {_IT} wide berth"
+    rf"|(?:it|that|this|which|there)(?: room)? (?:be|'s) (?:off limits|out of bounds|taboo|forbid"
+    rf"|verboten|no go|no no|{_CLOSED})){_CLAUSE_ENDS}"
+)
+_WANTED = re.compile(
+    r"\b(?:go|come|drive|head|get|take|bring|visit|enter|reach|stop|halt|finish|end|park|stay|want"
+    r"|wait|rest|need|find|see|meet|pass|past|cross|over|via|through|make|move|turn|to|into|onto)\b"
+)
+_ON_THE_WAY = re.compile(
+    rf"\b(?:past|over|via|through|by|along|cross|pass)(?: {P}(?: ,)?(?: and)?)* $"
+)
+_ROUND = re.compile(rf"\bround(?: {P}(?: ,)?(?: and)?)* $")
+_CORRECTED = re.compile(
+    rf"({P})[^{P[1:-1]}.;!?]{{0,30}}(?: [.,;!?])+ (?:(?:oh|er|erm|um|uh|hm|but|or|ah|oops) ?,? )*"
+    r"(?:no (?:, )?wait|wait (?:, )?no|no(?: no)*(?= [,.:!;])|sorry(?= [,.:!;])|scratch that"
+    rf"|strike that|correction|make (?:that|it)(?= {P})|mean(?= (?:, |: |to |go to |in |at )?{P})"
+    r"|or rather|change of plan|second thoughts?|er|erm)\b"
+    rf"[^{P[1:-1]}]{{0,60}}?({P})"
+)
+
+
+def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
+    """ "The guests are in the hall, keep out of it": the place named last is forbidden."""
+    line = simple.line
+    for match in _DENIED_PRONOUN.finditer(line):
+        if _NO_DENIAL.match(line, match.start()):
+            continue
+        edges = [0, *(m.end() for m in re.finditer(r"[.;!?] ", line[: match.start()]))]
+        begin = edges[-2 if edges[-1] >= match.start() - 5 and len(edges) > 1 else -1]
+        named = [m.start() for m in re.finditer(P, line[: match.start()]) if m.start() >= begin]
+        rooms = [at for at in named if simple.places[simple.place_at(at)].sense.kind != "object"]
+        within = re.search(r"\b(?:out|in|inside|into|through|enter|foot)\b", match.group())
+        if not named:
+            continue
+        at = rooms[-1] if within and rooms else named[-1]
+        k = simple.place_at(at)
+        head = re.split(
+            r"[:,] (?:but|as|because|while|since|though) ",
+            line[max(e for e in edges if e <= at) : at],
+        )[-1]
+        touch = bool(_TOUCH_ONLY.search(match.group()))
+        thing = touch and simple.places[k].sense.kind == "object"
+        if roles.role[k] == "avoid" or not head.strip():
+            continue
+        if _ROUND.search(head) or not _WANTED.search(head):
+            _deny(simple, roles, at, at + 1, touch)
+        elif _ON_THE_WAY.search(head) and thing:  # "past the desk, but don't touch it": both hold
+            roles.untouched.add(k)
+        elif _ON_THE_WAY.search(head):
+            _deny(simple, roles, at, at + 1, touch)
+
+
+def _corrected(simple: Simple, roles: Roles) -> None:
+    """ "To the sofa. No, wait, the plant": the first of the two is taken back, not forbidden."""
+    for match in _CORRECTED.finditer(simple.line):
+        one, two = (simple.place_at(match.start(g)) for g in (1, 2))
+        if not set(simple.places[one].sense.names) & set(simple.places[two].sense.names):
+            roles.role[one] = "mark"
+            roles.far.add(one)
+
+
 def read_denials(simple: Simple, roles: Roles) -> None:
     """Find the places that a text forbids."""
     line = simple.line
@@ -155,6 +254,10 @@ def read_denials(simple: Simple, roles: Roles) -> None:
         before = line[max(0, match.start() - 60) : match.start()]
         if re.search(rf"(?:\bthan|{P} from)(?: to)? $", before):
             continue  # "going further than orange is not allowed"
+        if re.match(r".(?: ,)? (?:that|which) ", match.group()) and re.search(
+            r"\b(?:way|route|path)\b", before
+        ):
+            continue  # "a way to the desk that does not touch the hall"
         ellipsis = re.search(r"\bnot(?: be)? ?$", clause) and re.search(TOUCHING, before)
         touch = bool(
             re.search(
@@ -166,7 +269,14 @@ def read_denials(simple: Simple, roles: Roles) -> None:
     for match in _SO_IS.finditer(line):
         _deny(simple, roles, match.start(1), match.end(1), True)
     for match in _LEAVE_ALONE.finditer(line):
-        _deny(simple, roles, match.start(1), match.end(1), True)
+        group = 1 if match.group(1) else 2
+        _deny(simple, roles, match.start(group), match.end(group), group == 1)
+    for match in _SHUT.finditer(line):
+        found = [
+            simple.place_at(match.start(1) + m.start()) for m in re.finditer(P, match.group(1))
+        ]
+        if all(simple.places[k].sense.kind != "object" for k in found):
+            _deny(simple, roles, match.start(1), match.end(1), False)
     for match in _NO_ENTRY.finditer(line):
         _deny(
             simple,
@@ -187,3 +297,5 @@ def read_denials(simple: Simple, roles: Roles) -> None:
                 match.end(1),
                 bool(re.search(rf"\b(?:{TOUCHING})\b", head)),
             )
+    _denied_by_pronoun(simple, roles)
+    _corrected(simple, roles)

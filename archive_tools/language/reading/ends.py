@@ -2,6 +2,7 @@
 
 import re
 
+from archive_tools.language.instruction import Lead
 from archive_tools.language.reading.findings import MOVES, STAYS, STOPS, Roles, Spans
 from archive_tools.language.reading.simplify import D, P, Simple, direction_of
 
@@ -167,3 +168,55 @@ def _places_in(span: tuple[int, int], positions: list[int], roles: Roles) -> lis
         for k, at in enumerate(positions)
         if span[0] <= at < span[1] and roles.role[k] != "avoid" and k not in roles.far
     ]
+
+
+_LEADS = re.compile(
+    r"\b(?P<to>(?:drop|stop|pop|park|wait|sit|stand|meet|end|finish|call) (?:by|over|round)"
+    r"|to|into|onto|inside|at|in|on|until|reach|enter|for|find|see|visit|approach|toward|want|fetch"
+    r"|meet|water|get|near|next|behind|front|where|goal|end|join|need|check|practise)\b"
+    r"|\b(?P<by>via|through|past|over|by|across|along|round|cross|pass|with|between|under|above"
+    r"|below|beyond|touch|circle|skirt|way|climb|traverse)\b"
+    r"|\b(?P<from>from(?! (?:there|here|it|that)\b)|leave|out of|start|begin|after|having)\b"
+)
+_FETCH = re.compile(
+    r"\b(?:get|fetch|collect|take|pick|grab|bring|need|want)\b(?! (?:way|there|here)\b)"
+)
+_JOINT = re.compile(r"(?: ,)?(?: and| or| then| also| finally)*(?: ,)? ?")
+_BEGINS = re.compile(r"(?:^|[.;!?] )[^.;!?]*$")
+_FIRST = re.compile(r"(?:but |and |please |now )*(?:first|before (?:that|this|it)|beforehand)\b")
+_ALSO_PASSED = re.compile(
+    r" (?:be |lie |stand )?(?:on|along) (?:your |the )?way\b(?! (?:to|into|back))"
+    r"| (?:must|should|have to|need to|be to|may|can|shall|will)(?: also| all| both)* be"
+    r" (?:cross|pass|visit|touch|met|meet|on|your last|your first|drive over|go)\b"
+    r"| on (?:its|your) hand\b"
+)
+_IN_PASSING = re.compile(
+    r"(?:^|[.;!?,:] |and |but |while )(?:and |but |while )?(?:on|along) (?:your |the |its )?way"
+    rf"(?: there| over| here)?(?! (?:to|into|home|back)\b)[^.;!?{P[1:-1]}]*"
+    rf"(?:{P}(?: ,)?(?: and)? ?)*$"
+)
+
+
+def read_leads(simple: Simple) -> list[Lead]:
+    """Per place what the words directly before it make of it; a list goes on as it began."""
+    line = simple.line
+    leads: list[Lead] = []
+    begin = 0
+    for match in re.finditer(P, line):
+        head = line[begin : match.start()]
+        listed = bool(leads) and _JOINT.fullmatch(head) is not None and "then" not in head
+        clause = re.split(r"[.;!?:] ", head)[-1]
+        found = list(_LEADS.finditer(clause))
+        lead: Lead = leads[-1] if listed else ""
+        if found:
+            lead = found[-1].lastgroup  # type: ignore[assignment]
+        if lead == "from" and _FETCH.search(clause):
+            lead = "to"
+        if _ALSO_PASSED.match(line, match.end()) or _IN_PASSING.search(line[: match.start()]):
+            lead = "by"
+        sentence = _BEGINS.search(line[: match.start()])
+        if "to" in leads and sentence and _FIRST.match(sentence.group().lstrip(" .;!?")):
+            lead = "by"  # "Go to the sofa. First visit the desk."
+        leads.append(lead)
+        begin = match.end()
+    return leads

@@ -44,6 +44,8 @@ class Roles:
     """Ends that are told as the goal before the way, not by a stop."""
     far: set[int] = field(default_factory=set)
     """Named to tell where the drive does not come: "clear of the bed", "in sight of the hall"."""
+    untouched: set[int] = field(default_factory=set)
+    """Passed, but not to be touched: "past the desk, but do not touch it"."""
     repeated: set[int] = field(default_factory=set)
     """Places named once more without a further visit: "to the fan. After the fan, …"."""
     guessed: bool = False

@@ -23,7 +23,7 @@ D = "[\uf000-\uf007]"
 _CODES = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 
 _RAW = re.compile(
-    r"<descriptor>|[a-z]+(?:'[a-z]+)*|\d+|[.,;:!?()&\u2026\u2014\u2013]|(?<= )-+(?= )"
+    r"<descriptor>|\bw/o?(?= )|[a-z]+(?:'[a-z]+)*|\d+|[.,;:!?()&\u2026\u2014\u2013]|(?<= )-+(?= )"
 )
 _CLOCK = re.compile(r"(?:counter|anti)[- ]?clock[- ]?wise")
 _ATOP = re.compile(r"\b(?:right |directly |squarely )?on top of\b")
