@@ -115,7 +115,7 @@ class Ground:
         return np.exp(ROUGHNESS * field).ravel()[self.cells]
 
     def shortest(self, stops: Sequence[int], cost: Doubles, allowed: Mask) -> list[int] | None:
-        """The nodes of the cheapest path from stop to stop over allowed nodes; None: there is none."""
+        """Nodes of the cheapest path from stop to stop over allowed ones; None: there is none."""
         first, second = self.links
         kept = allowed[first] & allowed[second]
         weight = (self.length * (cost[first] + cost[second]))[kept]

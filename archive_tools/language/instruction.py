@@ -145,6 +145,28 @@ class Instruction:
         return wishes.pop() if len(wishes) == 1 else ""
 
     @cached_property
+    def plan(self) -> str:
+        """The same in few words that are always the same: what a policy is told.
+
+        "via table, over bed, statue south; pass fan; end piano east; avoid green; long way": to be
+        met in this order; to be met at any time; the end; what is forbidden; the wish for a detour.
+        Empty where nothing was understood.
+        """
+        goal, parts = self.destination, []
+        for word, places in (
+            ("via", [p for p in self.way if p.rank is not None]),
+            ("pass", [p for p in self.way if p.rank is None]),
+            ("end", _ends(self.ends, goal)),
+            ("avoid", self.bans),
+        ):
+            steps = dict.fromkeys(filter(None, map(_planned, places)))
+            if word == "end" and self.has_target:
+                steps = {"<DESCRIPTOR>": None, **steps}
+            if steps:
+                parts.append(f"{word} {', '.join(steps)}" if word != "via" else _in_order(places))
+        return "; ".join(parts + ([f"{self.detour} way"] if self.detour else []))
+
+    @cached_property
     def order(self) -> frozenset[tuple[int, int]]:
         """Pairs (a, b) of indices into `places`: a is met before b, as far as the text says so."""
         return frozenset(
@@ -207,6 +229,27 @@ def comes_before(first: Place, second: Place) -> bool:
     if first.rank is None or second.rank is None or first.rank >= second.rank:
         return False
     return first.chain == second.chain or second.at_end or first.start > second.start
+
+
+def _ends(stated: Sequence[Place], goal: Place | None) -> list[Place]:
+    """What tells where a command ends: at most two places, the destination among them."""
+    if goal is None:
+        return []
+    others = [p for p in stated if p.names != goal.names and not (p.loose and p.lead == "by")]
+    return [*others[:1], goal] if goal.at_end else [goal]
+
+
+def _planned(place: Place) -> str:
+    """A place in a plan."""
+    words = ["near"] if place.at_end and place.loose and not place.pronoun else []
+    words += ["over"] if place.touch and place.kind == "object" else []
+    words.append(_named(place))
+    words += ["again"] if place.role == "return" else []
+    return " ".join(words + ([place.side] if place.side else []))
+
+
+def _in_order(places: Sequence[Place]) -> str:
+    return "via " + ", ".join(map(_planned, places))
 
 
 def _named(place: Place) -> str:
