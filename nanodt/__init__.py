@@ -13,7 +13,6 @@ from nanodt.errors import InputError
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network, NetworkConfig
 from nanodt.model.trunk import TrunkConfig
-from nanodt.text.rephraser import Rephraser, load_rephraser
 from nanodt.text.tokenizer import Tokenizer, train_tokenizer
 
 __all__ = [
@@ -21,13 +20,11 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "Policy",
-    "Rephraser",
     "Rollouts",
     "Sampling",
     "Tokenizer",
     "TrunkConfig",
     "drive",
     "load",
-    "load_rephraser",
     "train_tokenizer",
 ]

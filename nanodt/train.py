@@ -33,7 +33,6 @@ from nanodt.errors import InputError
 from nanodt.files import CONFIG, WEIGHTS, digest, save_weights, write_json
 from nanodt.model.network import Network
 from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
-from nanodt.text.rephraser import WORDS, Bigrams
 from nanodt.training.bounds import check_bounds
 from nanodt.training.build import build_network, offered
 from nanodt.training.checkpoint import check_same, load_checkpoint, save_checkpoint
@@ -127,7 +126,7 @@ def prepare_folder(config: TrainConfig, group: Processes) -> None:
         except OSError as error:
             raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
         if config.redo:
-            for name in (MANIFEST, TRAINING, LOG, WEIGHTS, WORDS):
+            for name in (MANIFEST, TRAINING, LOG, WEIGHTS):
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
     if group.world > 1:
@@ -182,8 +181,6 @@ def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
         text.tokenizer.save(out)
     elif isinstance(text, VectorEncoder) and isinstance(text.embed, VectorCache):
         text.embed.save()
-    if texts := [text for own in dataset.split("train").texts or [] for text in own]:
-        Bigrams.of(texts).save(out)
 
 
 def optimise(

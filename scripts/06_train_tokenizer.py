@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from archive_tools.files import atomic_write, read_table, write_json
+from archive_tools.files import atomic_write, read_json, read_table, write_json
 from archive_tools.run import Stage, StageConfig, main
 from envs import InputError
 from nanodt import train_tokenizer
@@ -45,11 +45,7 @@ def run(config: Config) -> Path:
     with Stage(config, "tokenizer", inputs=("dataset",)) as stage:
         if stage.done:
             return stage.folder
-        table = read_table(stage.input("dataset") / "trajectories.parquet", ("split", "texts"))
-        texts = {
-            name: [text for row in rows["texts"] for text in row]
-            for name, rows in table.groupby("split")
-        }
+        texts = _texts(stage.input("dataset"))
         tokenizer = train_tokenizer(texts["train"], config.vocab_size)
         tokenizer.save(stage.path("tokenizer.json"))
         everything = [text for own in texts.values() for text in own]
@@ -64,6 +60,19 @@ def run(config: Config) -> Path:
             longest_text=rows[0].tokens_max,
         )
     return stage.folder
+
+
+def _texts(dataset: Path) -> dict[str, list[str]]:
+    """What policies are told, by split; the augmentation is for training."""
+    columns = read_json(dataset / "dataset.json").get("text_columns", ["texts"])
+    texts: dict[str, list[str]] = {}
+    for name in ("trajectories.parquet", "augmentation.parquet"):
+        if (dataset / name).exists():
+            table = read_table(dataset / name, ("split", *columns))
+            for split, rows in table.groupby("split"):
+                told = texts.setdefault(str(split), [])
+                told += [text for column in columns for row in rows[column] for text in row]
+    return texts
 
 
 if __name__ == "__main__":

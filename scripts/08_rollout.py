@@ -4,15 +4,12 @@ Reads dataset/, annotations/, trajectories/ and model/, writes rollouts/: items.
 commands: a text, a BD, the reference trajectory), instructions.parquet (what controls are given
 instead) and rollouts.parquet (one row per drive: system, item, seed, the BD reached, poses,
 actions). Beside the policy drive its controls (text off, BD off, both off, texts shuffled among the
-items, an object or a direction exchanged in the text, a phrasing that training never saw, with
---rephrase the same put into words that it had), four ways to look an elite up in the training
-split, and the reference's own actions.
+items, an object or a direction exchanged in the text, a phrasing that training never saw), four
+ways to look an elite up in the training split, and the reference's own actions.
 
 Example: python scripts/08_rollout.py --run runs/demo --items 256
 
 Example: python scripts/08_rollout.py --run runs/bins --sampling nucleus --seeds 5
-
-Example: python scripts/08_rollout.py --run runs/demo --rephrase models/all-MiniLM-L6-v2
 """
 
 from dataclasses import dataclass
@@ -45,7 +42,7 @@ def run(config: Config) -> Path:
         policy = nanodt.load(model, sampling=sampling)
         return lambda envs, text, bd, seed: nanodt.drive(policy, envs, text, bd, seed=seed)
 
-    return rollouts.run(config, load_drive, nanodt.load_rephraser)
+    return rollouts.run(config, load_drive)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,10 @@ Example: python scripts/09_evaluate.py --run runs/demo
 
 Example: python scripts/09_evaluate.py --run runs/demo --say "Go to the plant." --bd 550 170
 
-Example: python scripts/09_evaluate.py --run runs/demo --say "Proceed to the icebox." \
-    --rephrase sentence-transformers/all-MiniLM-L6-v2
-
 Example: python scripts/09_evaluate.py --run runs/demo --rate --rater ada
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -46,9 +42,6 @@ class Config(evaluate.EvaluateConfig):
     """Drive this sentence instead of evaluating."""
     bd: tuple[float, ...] | None = None
     """With --say: where to end, in world units (x to the right, y down); without, as the text."""
-    rephrase: str | None = None
-    """With --say: put words that no training text has into known ones, by the likeness of this
-    sentence-transformers model (name or path)."""
 
     rate: bool = False
     """Let people rate drives on a local page instead of evaluating."""
@@ -58,7 +51,7 @@ class Config(evaluate.EvaluateConfig):
     """With --rate: port of the page on 127.0.0.1; 0 takes a free one."""
 
     not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {
-        "say", "bd", "rephrase", "rate", "rater", "port",
+        "say", "bd", "rate", "rater", "port",
     }  # fmt: skip
 
 
@@ -71,16 +64,9 @@ def load_drive(model: Path) -> driving.DrivePolicy:
 def run(config: Config) -> Path:
     """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
     if config.say is not None:
-        load_rephraser = (
-            partial(nanodt.load_rephraser, encoder=config.rephrase)
-            if config.rephrase is not None
-            else None
-        )
-        return say(config.run, config.say, config.bd, load_drive, load_rephraser, seed=config.seed)
+        return say(config.run, config.say, config.bd, load_drive, seed=config.seed)
     if config.bd is not None:
         raise InputError("--bd says where --say shall end; give it a sentence with --say")
-    if config.rephrase is not None:
-        raise InputError("--rephrase is for what --say says; stage 08 has its own --rephrase")
     if config.rate:
         return rate(
             config.run,

@@ -3,8 +3,9 @@
 `augmentation.parquet` lies beside the dataset's `trajectories.parquet` and has its columns, with
 `expert_action` (the action to learn) beside `action` (the one applied). Only nanodt reads it; the
 archive, its descriptions, the retrieval baselines and every test item know nothing of it. Its texts
-come from the built-in narrator: no LLM is paid for them. A rollout that came by the same places to
-the same end as its trajectory did is described by that trajectory's own texts, too.
+come from the built-in narrator: no LLM is paid for them. Where a text of the trajectory that was
+followed is true of the rollout, too, it keeps it. Rollouts along composed paths are told what these
+were composed for. `plans` says each text, and more, as plans (archive_tools/dataset/plans.py).
 """
 
 import sys
@@ -17,8 +18,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from archive_tools.annotations import Annotation, NearRule, annotate
-from archive_tools.dataset.augmentation import follow
-from archive_tools.dataset.paths import paths_of
+from archive_tools.dataset.augmentation import Disturbance, follow
+from archive_tools.dataset.composition import Wish, compose
+from archive_tools.dataset.paths import Paths, paths_of
+from archive_tools.dataset.plans import Planner
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
 from archive_tools.descriptions import draw_style
@@ -33,10 +36,18 @@ Floats = NDArray[np.float32]
 Tiles = Sequence[tuple[str, ...]]
 FIELDS = (
     *("trajectory_id", "split", "weight", "length", "bd", "obs", "action", "expert_action"),
-    *("next_subgoal", "texts"),
+    *("next_subgoal", "texts", "plans"),
 )
 TEXTS = 2
-"""Descriptions of each rollout."""
+"""Descriptions of each rollout, by the narrator."""
+SAME_END = 3.0
+"""How far from its trajectory's end a rollout may end and still be told its texts, in radii."""
+WISH_FULL = 0.85
+"""Share of the rollouts along composed paths that go all the way."""
+WISH_WEIGHT = 0.5
+"""How often a rollout along a composed path is drawn; one along a lone trajectory: 1. Elites take
+the ways that texts of theirs leave unsaid; a policy that learnt from composed paths alone would not
+know these habits."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ def augmentation_rows(
     world: World,
     recorded: Recorded,
     rounds: int,
+    composed: float,
     keep_out: Withheld,
     rng: np.random.Generator,
     *,
@@ -88,51 +100,102 @@ def augmentation_rows(
     rule: NearRule = NearRule(),
     action_decimals: int | None = 1,
 ) -> pa.Table:
-    """Drive `rounds` times along every training trajectory; a table with the columns FIELDS.
+    """Drive along every training trajectory, and along composed paths; the columns are FIELDS.
 
     Args:
         world: with its scene.
         recorded: the run's trajectories.
-        rounds: rollouts along each.
+        rounds: rollouts along each of those for training.
+        composed: paths composed of them, per trajectory.
         keep_out: rollouts to drop, see `withheld`.
-        rng: source of disturbances and words.
+        rng: source of disturbances, wishes and words.
         first_id: number of the first rollout.
         rule: of the annotation, as the trajectories had it.
         action_decimals: as the trajectories had them.
     """
-    scene = world.scene or Scene()
     train = np.flatnonzero(recorded.split == "train")
-    alternatives = Alternatives(recorded.annotations)
-    paths = paths_of(world, recorded.pose[train])
-    tables = []
-    for _ in range(rounds):
-        rollouts = follow(world, paths, rng, action_decimals=action_decimals, progress=True)
-        poses = [
-            p[: n + 1] for p, n in zip(rollouts.info["pose"], rollouts.length.tolist(), strict=True)
-        ]
-        annotations = annotate(scene, poses, size=world.size, rule=rule)
-        bd = np.stack([pose[-1, :2] for pose in poses])
-        rows = np.flatnonzero(~keep_out(bd, [tuple(a.tiles) for a in annotations]))
-        texts = [
-            _trajectory_texts(recorded, int(source), annotation, place, scene, world.robot.radius)
-            + _describe(scene, annotation, alternatives, rng)
-            for source, annotation, place in zip(
-                train[rows], (annotations[i] for i in rows), bd[rows], strict=True
-            )
-        ]
-        columns = _arrays(rollouts, rows) | {
-            "trajectory_id": pa.array(first_id + np.arange(len(rows)), pa.int64()),
-            "split": pa.array(["train"] * len(rows), pa.string()),
-            "weight": pa.array(recorded.weight[train][rows], pa.float32()),
-            "bd": list_column([bd[i] for i in rows]),
-            "next_subgoal": subgoal_column(
-                [annotations[i] for i in rows], rollouts.length[rows], subgoal_names(scene)
-            ),
-            "texts": pa.array(texts, pa.list_(pa.string())),
-        }
-        tables.append(pa.table({name: columns[name] for name in FIELDS}))
-        first_id += len(rows)
+    maker = _Maker(world, recorded, keep_out, rng, rule, action_decimals, first_id)
+    paths = paths_of(world, recorded.pose[train]) if rounds else None
+    tables = [maker.rows(paths, source=train) for _ in range(rounds) if paths is not None]
+    number = round(composed * len(train))
+    if number and world.scene is not None:
+        paths, wishes = compose(world, recorded.pose[train], number, rng, rule=rule)
+        if wishes:
+            tables.append(maker.rows(paths, wishes=wishes))
     return pa.concat_tables(tables)
+
+
+class _Maker:
+    """Drives along paths and describes what came of it; numbers its rows from `next_id` on."""
+
+    def __init__(
+        self,
+        world: World,
+        recorded: Recorded,
+        keep_out: Withheld,
+        rng: np.random.Generator,
+        rule: NearRule,
+        action_decimals: int | None,
+        next_id: int,
+    ) -> None:
+        self.world, self.recorded, self.keep_out, self.rng = world, recorded, keep_out, rng
+        self.rule, self.decimals, self.next_id = rule, action_decimals, next_id
+        self.scene = world.scene or Scene()
+        self.alternatives = Alternatives(recorded.annotations)
+        self.planner = Planner(self.scene, self.alternatives, rng)
+
+    def rows(
+        self,
+        paths: Paths,
+        source: NDArray[np.int64] | None = None,
+        wishes: Sequence[Wish] | None = None,
+    ) -> pa.Table:
+        """One rollout along each of N paths.
+
+        Args:
+            paths: to drive.
+            source: [N] row of the trajectory that each path is of.
+            wishes: for which the paths were composed.
+        """
+        world, rng = self.world, self.rng
+        how = Disturbance(full=WISH_FULL) if wishes is not None else Disturbance()
+        rollouts = follow(
+            world, paths, rng, disturbance=how, action_decimals=self.decimals, progress=True
+        )
+        lengths = rollouts.length.tolist()
+        poses = [p[: n + 1] for p, n in zip(rollouts.info["pose"], lengths, strict=True)]
+        annotations = annotate(self.scene, poses, size=world.size, rule=self.rule)
+        bd = np.stack([pose[-1, :2] for pose in poses])
+        rows = np.flatnonzero(~self.keep_out(bd, [tuple(a.tiles) for a in annotations]))
+        texts, plans = [], []
+        for row in rows.tolist():
+            annotation = annotations[row]
+            own = [] if source is None else self._own_texts(int(source[row]), annotation, bd[row])
+            texts.append(own + _describe(self.scene, annotation, self.alternatives, rng))
+            wish = None if wishes is None else wishes[row]
+            plans.append(self.planner.plans(texts[-1], annotation, wish))
+        some = [annotations[i] for i in rows]
+        weight = np.full(len(paths.last), WISH_WEIGHT) if source is None else None
+        weight = self.recorded.weight[source] if weight is None else weight
+        columns = _arrays(rollouts, rows) | {
+            "trajectory_id": pa.array(self.next_id + np.arange(len(rows)), pa.int64()),
+            "split": pa.array(["train"] * len(rows), pa.string()),
+            "weight": pa.array(weight[rows], pa.float32()),
+            "bd": list_column([bd[i] for i in rows]),
+            "next_subgoal": subgoal_column(some, rollouts.length[rows], subgoal_names(self.scene)),
+            "texts": pa.array(texts, pa.list_(pa.string())),
+            "plans": pa.array(plans, pa.list_(pa.string())),
+        }
+        self.next_id += len(rows)
+        return pa.table({name: columns[name] for name in FIELDS})
+
+    def _own_texts(self, source: int, annotation: Annotation, bd: NDArray[np.float32]) -> list[str]:
+        """What was said of the trajectory that a rollout followed, where it holds for it, too."""
+        moved = float(np.linalg.norm(bd - self.recorded.bd[source][:2]))
+        if moved > SAME_END * self.world.robot.radius:
+            return []
+        texts = self.recorded.texts[source]
+        return [text for text in texts if not check_text(text, annotation, self.scene)]
 
 
 def augment(
@@ -141,6 +204,7 @@ def augment(
     info: Mapping[str, Any],
     *,
     rounds: int,
+    composed: float,
     recipe: str,
     rng: np.random.Generator,
     rule: NearRule,
@@ -152,6 +216,7 @@ def augment(
         recorded: its trajectories.
         info: the content of trajectories.json.
         rounds: rollouts along each training trajectory.
+        composed: paths composed of them, per trajectory.
         recipe: of the split: random, regions or routes.
         rng: source of disturbances and words.
         rule: of the annotation.
@@ -168,6 +233,7 @@ def augment(
         world,
         recorded,
         rounds,
+        composed,
         withheld(recipe, recorded, low, high),
         rng,
         first_id=int(recorded.ids.max()) + 1,
@@ -186,21 +252,6 @@ def _describe(
         for style in styles
     ]
     return [text for text in texts if not check_text(text, annotation, scene)]
-
-
-def _trajectory_texts(
-    recorded: Recorded,
-    source: int,
-    annotation: Annotation,
-    bd: NDArray[np.float32],
-    scene: Scene,
-    radius: float,
-) -> list[str]:
-    """What was said of the trajectory that a rollout followed, where it is true of the rollout."""
-    moved = float(np.linalg.norm(bd - recorded.bd[source][:2]))
-    if moved > radius or recorded.annotations[source].visited != annotation.visited:
-        return []
-    return [t for t in recorded.texts[source] if not check_text(t, annotation, scene)]
 
 
 def _arrays(rollouts: Rollouts, rows: NDArray[np.integer]) -> dict[str, pa.Array]:

@@ -9,14 +9,16 @@ from archive_tools.files import template
 from archive_tools.tasks import registry
 
 
-def dataset_info(joined: Joined, augmentation_rollouts: int) -> dict[str, Any]:
-    """The content of dataset.json."""
+def dataset_info(joined: Joined, augmentation_rollouts: int, *, plans: bool) -> dict[str, Any]:
+    """The content of dataset.json; `plans`: a policy reads those, and not the texts."""
     info = joined.trajectories.info
+    plans = plans and bool(subgoal_names(joined.scene))
     return {
         **info,
         "environment": registry.portable_environment(info),
         **joined.facts(),
         "augmentation_rollouts": augmentation_rollouts,
+        "text_columns": ["plans"] if plans else ["texts"],
         "subgoals": subgoal_names(joined.scene),
         "split": asdict(joined.rule),
         "verification": [

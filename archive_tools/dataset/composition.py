@@ -30,6 +30,9 @@ ROUGHNESS = 2.0
 """Spread of the logarithm of the costs, before they are smoothed over the neighbourhood."""
 NEIGHBOURHOOD = 2.5
 """Cells over which costs are smoothed."""
+HABIT = 0.5
+"""Cells that trajectories pass often cost less, by this power of how often: where a wish leaves the
+way open, most drives take the ways that most elites take."""
 VIAS = (0, 1, 1, 2, 2, 3)
 """How many places a path is to come by: one of these, drawn."""
 BANNED = 0.6
@@ -72,6 +75,8 @@ class Ground:
         self.cells = np.flatnonzero(count)
         self.points = np.stack(middle, axis=1)[self.cells]
         """[nodes, 2]: in the middle of what passed the cell, so no wall is there."""
+        passed = count[self.cells] / np.median(count[self.cells])
+        self.habit = np.clip(passed**-HABIT, 0.2, 5.0)
         self.start = int(np.flatnonzero(self.cells == cell[0])[0])
         self._link(count > 0)
         self.tiles, self.objects = list(scene.tile_names), list(scene.object_names)
@@ -112,7 +117,7 @@ class Ground:
     def costs(self, rng: np.random.Generator) -> Doubles:
         """Random costs of the nodes, alike among neighbours."""
         field = gaussian_filter(rng.normal(size=(self.side, self.side)), NEIGHBOURHOOD)
-        return np.exp(ROUGHNESS * field).ravel()[self.cells]
+        return np.exp(ROUGHNESS * field).ravel()[self.cells] * self.habit
 
     def shortest(self, stops: Sequence[int], cost: Doubles, allowed: Mask) -> list[int] | None:
         """Nodes of the cheapest path from stop to stop over allowed ones; None: there is none."""

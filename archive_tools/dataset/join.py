@@ -3,6 +3,7 @@
 Rows join on `trajectory_id`. Nothing is written here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from archive_tools.dataset.splits import SPLITS, SplitRule, near_duplicates
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
 from archive_tools.descriptions import held_out_wording
 from archive_tools.files import read_arrow
+from archive_tools.language import parse
 from archive_tools.narrator import Alternatives
 from archive_tools.trajectories import Trajectories
 from envs.scene import Scene
@@ -141,14 +143,21 @@ class Joined:
             ("split", pa.array(self.split[self.learnt].tolist())),
             ("weight", pa.array(self.weight[self.learnt], type=pa.float32())),
             ("texts", texts),
+            ("plans", self._plans(ids)),
             ("next_subgoal", subgoal_column(annotations, length, subgoal_names(self.scene))),
         ):
             table = table.append_column(name, column)
         return table
 
-    def augmentation(self, rounds: int, rule: NearRule) -> pa.Table | None:
-        """Further rollouts along the training trajectories, `rounds` along each; None without."""
-        if not rounds:
+    def _plans(self, ids: Sequence[int]) -> pa.Array:
+        """The plans of each trajectory's texts."""
+        plans = [[parse(text, self.scene).plan for text in self.texts[i]] for i in ids]
+        return pa.array([[p for p in row if p] for row in plans], pa.list_(pa.string()))
+
+    def augmentation(self, rounds: int, composed: float, rule: NearRule) -> pa.Table | None:
+        """Further rollouts, `rounds` along each training trajectory and `composed` along paths
+        composed of them; None without."""
+        if not rounds and not composed:
             return None
         _, _, pose, bd = recorded(self.trajectories)
         known = Recorded(
@@ -166,6 +175,7 @@ class Joined:
             known,
             self.trajectories.info,
             rounds=rounds,
+            composed=composed,
             recipe=self.rule.recipe,
             rng=np.random.default_rng([self.rule.seed, 6]),
             rule=rule,

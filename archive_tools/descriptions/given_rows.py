@@ -55,12 +55,12 @@ def digests(files: Sequence[Path]) -> dict[str, str]:
 
 
 def add_given(
-    options: GivenOptions, stage: Stage, first_sample: int
+    sources: Sequence[GivenOptions], stage: Stage, first_sample: int
 ) -> tuple[list[dict[str, Any]], GivenDrives | None]:
     """Rows of the given descriptions, and the drives that they bring along.
 
     Args:
-        options: the files.
+        sources: the files, at least one.
         stage: with the inputs archive, annotations and, for drives, trajectories.
         first_sample: number of the first given text of a trajectory.
 
@@ -72,20 +72,21 @@ def add_given(
     scene = world.scene or Scene()
     info = _info(stage)
     given: list[Given] = []
-    for file in options.files:
-        given += read_given(
-            file,
-            annotations,
-            steps=int(info["steps"]) if info else 0,
-            unit=options.unit,
-            where=options.conditions(),
-        )
+    for options in sources:
+        for file in options.files:
+            given += read_given(
+                file,
+                annotations,
+                steps=int(info["steps"]) if info else 0,
+                unit=options.unit,
+                where=options.conditions(),
+            )
     drives, identity = None, {}
     brought = [g.action for g in given if g.action is not None]
     if brought:
         if info is None or info["environment"]["id"] != Navigation.id:
             raise InputError(
-                f"{options.files[0]}: actions can be replayed only in a run of {Navigation.id} "
+                f"{sources[0].files[0]}: actions can be replayed only in a run of {Navigation.id} "
                 "whose trajectories are recorded; name trajectory_id instead"
             )
         distinct = list({action.tobytes(): action for action in brought}.values())
@@ -106,7 +107,7 @@ def add_given(
         if number is None:
             assert g.action is not None
             number = identity[g.action.tobytes()]
-        reasons = check_text(g.text, annotations[number], scene, max_words=options.max_words)
+        reasons = check_text(g.text, annotations[number], scene, max_words=sources[0].max_words)
         rows.append(
             {
                 "trajectory_id": number,

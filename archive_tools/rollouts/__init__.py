@@ -7,7 +7,6 @@ Imports rooms below: dataset, language and down. `systems` is the one table of s
 from archive_tools.rollouts import driving
 from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
 from archive_tools.rollouts.items import (
-    Rephrase,
     make_instructions,
     make_items,
     read_instructions,
@@ -18,7 +17,6 @@ from archive_tools.rollouts.work import batches, drive_all
 
 __all__ = [
     "SYSTEMS",
-    "Rephrase",
     "batches",
     "contrast_pairs",
     "contrast_score",

@@ -53,8 +53,6 @@ INSTRUCTION_SCHEMA = pa.schema(
 )
 
 PathOf = Callable[[str], Path]
-Rephrase = Callable[[list[str]], list[str]]
-"""Texts in any phrasing → the same in words of the training texts."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,6 @@ def make_instructions(
     *,
     seed: int,
     systems: Collection[str],
-    load_rephraser: Callable[[], Rephrase] | None = None,
 ) -> pd.DataFrame:
     """What controls are given instead of the item's text (columns of INSTRUCTION_SCHEMA).
 
@@ -146,7 +143,6 @@ def make_instructions(
         scene: None where the environment has none; then no word is exchanged.
         seed: of the draws.
         systems: the ones to be driven.
-        load_rephraser: loads what rephrases texts; called only where there is one to rephrase.
     """
     sources = Sources(annotations, unseen_texts(dataset), scene, seed)
     chosen = [SYSTEMS[name] for name in systems]
@@ -164,39 +160,11 @@ def make_instructions(
             for system, item, given in chain.from_iterable(cells):
                 if given is not None:
                     rows.append(_row(system, item, given))
-    if load_rephraser is not None:
-        rows += _rephrased(items, sources, systems, load_rephraser)
     return pd.DataFrame(rows, columns=INSTRUCTION_SCHEMA.names)
 
 
 def _row(system: str, item: int, given: GivenText) -> tuple[Any, ...]:
     return (system, item, given.text, given.kind, given.place, given.out, given.into)
-
-
-def _rephrased(
-    items: pd.DataFrame,
-    sources: Sources,
-    systems: Collection[str],
-    load_rephraser: Callable[[], Rephrase],
-) -> list[tuple[Any, ...]]:
-    """Rows of the systems that get another one's texts rephrased; says so where there are none."""
-    rows: list[tuple[Any, ...]] = []
-    names = [system.name for system in SYSTEMS.values() if system.rephrases]
-    for name in names:
-        source = SYSTEMS[SYSTEMS[name].rephrases]
-        if name not in systems or source.instruct is None:
-            continue
-        some: Any = items.loc[items["set"] == "test", :]
-        given = zip(some["item"], source.instruct(some, sources), strict=True)
-        texts = {item: instruction.text for item, instruction in given if instruction is not None}
-        if texts:
-            known = load_rephraser()(list(texts.values()))
-            rows += [_row(name, item, GivenText(t)) for item, t in zip(texts, known, strict=True)]
-        else:
-            print(f"--rephrase: the dataset has no text of {source.label}: nothing is rephrased")
-    if not set(names) & set(systems):
-        print(f"--rephrase: {', '.join(names)} is not among --systems: nothing is rephrased")
-    return rows
 
 
 def write_commands(items: pd.DataFrame, instructions: pd.DataFrame, path: PathOf) -> None:

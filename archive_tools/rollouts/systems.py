@@ -36,8 +36,6 @@ class System:
     instruct: Callable[[pd.DataFrame, instructions.Sources], list[GivenText | None]] | None = None
     """Its texts in place of those of the items (rows of one set); None for an item without one,
     which it then does not drive."""
-    rephrases: str = ""
-    """The system whose texts it gets, rephrased."""
     choose: Callable[[Elites, Sequence[str], ArrayLike, int], Index] | None = None
     """Of a lookup: for texts, BDs and a seed, which elites it drives."""
 
@@ -48,7 +46,7 @@ class System:
     @property
     def instructed(self) -> bool:
         """It is given other texts than those of the items."""
-        return self.instruct is not None or bool(self.rephrases)
+        return self.instruct is not None
 
 
 _ALL = (
@@ -63,8 +61,6 @@ _ALL = (
            instruct=instructions.other_direction),
     System("nanodt/unseen_phrasing", "control", "unseen phrasing", one_set=True,
            instruct=instructions.unseen_phrasing),
-    System("nanodt/unseen_rephrased", "control", "unseen, rephrased", one_set=True,
-           rephrases="nanodt/unseen_phrasing"),
     System("random_elite", "baseline", "random elite",
            choose=lambda elites, text, bd, seed: elites.random(len(text), seed),
            shown_in=("tiles",)),

@@ -15,10 +15,11 @@ RENAMED = {
     "experiments": {"settings": "variants"},
     "04_describe": {"instruction": "styles", "narrative": "styles"},
     "05_verify_dataset": {"practice": "augmentation"},
-    "08_rollout": {"reword": "rephrase"},
-    "09_evaluate": {"reword": "rephrase"},
 }
 """Script → old name of an option → its name now."""
+_READ = "the reader puts any phrasing into a plan; leave it out"
+GONE = {name: {"reword": _READ, "rephrase": _READ} for name in ("08_rollout", "09_evaluate")}
+"""Script → an option that there was → what does its work now."""
 
 
 def refuse_renamed(argv: Sequence[str], script: str) -> None:
@@ -31,11 +32,13 @@ def refuse_renamed(argv: Sequence[str], script: str) -> None:
     Raises:
         InputError: one line that names the new option.
     """
-    names = RENAMED.get(script, {})
+    names, gone = RENAMED.get(script, {}), GONE.get(script, {})
     for word in argv:
         old = word.removeprefix("--").partition("=")[0].replace("_", "-")
         if word.startswith("--") and old in names:
             raise InputError(f"--{old} is now called --{names[old]}; give --{names[old]} instead")
+        if word.startswith("--") and old in gone:
+            raise InputError(f"there is no --{old} any more: {gone[old]}")
 
 
 def parse(config_type: type[C], doc: str, argv: list[str] | None = None) -> C:

@@ -28,6 +28,7 @@ from archive_tools.llm import batch_api as batch
 from archive_tools.narrator import Alternatives, read_shares
 from archive_tools.run import Stage, bounds, check_folder
 from envs import load_world
+from envs.commands import bundled_commands
 from envs.errors import InputError
 from envs.scene import Scene
 
@@ -52,6 +53,9 @@ class DescribeConfig(LlmConfig):
     texts_unit: Literal["auto", "units", "tenths"] = "auto"
     """Unit of the actions in --texts; auto: tenths where they are whole numbers and too large for
     units, or a Parquet column of integers."""
+    people: bool = False
+    """Add the commands of people that come with the bundled world, and their drives: the part
+    train. The presets do."""
     limit: bounds.Whole = 0
     """Describe only the first so many trajectories, to try; the same command without it goes on.
     0: all."""
@@ -68,7 +72,10 @@ class DescribeConfig(LlmConfig):
     batch_import: tuple[Path, ...] = ()
     """Result files of the Batch API to take into the ledger first."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "demo": {"people": True},
+        "paper": {"people": True},
+    }
     not_fingerprint: ClassVar[set[str]] = LlmConfig.not_fingerprint | {
         "batch_export",
         "batch_import",
@@ -92,6 +99,18 @@ class DescribeConfig(LlmConfig):
         return given_rows.GivenOptions(
             self.texts, self.texts_where, self.texts_unit, self.max_words
         )
+
+    def sources(self) -> list[given_rows.GivenOptions]:
+        """All that is given: --texts, and with --people what comes with the run's world."""
+        sources = [self.given()] if self.texts else []
+        world = Path(self.run) / "archive" / "world"
+        drives = (Path(self.run) / "trajectories" / "manifest.json").exists()
+        if self.people and drives and world.is_dir() and self.limit == 0:
+            path = bundled_commands(load_world(world))
+            if path is not None:
+                options = given_rows.GivenOptions
+                sources.append(options([path], ["part=train"], "tenths", self.max_words))
+        return sources
 
 
 def _inputs(
@@ -176,11 +195,13 @@ def run(config: DescribeConfig) -> Path:
         return _prepare_only(config)
     config = _goes_on(config)
     inputs = ["archive", "annotations"]
-    if config.texts and (Path(config.run) / "trajectories" / "manifest.json").exists():
+    sources = config.sources()
+    if sources and (Path(config.run) / "trajectories" / "manifest.json").exists():
         inputs.append("trajectories")
-    with Stage(config, "descriptions", inputs, extra=given_rows.digests(config.texts)) as stage:
+    digests = given_rows.digests([file for source in sources for file in source.files])
+    with Stage(config, "descriptions", inputs, extra=digests) as stage:
         if not stage.done:
-            _describe(config, stage)
+            _describe(config, stage, sources)
     if config.show_refused:
         rows = read_table(stage.folder / "descriptions.parquet").to_dict("records")
         print(
@@ -191,7 +212,9 @@ def run(config: DescribeConfig) -> Path:
     return stage.folder
 
 
-def _describe(config: DescribeConfig, stage: Stage) -> None:
+def _describe(
+    config: DescribeConfig, stage: Stage, sources: Sequence[given_rows.GivenOptions]
+) -> None:
     """Write the tables of the stage."""
     writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
     if config.model:
@@ -206,8 +229,8 @@ def _describe(config: DescribeConfig, stage: Stage) -> None:
             max_words=config.max_words,
         )
     annotations = {job.trajectory_id: job.annotation for job in jobs}
-    if config.texts:
-        given, drives = given_rows.add_given(config.given(), stage, config.per_trajectory)
+    if sources:
+        given, drives = given_rows.add_given(sources, stage, config.per_trajectory)
         rows += given
         annotations = load_annotations(stage.input("annotations"))
         if drives is not None:

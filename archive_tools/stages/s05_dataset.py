@@ -42,7 +42,14 @@ class DatasetConfig(StageConfig):
     way, and described by what they reached. They show a policy how to come back and where else to
     stop."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"augmentation": 4}}
+    composed: bounds.NonNegative = 0.8
+    """Rollouts along paths composed of the training trajectories, per trajectory: by some places,
+    round others, told so. They show a policy what bans and few words ask for. Needs a scene."""
+    plans: bool = True
+    """A policy reads texts as plans ("via desk; end plant; avoid green"), which the reader makes of
+    any phrasing, and not in their own words. Needs a scene."""
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"augmentation": 4, "composed": 1.6}}
 
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or options do not go together."""
@@ -108,10 +115,11 @@ def run(config: DatasetConfig) -> Path:
         write_table(stage.path("trajectories.parquet"), table)
         wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
         write_table(stage.path("test_wording.parquet"), wording)
-        more = joined.augmentation(config.augmentation, NearRule.of(stage.input("annotations")))
+        rule = NearRule.of(stage.input("annotations"))
+        more = joined.augmentation(config.augmentation, config.composed, rule)
         if more is not None:
             write_table(stage.path("augmentation.parquet"), more)
-        info = dataset_info(joined, 0 if more is None else len(more))
+        info = dataset_info(joined, 0 if more is None else len(more), plans=config.plans)
         write_json(stage.path("dataset.json"), info)
         atomic_write(stage.path("README.md"), render_card(joined, info))
         facts = {**joined.facts(), "augmentation_rollouts": info["augmentation_rollouts"]}

@@ -12,7 +12,6 @@ from archive_tools.annotations import load_annotations
 from archive_tools.files import read_json, read_table, write_table
 from archive_tools.rollouts import (
     SYSTEMS,
-    Rephrase,
     batches,
     drive_all,
     driving,
@@ -43,9 +42,6 @@ class RolloutConfig(StageConfig):
     """Robots driven at once."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
     """What to drive: the policy (nanodt), its controls (nanodt/…), retrieval baselines, replay."""
-    rephrase: str | None = None
-    """Drive the commands of unseen phrasing once more, put into words of the training texts by the
-    likeness of this sentence-transformers model (name or path)."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"items": 0, "pairs": 500}}
 
@@ -60,15 +56,12 @@ class RolloutConfig(StageConfig):
 def run(
     config: RolloutConfig,
     load_drive: Callable[[Path], driving.DrivePolicy],
-    load_rephraser: Callable[[Path, str], Rephrase] | None = None,
 ) -> Path:
     """Stage 08: dataset, annotations, model → `rollouts/items.parquet` and `rollouts.parquet`.
 
     Args:
         config: options.
         load_drive: given the model's folder, loads the policy; called only if a policy is driven.
-        load_rephraser: given the model's folder and a sentence encoder, loads what rephrases texts;
-            needed with `rephrase` only.
 
     Raises:
         InputError: an earlier stage is missing or stale, or an option is out of range.
@@ -80,7 +73,7 @@ def run(
             return stage.folder
         info = read_json(stage.input("dataset") / "dataset.json")
         dataset = read_table(stage.input("dataset") / "trajectories.parquet", COLUMNS)
-        items, instructions = _commands(config, stage, info, dataset, load_rephraser)
+        items, instructions = _commands(config, stage, info, dataset)
         write_commands(items, instructions, stage.path)
         driver = driving.Driver(
             registry.run_environment(Path(config.run), info),
@@ -114,7 +107,6 @@ def _commands(
     stage: Stage,
     info: dict[str, Any],
     dataset: pd.DataFrame,
-    load_rephraser: Callable[[Path, str], Rephrase] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The items, and what controls are given instead of their texts."""
     annotations = load_annotations(stage.input("annotations"))
@@ -128,10 +120,6 @@ def _commands(
     )
     folder = stage.input("archive") / "world"
 
-    def rephraser() -> Rephrase:
-        assert load_rephraser is not None and config.rephrase is not None
-        return load_rephraser(stage.input("model"), config.rephrase)
-
     instructions = make_instructions(
         items,
         annotations,
@@ -139,6 +127,5 @@ def _commands(
         load_world(folder).scene if folder.exists() else None,
         seed=config.seed,
         systems=config.systems,
-        load_rephraser=rephraser if config.rephrase is not None else None,
     )
     return items, instructions

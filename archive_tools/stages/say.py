@@ -17,7 +17,7 @@ from archive_tools.evaluation import judge_rules
 from archive_tools.files import atomic_write, read_json, read_table
 from archive_tools.language import PLACEHOLDER, fill_descriptor, parse
 from archive_tools.report import events
-from archive_tools.rollouts import Rephrase, driving
+from archive_tools.rollouts import driving
 from archive_tools.run import check_folder
 from archive_tools.tasks import Measures, registry
 from envs import World, load_world
@@ -32,7 +32,6 @@ def say(
     text: str,
     bd: Sequence[float] | None,
     load_drive: Callable[[Path], driving.DrivePolicy],
-    load_rephraser: Callable[[Path], Rephrase] | None = None,
     *,
     seed: int = 0,
 ) -> Path:
@@ -43,14 +42,12 @@ def say(
         text: the command; `<DESCRIPTOR>` in it stands for the place.
         bd: [n_bd] where to end, in the environment's units; None leaves it to the text.
         load_drive: given the model's folder, loads the policy.
-        load_rephraser: given the model's folder, loads what puts the command into words of the
-            training texts; None drives it as it is.
 
     Returns:
         The path of the picture, said.png.
 
     Raises:
-        InputError: a stage is missing, the text is empty (as it is or rephrased), or `bd` is no
+        InputError: a stage is missing, the text is empty, or `bd` is no
             point of the BD space.
     """
     if not text.strip():
@@ -64,14 +61,13 @@ def say(
     rule = NearRule() if world.scene is None else NearRule.of(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
-    rephrase = None if load_rephraser is None else load_rephraser(run / "model")
-    instruction = _understand(console, text, world, rephrase)
-    for line in hints(instruction, bd, world, run, positions=positions):
+    _understand(console, text, world)
+    for line in hints(text, bd, world, run, positions=positions):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = driving.make_envs(registry.run_environment(run, info), 1)
     try:
         place = None if bd is None else np.asarray([bd], np.float32)
-        drives = load_drive(run / "model")(envs, [instruction], place, seed)
+        drives = load_drive(run / "model")(envs, [text], place, seed)
     finally:
         envs.close()
     if "pose" not in drives.info:
@@ -94,17 +90,11 @@ def say(
     return run / "said.png"
 
 
-def _understand(console: Console, text: str, world: World, rephrase: Rephrase | None) -> str:
-    """Print what was understood of a command; returns the text that the policy is to read."""
-    if rephrase is not None:
-        [instruction] = rephrase([text])
-        if not instruction.strip():
-            raise InputError("--say: no word of the sentence is like one of the training texts")
-        console.print(f"read as: {instruction}", highlight=False, markup=False)
+def _understand(console: Console, text: str, world: World) -> None:
+    """Print what was understood of a command."""
     if world.scene is not None:
         for line in str(parse(text, world.scene)).splitlines():
             console.print(line, highlight=False, markup=False)
-    return text if rephrase is None else instruction
 
 
 def _show_end(

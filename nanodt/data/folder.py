@@ -12,9 +12,11 @@ The folder holds `trajectories.parquet`, one row per episode, and `dataset.json`
 | `obs`           | list<float32> | row-major [T + 1, n_obs]                       |
 | `action`        | list<float32> | row-major [T, n_act]                           |
 | `texts`         | list<string>  | descriptions of this trajectory                |
+| `plans`         | list<string>  | optional: the same in other words              |
 | `expert_action` | list<float32> | optional [T, n_act]: the action to learn       |
 | `next_subgoal`  | list<int16>   | optional [T]: which place comes next           |
 
+What a policy is told are the columns that `text_columns` of dataset.json lists, by default `texts`.
 `expert_action` differs from `action`, the one applied, where an episode was disturbed on purpose
 (DART: Laskey et al. 2017). A second file of the same columns, `augmentation.parquet`, may hold more
 episodes for the split train, read where they are asked for. A next subgoal is a number in the list
@@ -72,7 +74,7 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
     path = folder / TABLE
     if not 0 <= augmentation <= 1:
         raise InputError(f"augmentation share {augmentation}: expected 0 to 1")
-    table, recorded = _read_both(folder, augmentation)
+    table, recorded = _read_both(folder, info, augmentation)
     length = _column(table, "length").to_numpy().astype(np.int64)
     ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
     if len(ids) == 0:
@@ -95,7 +97,7 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
         length=length,
         steps=steps,
         each={"bd": bd, "recorded": recorded.astype(np.float32)[:, None]},
-        texts=[[t for t in row or [] if t] for row in table.column("texts").to_pylist()],
+        texts=_texts(table, info),
         info=info,
         where=str(folder),
         ids=ids,
@@ -105,12 +107,28 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
     return Dataset(folder, info, splits)
 
 
-def _read_both(folder: Path, augmentation: float) -> tuple[pa.Table, np.ndarray]:
+def _texts(table: pa.Table, info: dict[str, Any]) -> list[list[str]]:
+    """What each episode may be told, from the columns that dataset.json names."""
+    told: list[list[str]] = [[] for _ in range(len(table))]
+    for name in text_columns(info):
+        for own, row in zip(told, table.column(name).to_pylist(), strict=True):
+            own += [text for text in row or [] if text]
+    return told
+
+
+def text_columns(info: dict[str, Any]) -> list[str]:
+    """The columns that hold what a policy is told; `info` is dataset.json."""
+    return list(info.get("text_columns") or ["texts"])
+
+
+def _read_both(
+    folder: Path, info: dict[str, Any], augmentation: float
+) -> tuple[pa.Table, np.ndarray]:
     """The rows to learn from and to test on, and which of them are recorded episodes [N] bool."""
-    table = _read_table(folder / TABLE)
+    table = _read_table(folder / TABLE, info)
     if not augmentation or not (folder / AUGMENTATION).exists():
         return table, np.ones(len(table), bool)
-    more = _read_table(folder / AUGMENTATION)
+    more = _read_table(folder / AUGMENTATION, info)
     other = set(more.column("split").to_pylist()) - {"train"}
     if other:
         raise InputError(
@@ -120,7 +138,7 @@ def _read_both(folder: Path, augmentation: float) -> tuple[pa.Table, np.ndarray]
     if augmentation == 1 and len(more):
         keep = np.array(table.column("split").to_pylist()) != "train"
         table = table.filter(pa.array(keep)).combine_chunks()
-    return _join(table, more), np.arange(len(table) + len(more)) < len(table)
+    return _join(table, more, text_columns(info)), np.arange(len(table) + len(more)) < len(table)
 
 
 def _numbers(
@@ -173,22 +191,23 @@ def _read_info(path: Path) -> dict[str, Any]:
     return info
 
 
-def _read_table(path: Path) -> pa.Table:
+def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
     if not path.exists():
         raise InputError(f"{path} does not exist: --data must name a dataset folder")
     try:
         names = pq.read_schema(path).names
-        missing = [c for c in COLUMNS if c not in names]
+        needed = dict.fromkeys([*COLUMNS, *text_columns(info)])
+        missing = [c for c in needed if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
-        wanted = [*COLUMNS, *(c for c in ("weight", "expert_action", "next_subgoal") if c in names)]
+        wanted = [*needed, *(c for c in ("weight", "expert_action", "next_subgoal") if c in names)]
         return pq.read_table(path, columns=wanted).combine_chunks()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
 
 
-def _join(table: pa.Table, more: pa.Table) -> pa.Table:
+def _join(table: pa.Table, more: pa.Table, texts: list[str]) -> pa.Table:
     """Both files' rows; what only one of them says is filled in for the other."""
     both = []
     for part in (table, more):
@@ -197,7 +216,7 @@ def _join(table: pa.Table, more: pa.Table) -> pa.Table:
         if "expert_action" not in part.column_names:
             part = part.append_column("expert_action", part.column("action"))
         both.append(part)
-    known = [*COLUMNS, "weight", "expert_action"]
+    known = list(dict.fromkeys([*COLUMNS, *texts, "weight", "expert_action"]))
     if all("next_subgoal" in part.column_names for part in both):
         known.append("next_subgoal")
     both = [part.select(known) for part in both]
