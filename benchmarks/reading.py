@@ -22,7 +22,9 @@ from archive_tools.language import check_text, parse
 from envs import load_world, simulate
 from envs.scene import Scene
 
-LABELS = Path(__file__).parents[1] / "tests" / "data" / "labelled_commands.jsonl"
+DATA = Path(__file__).parents[1] / "tests" / "data"
+LABELS = DATA / "labelled_commands.jsonl"
+TYPED = DATA / "typed_commands.jsonl"
 
 
 def annotated(table: pd.DataFrame) -> list[Annotation]:
@@ -149,6 +151,24 @@ def labelled(scene: Scene) -> None:
     print(f"| places and roles, recall | {both / theirs:.3f} | {theirs} |")
 
 
+def typed(scene: Scene) -> None:
+    """Destination, bans and way of typed commands, by part of the file."""
+    hits: dict[str, list[bool]] = {}
+    for line in TYPED.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        found = parse(row["text"], scene)
+        end = found.destination.names[0] if found.destination else None
+        right = {
+            "destination": end == row["destination"],
+            "bans": {ban.names[0] for ban in found.bans} == set(row["avoid"]),
+            "way": [place.names[0] for place in found.way] == row["way"],
+        }
+        for name, hit in right.items():
+            hits.setdefault(f"typed commands ({row['part']}), {name}", []).append(hit)
+    for name, each in hits.items():
+        shown(name, each)
+
+
 def judged(path: Path, scene: Scene) -> None:
     """Kendall's tau of the judge by rules with the mean rater, on all cases and on halves."""
     table = pd.read_parquet(path)
@@ -184,6 +204,7 @@ def main() -> None:
     )
     falsified(texts, drives, scene)
     labelled(scene)
+    typed(scene)
     if (options.commands / "ratings.parquet").exists():
         judged(options.commands / "ratings.parquet", scene)
     many = [(texts[k % len(texts)], drives[k % len(texts)]) for k in range(10_000)]
