@@ -86,7 +86,9 @@ def model_folder(path: Path | str) -> Path:
     from huggingface_hub import snapshot_download  # slow to import
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(
+            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "reader/**"])
+        )
     except Exception as error:  # many kinds: no network, no such repository, no right to it
         reason = str(error).splitlines()[0]
         raise InputError(f"{name} is no folder here and not on the Hub ({reason})") from error

@@ -33,6 +33,7 @@ from nanodt.errors import InputError
 from nanodt.files import CONFIG, WEIGHTS, digest, save_weights, write_json
 from nanodt.model.network import Network
 from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
+from nanodt.text.reader import take_reader
 from nanodt.training.bounds import check_bounds
 from nanodt.training.build import build_network, offered
 from nanodt.training.checkpoint import check_same, load_checkpoint, save_checkpoint
@@ -175,6 +176,7 @@ def resume(
 def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
     """Write what the weights need to act: configuration, tokenizer or vectors, words."""
     (out / CHECKPOINT).mkdir(exist_ok=True)
+    take_reader(dataset.folder, out)
     write_json(out / CONFIG, asdict(network.config))
     text = network.text
     if isinstance(text, TokenEncoder) and text.tokenizer is not None:

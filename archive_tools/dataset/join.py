@@ -181,6 +181,12 @@ class Joined:
             rule=rule,
         )
 
+    def training(self) -> tuple[list[Annotation], NDArray[np.float32]]:
+        """Annotations and BDs [M, n_bd] of the training trajectories."""
+        rows = np.flatnonzero((self.split == "train") & self.learnt)
+        bd = np.asarray(self.trajectories.bd, np.float32)[rows]
+        return [self.annotations[self.ids[k]] for k in rows.tolist()], bd
+
     def facts(self) -> dict[str, Any]:
         """Counts of the dataset, for dataset.json and the card."""
         sides = self.split[self.learnt]

@@ -126,11 +126,11 @@ def _follows(
 
 def distance_to(place: Place, point: tuple[float, float], scene: Scene) -> float:
     """Distance in units from a point to the nearest box of a place; 0 inside or without a box."""
-    boxes = _boxes(place, scene)
+    boxes = boxes_of(place, scene)
     return min((_distance(box, point) for box in boxes), default=0.0)
 
 
-def _boxes(place: Place, scene: Scene) -> list[Box]:
+def boxes_of(place: Place, scene: Scene) -> list[Box]:
     boxes = [item.box for item in scene.objects if item.name in place.names]
     if scene.tiles is not None:
         boxes += [
@@ -174,7 +174,7 @@ def end_side(place: Place, last: Event, scene: Scene) -> float:
     if place.side is None:
         return 1.0
     best = -1.0
-    for box in _boxes(place, scene):
+    for box in boxes_of(place, scene):
         x0, y0, x1, y1 = box
         dx = (last.position[0] - (x0 + x1) / 2) / max(x1 - x0, 1e-9)
         dy = (last.position[1] - (y0 + y1) / 2) / max(y1 - y0, 1e-9)

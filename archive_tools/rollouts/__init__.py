@@ -4,7 +4,7 @@ pairs.
 Imports rooms below: dataset, language and down. `systems` is the one table of systems.
 """
 
-from archive_tools.rollouts import driving
+from archive_tools.rollouts import driving, listener
 from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
 from archive_tools.rollouts.items import (
     make_instructions,
@@ -22,6 +22,7 @@ __all__ = [
     "contrast_score",
     "drive_all",
     "driving",
+    "listener",
     "make_instructions",
     "make_items",
     "read_instructions",

@@ -14,6 +14,7 @@ from archive_tools.annotations import NearRule, load_annotations
 from archive_tools.dataset import Joined, SplitRule, dataset_info, render_card, report_rules
 from archive_tools.descriptions import SCHEMA, given_drives
 from archive_tools.files import atomic_write, read_table, write_json, write_table
+from archive_tools.rollouts import listener
 from archive_tools.run import Stage, StageConfig, bounds, read_manifest
 from archive_tools.trajectories import load_trajectories
 from envs import load_world
@@ -122,6 +123,9 @@ def run(config: DatasetConfig) -> Path:
         info = dataset_info(joined, 0 if more is None else len(more), plans=config.plans)
         write_json(stage.path("dataset.json"), info)
         atomic_write(stage.path("README.md"), render_card(joined, info))
+        if info["text_columns"] == ["plans"]:
+            ends = listener.Ends.of(*joined.training())
+            listener.write_listener(stage.path(listener.FOLDER).parent, joined.world, ends)
         facts = {**joined.facts(), "augmentation_rollouts": info["augmentation_rollouts"]}
         stage.rows.update(facts.pop("trajectories"))
         stage.facts.update(facts)

@@ -28,12 +28,14 @@ from torch import Tensor
 
 from nanodt.driving.conditions import Condition, Constant, Drawn
 from nanodt.errors import InputError
+from nanodt.files import model_folder
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network, load_network, numbered
 from nanodt.model.trunk import Cache, Write
 from nanodt.packing import Batch, pack, ragged
 from nanodt.place.visitation import VisitationMap, cells_of
 from nanodt.text.encoders import text_table
+from nanodt.text.reader import Reader, load_reader
 
 
 def window_start(step: np.ndarray | int, capacity: np.ndarray) -> np.ndarray:
@@ -53,7 +55,8 @@ class Policy:
     says how heads with classes choose; `cache=False` computes the whole context anew at every step
     (the same actions, slowly). `text_ids` are the token ids of each row's text, where these are no
     English texts. `context` shortens the window. `width`: how many numbers of the action are drawn
-    (the environment's own, where the network knows more); the others are 0.
+    (the environment's own, where the network knows more); the others are 0. A `reader` turns texts
+    into what the network is told, and finds BDs that are not given.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Policy:
         text_ids: Sequence[np.ndarray] | None = None,
         context: int | None = None,
         width: int | None = None,
+        reader: Reader | None = None,
         seed: int = 0,
     ) -> None:
         if context is not None and context < 1:
@@ -74,6 +78,7 @@ class Policy:
         self.config, self.device = network.config, network.device
         self.sampling = sampling or Sampling()
         self.cached, self.text_ids, self.context, self.width = cache, text_ids, context, width
+        self.reader = reader
         self.slots = {n: s for n, s in network.slots.items() if not s.reckoned}
         self.sizes = {n: 1 if numbered(s) else s.size for n, s in self.slots.items()}
         self.reset(seed)
@@ -95,10 +100,11 @@ class Policy:
     ) -> np.ndarray:
         """Actions [N, n_act] float32 for observations [N, n_obs], clipped and rounded as recorded.
 
-        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out. They
-        are taken at the first call after `reset()` and stay; later calls may omit them. `reward`
-        [N] is that of the last step, for networks that are asked for a return. Observations may
-        also be given by the names of their slots.
+        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out, and so
+        does a row of NaN in `bd`, where a reader may find it in the text. They are taken at the
+        first call after `reset()` and stay; later calls may omit them. `reward` [N] is that of the
+        last step, for networks that are asked for a return. Observations may also be given by the
+        names of their slots.
         """
         known = obs if isinstance(obs, Mapping) else {"obs": self._observations(obs)}
         rows = len(next(iter(known.values())))
@@ -126,6 +132,9 @@ class Policy:
     def _begin(
         self, rows: int, text: Sequence[str] | None = None, bd: np.ndarray | None = None
     ) -> None:
+        if self.reader is not None and text is not None:
+            text, found = self.reader.read(text)
+            bd = found if bd is None else np.where(np.isnan(bd), found, bd)
         self._begin_texts(rows, text)
         device, limit = self.device, self.config.layout.max_steps
         held = int(self.capacity.max())
@@ -191,12 +200,14 @@ class Policy:
             rule, shape = self.conditions.get(name), (rows, slot.size)
             value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
             known = np.zeros(shape, np.float32) if value is None else np.asarray(value, np.float32)
+            missing = np.isnan(known).all(axis=1) if known.shape == shape else np.zeros(rows, bool)
+            known = np.where(missing[:, None], 0.0, known) if missing.any() else known
             if known.shape != shape or not np.isfinite(known).all():
                 raise InputError(
                     f"{name} has shape {list(known.shape)}, expected {list(shape)} finite"
                 )
-            self.constants[name] = torch.from_numpy(known).to(self.device)
-            self.dropped[name] = torch.full((rows,), value is None, device=self.device)
+            self.constants[name] = torch.from_numpy(known.astype(np.float32)).to(self.device)
+            self.dropped[name] = torch.from_numpy(missing | (value is None)).to(self.device)
             self.constant_tokens[name] = self.network.stream.token(
                 slot, self.constants[name], self.dropped[name]
             )
@@ -413,5 +424,10 @@ class Policy:
 def load(
     path: Path | str, *, sampling: Sampling | None = None, cache: bool = True, device: str = "cpu"
 ) -> Policy:
-    """The policy of a model folder, or of a model on the Hugging Face Hub by its id."""
-    return Policy(load_network(path, device), sampling=sampling, cache=cache)
+    """The policy of a model folder, or of a model on the Hugging Face Hub by its id.
+
+    It reads texts through the model's reader, where it has one (`nanodt.text.reader`).
+    """
+    folder = model_folder(path)
+    network = load_network(folder, device)
+    return Policy(network, sampling=sampling, cache=cache, reader=load_reader(folder))
