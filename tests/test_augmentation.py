@@ -13,6 +13,7 @@ from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.similarity import lcs_ratio
 from archive_tools.dataset.augmentation import HOLD, Disturbance, follow
 from archive_tools.dataset.augmentation_table import FIELDS, Recorded, augmentation_rows, withheld
+from archive_tools.dataset.composition import compose
 from archive_tools.dataset.paths import line, paths_of
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.dataset.subgoals import subgoal_names
@@ -124,11 +125,11 @@ def test_drives_that_stop_early_hold(world, paths):
         assert moved < 2 * world.robot.radius
 
 
-def rows_of(world, recorded, recipe="random", seed=3):
+def rows_of(world, recorded, recipe="random", seed=3, composed=0.0):
     low, high = np.zeros(2, np.float32), np.full(2, world.size, np.float32)
     keep_out = withheld(recipe, recorded, low, high)
     rng = np.random.default_rng(seed)
-    return augmentation_rows(world, recorded, 2, keep_out, rng, first_id=N).to_pandas()
+    return augmentation_rows(world, recorded, 2, composed, keep_out, rng, first_id=N).to_pandas()
 
 
 def test_rows_are_described_by_what_they_reached(world, recorded):
@@ -177,3 +178,45 @@ def test_augmentation_stays_out_of_what_the_split_withholds(world, recorded):
         drive = envs.simulate(world, np.asarray(row.action, np.float32).reshape(1, -1, 2))
         annotation = annotate(world.scene, drive.pose, size=world.size)[0]
         assert tuple(annotation.tiles) != route
+
+
+def test_composed_paths_do_what_was_wished(world, recorded):
+    """Told a wish, a rollout meets what it names in order and breaks no ban."""
+    train = recorded.pose[recorded.split == "train"]
+    paths, wishes = compose(world, train, 40, np.random.default_rng(0))
+    assert len(wishes) == len(paths.last) == 40
+    assert sum(bool(w.avoid or w.untouched) for w in wishes) > 5 and any(
+        len(w.via) > 1 for w in wishes
+    )
+    poses = [
+        np.column_stack([path[: last + 1], np.zeros(last + 1)]).astype(np.float32)
+        for path, last in zip(paths.points, paths.last, strict=True)
+    ]
+    kept = 0
+    for found, wish in zip(annotate(world.scene, poses, size=world.size), wishes, strict=True):
+        visits = iter(found.visited)
+        kept += all(name in visits for name in wish.via) and not set(wish.avoid) & set(
+            found.visited
+        )
+    assert kept >= 36, "but for what the rounding of corners touches"
+    free = world.reachable()
+    for path, last in zip(paths.points, paths.last, strict=True):
+        column, row = (path[: last + 1] * world.width / world.size).astype(int).T
+        assert free[row, column].mean() > 0.98
+
+
+def test_plans_of_composed_rollouts_are_true_of_them(world, recorded):
+    table = rows_of(world, recorded, composed=1.0)
+    train = (recorded.split == "train").sum()
+    rows = table.iloc[2 * train :]
+    assert len(rows) == train and (rows["weight"] < 1).all()
+    plans = 0
+    for row in rows.itertuples():
+        drive = envs.simulate(world, np.asarray(row.action, np.float32).reshape(1, -1, 2))
+        driven = annotate(world.scene, drive.pose, size=world.size)[0]
+        for plan in row.plans:
+            avoided = plan.partition("avoid ")[2].split("; ")[0]
+            banned = {name for name in avoided.split(", ") if name and not name.startswith("over")}
+            assert not banned & set(driven.visited)
+            plans += 1
+    assert plans > 3 * len(rows)

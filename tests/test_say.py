@@ -1,5 +1,6 @@
 """One sentence, one drive: events in the terminal, a picture in the run."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ from run_factory import Planted, make_run
 
 import envs
 from archive_tools.annotations.annotate import NearRule, annotate
+from archive_tools.annotations.events import load_annotations
 from archive_tools.files.tables import read_json, write_json
+from archive_tools.rollouts.listener import write_listener
+from archive_tools.rollouts.targets import Ends
 from archive_tools.stages.say import hints, say
-from envs import InputError
 from envs.drawing.terminal import draw_text
 
 
@@ -56,21 +59,25 @@ def test_place_may_be_left_to_the_text(made, capsys):
     assert "diagonal" not in capsys.readouterr().out
 
 
-def test_unseen_words_are_told_as_known_ones(made, capsys):
-    told, spy = listener(made)
-
-    def load_reader(model):
-        assert model == made / "model"
-        return lambda texts: [text.replace("icebox", "fridge") for text in texts]
-
-    say(made, "Go to the icebox.", None, lambda model: spy, load_reader)
-    assert [text for text, _ in told] == [["Go to the fridge."]]
-    shown = capsys.readouterr().out
-    assert "read as: Go to the fridge." in shown and "icebox" not in "".join(
-        line for line in shown.splitlines() if line.startswith("hint: ")
-    )
-    with pytest.raises(InputError, match="no word of the sentence is like"):
-        say(made, "去冰箱", None, lambda model: spy, lambda model: lambda texts: [""])
+def test_a_model_with_a_reader_says_what_it_is_told_and_where_that_ends(made, capsys):
+    """The end that a text names stands in for --bd, and any phrasing is told as a plan."""
+    world = envs.load_world(made / "archive" / "world")
+    annotations = load_annotations(made / "annotations")
+    table = pd.read_parquet(made / "dataset" / "trajectories.parquet")
+    ends = Ends.of([annotations[i] for i in table["trajectory_id"]], np.stack(table["bd"]))
+    write_listener(made / "model", world, ends)
+    try:
+        told, spy = listener(made)
+        say(made, "Kindly roll into the kitchen and stay there.", None, lambda model: spy)
+        shown = capsys.readouterr().out
+        assert "told: end pink" in shown and "read from the text: end at (" in shown
+        assert "no training text has" not in shown
+        [(_, bd)] = told
+        assert (
+            world.scene.tile_names[int(world.scene.tile_at((bd[0][0], 600 - bd[0][1])))] == "pink"
+        )
+    finally:
+        shutil.rmtree(made / "model" / "reader")
 
 
 def test_picture_of_characters_shows_walls_objects_and_the_way():

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from archive_tools.files import list_column, read_table, write_json, write_table
-from archive_tools.language import Instruction, parse
+from archive_tools.language import Instruction, contradictions, parse
 from archive_tools.rollouts.targets import Ends, Targets
 from envs import World, load_world, save_world
 from envs.errors import InputError
@@ -40,11 +40,12 @@ class Listener:
         """Where instructions end."""
         return Targets(self.scene, self.ends)
 
-    def read(self, texts: Sequence[str]) -> tuple[list[str], NDArray[np.float32]]:
-        """The plans of N texts, "" where nothing was understood, and the BDs that they ask for.
+    def read(self, texts: Sequence[str]) -> tuple[list[str], NDArray[np.float32], list[list[str]]]:
+        """What a policy needs to know of N texts.
 
         Returns:
-            the plans, and BDs [N, n_bd] float32, NaN where a text names no end.
+            the plans, "" where nothing was understood; the BDs [N, n_bd] float32 that the texts
+            ask for, NaN where one names no end; and the places that each forbids.
         """
         instructions = [parse(text, self.scene) for text in texts]
         targets = np.full((len(texts), self.ends.bd.shape[1]), np.nan, np.float32)
@@ -52,11 +53,18 @@ class Listener:
             found = self.target(instruction)
             if found is not None:
                 targets[row] = found
-        return [instruction.plan for instruction in instructions], targets
+        return [i.plan for i in instructions], targets, [barred(i) for i in instructions]
 
     def target(self, instruction: Instruction) -> NDArray[np.float32] | None:
         """The BD [n_bd] that an instruction asks for; None where it names no end."""
         return self.targets.find(instruction)
+
+
+def barred(instruction: Instruction) -> list[str]:
+    """Places that an instruction forbids to come to; what is only not to be touched may be near."""
+    bans = contradictions.enforced(instruction)
+    met = [ban for ban in bans if not (ban.touch and ban.kind == "object")]
+    return sorted({name for ban in met for name in ban.names})
 
 
 def write_listener(folder: Path, world: World, ends: Ends) -> None:

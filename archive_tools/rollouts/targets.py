@@ -89,8 +89,9 @@ class Targets:
         weight = weight[best]
         way = [place.names[0] for place in instruction.way if place.names]
         if way:
-            routes = [self.ends.visited[k] for k in best]
-            alike = similarity.lcs_ratio([way] * len(best), routes)
+            routes: list[similarity.Route] = [self.ends.visited[k] for k in best]
+            told: list[similarity.Route] = [way] * len(best)
+            alike = similarity.lcs_ratio(told, routes)
             weight = weight * np.exp(ORDER * (alike - alike.max()))
         points = self.ends.bd[best]
         apart = np.linalg.norm(points[:, None] - points[None], axis=2)

@@ -28,9 +28,9 @@ from archive_tools.llm import batch_api as batch
 from archive_tools.narrator import Alternatives, read_shares
 from archive_tools.run import Stage, bounds, check_folder
 from envs import load_world
-from envs.commands import bundled_commands
 from envs.errors import InputError
 from envs.scene import Scene
+from envs.worlds.commands import bundled_commands
 
 
 @dataclass

@@ -50,7 +50,7 @@ class DatasetConfig(StageConfig):
     """A policy reads texts as plans ("via desk; end plant; avoid green"), which the reader makes of
     any phrasing, and not in their own words. Needs a scene."""
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"augmentation": 4, "composed": 1.6}}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"augmentation": 3, "composed": 1.2}}
 
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or options do not go together."""

@@ -17,7 +17,7 @@ from archive_tools.evaluation import judge_rules
 from archive_tools.files import atomic_write, read_json, read_table
 from archive_tools.language import PLACEHOLDER, fill_descriptor, parse
 from archive_tools.report import events
-from archive_tools.rollouts import driving
+from archive_tools.rollouts import driving, listener
 from archive_tools.run import check_folder
 from archive_tools.tasks import Measures, registry
 from envs import World, load_world
@@ -40,7 +40,8 @@ def say(
     Args:
         run: a run with model/, dataset/, annotations/ and archive/.
         text: the command; `<DESCRIPTOR>` in it stands for the place.
-        bd: [n_bd] where to end, in the environment's units; None leaves it to the text.
+        bd: [n_bd] where to end, in the environment's units; None leaves it to the text: a model
+            with a reader then ends where drives of the archive did that fit it.
         load_drive: given the model's folder, loads the policy.
 
     Returns:
@@ -61,8 +62,11 @@ def say(
     rule = NearRule() if world.scene is None else NearRule.of(run / "annotations")
     console = Console(file=sys.stdout)
     positions = Measures.of_dataset(info).are_positions(world.size)
-    _understand(console, text, world)
-    for line in hints(text, bd, world, run, positions=positions):
+    reader = run / "model" / listener.FOLDER
+    reads = listener.load_listener(reader) if reader.is_dir() else None
+    found = _understand(console, text, world, reads)
+    bd = found if bd is None else bd
+    for line in hints(text, bd, world, run, positions=positions, read=reads is not None):
         console.print(f"hint: {line}", style="yellow", highlight=False, markup=False)
     envs = driving.make_envs(registry.run_environment(run, info), 1)
     try:
@@ -90,11 +94,23 @@ def say(
     return run / "said.png"
 
 
-def _understand(console: Console, text: str, world: World) -> None:
-    """Print what was understood of a command."""
-    if world.scene is not None:
-        for line in str(parse(text, world.scene)).splitlines():
-            console.print(line, highlight=False, markup=False)
+def _understand(
+    console: Console, text: str, world: World, reads: listener.Listener | None
+) -> list[float] | None:
+    """Print what was understood of a command; where it ends, as far as the reader finds that."""
+    if world.scene is None:
+        return None
+    instruction = parse(text, world.scene)
+    for line in str(instruction).splitlines():
+        console.print(line, highlight=False, markup=False)
+    if reads is None:
+        return None
+    console.print(f"told: {instruction.plan or 'nothing'}", highlight=False, markup=False)
+    target = reads.target(instruction)
+    if target is not None:
+        place = ", ".join(f"{value:.1f}" for value in target)
+        console.print(f"read from the text: end at ({place})", highlight=False)
+    return None if target is None else target.tolist()
 
 
 def _show_end(
@@ -138,7 +154,13 @@ def check_place(bd: Sequence[float], info: dict[str, Any]) -> None:
 
 
 def hints(
-    text: str, bd: Sequence[float] | None, world: World, run: Path, *, positions: bool = True
+    text: str,
+    bd: Sequence[float] | None,
+    world: World,
+    run: Path,
+    *,
+    positions: bool = True,
+    read: bool = False,
 ) -> list[str]:
     """What about a command makes it hard to obey: one line each.
 
@@ -148,6 +170,7 @@ def hints(
         world: with or without a scene.
         run: with dataset/, whose training texts are what the policy has read.
         positions: BDs are positions in the world.
+        read: a reader puts texts into words that the policy knows.
     """
     found = []
     if world.scene is not None:
@@ -161,12 +184,7 @@ def hints(
             )
         elif not parsed.places and PLACEHOLDER not in text:
             found.append(f"no place is named; objects: {objects}; tiles: {tiles}")
-    table = read_table(run / "dataset" / "trajectories.parquet", ("split", "texts"))
-    read: set[str] = set()
-    for texts in table.loc[table["split"] == "train", "texts"]:
-        for known in texts:
-            read.update(WORD.findall(known.lower()))
-    unread = dict.fromkeys(w for w in WORD.findall(text.lower()) if w not in read)
+    unread = [] if read else _unread(text, run)
     if unread:
         found.append(f"no training text has the words: {', '.join(unread)}")
     if PLACEHOLDER in text and bd is None:
@@ -174,6 +192,16 @@ def hints(
     if bd is not None and positions and not _free(world, bd):
         found.append("no robot can stand at that place: it lies in a wall or out of reach")
     return found
+
+
+def _unread(text: str, run: Path) -> list[str]:
+    """The words of a command that no training text has."""
+    table = read_table(run / "dataset" / "trajectories.parquet", ("split", "texts"))
+    known: set[str] = set()
+    for texts in table.loc[table["split"] == "train", "texts"]:
+        for one in texts:
+            known.update(WORD.findall(one.lower()))
+    return list(dict.fromkeys(w for w in WORD.findall(text.lower()) if w not in known))
 
 
 def _free(world: World, bd: Sequence[float]) -> bool:

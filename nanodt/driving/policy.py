@@ -88,6 +88,7 @@ class Policy:
         if seed is not None:
             self.generator = torch.Generator(self.device).manual_seed(seed)
         self.step, self.rows = -1, 0
+        self.barred: Tensor | None = None
         self.cache: Cache | None = None
 
     @torch.no_grad()
@@ -133,7 +134,8 @@ class Policy:
         self, rows: int, text: Sequence[str] | None = None, bd: np.ndarray | None = None
     ) -> None:
         if self.reader is not None and text is not None:
-            text, found = self.reader.read(text)
+            text, found, names = self.reader.read(text)
+            self.barred = self._bar(names)
             bd = found if bd is None else np.where(np.isnan(bd), found, bd)
         self._begin_texts(rows, text)
         device, limit = self.device, self.config.layout.max_steps
@@ -164,6 +166,14 @@ class Policy:
             unseen = torch.from_numpy(np.resize(self.network.stream.unseen, columns)).to(device)
             self.unseen = unseen if self.network.has_unseen else None
         self.rows = rows
+
+    def _bar(self, names: Sequence[Sequence[str]]) -> Tensor | None:
+        """Which next places must not be chosen [N, subgoals + 1], by their names; None: all may."""
+        number = {name: k for k, name in enumerate(self.config.subgoals)}
+        barred = torch.zeros(len(names), len(number) + 1, dtype=torch.bool)
+        for row, own in enumerate(names):
+            barred[row, [number[name] for name in own if name in number]] = True
+        return barred.to(self.device) if barred.any() else None
 
     def _begin_texts(self, rows: int, text: Sequence[str] | None) -> None:
         """Take the rows' texts; how many steps their windows hold behind them."""
@@ -200,7 +210,8 @@ class Policy:
             rule, shape = self.conditions.get(name), (rows, slot.size)
             value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
             known = np.zeros(shape, np.float32) if value is None else np.asarray(value, np.float32)
-            missing = np.isnan(known).all(axis=1) if known.shape == shape else np.zeros(rows, bool)
+            fits = known.shape == shape
+            missing = np.isnan(known).all(axis=1) if fits else np.zeros(rows, np.bool_)
             known = np.where(missing[:, None], 0.0, known) if missing.any() else known
             if known.shape != shape or not np.isfinite(known).all():
                 raise InputError(
@@ -290,7 +301,9 @@ class Policy:
             if kappa:
                 classes = slot.codec.bins if slot.codec else slot.size
                 bias = kappa * torch.linspace(0, 1, classes, device=self.device)
-            drawn = network.draw(name, hidden, number, self.sampling, self.generator, bias)
+            drawn = network.draw(
+                name, hidden, number, self.sampling, self.generator, bias, self.barred
+            )
             if slot.code == "scalars":
                 value[:, number] = drawn[:, 0]
             else:

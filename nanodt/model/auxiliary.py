@@ -57,10 +57,16 @@ class Auxiliary(nn.Module):
                 nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
             )
 
-    def choose(self, hidden: Tensor) -> Tensor:
-        """The likeliest next place [M] int64 at hidden states [M, C]."""
+    def choose(self, hidden: Tensor, barred: Tensor | None = None) -> Tensor:
+        """The likeliest next place [M] int64 at hidden states [M, C].
+
+        `barred` [M, subgoals + 1] bool: places that are not chosen.
+        """
         assert self.next_subgoal is not None
-        return self.next_subgoal(hidden).argmax(-1)
+        logits = self.next_subgoal(hidden)
+        if barred is not None:
+            logits = logits.masked_fill(barred, -torch.inf)
+        return logits.argmax(-1)
 
     def towards(self, hidden: Tensor, subgoal: Tensor) -> Tensor:
         """Hidden states [M, C] from which the action towards places [M] int64 is predicted."""

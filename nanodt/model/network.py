@@ -61,6 +61,8 @@ class NetworkConfig:
     bd_low: tuple[float, ...] | None = None
     bd_high: tuple[float, ...] | None = None
     auxiliary: AuxiliaryConfig = field(default_factory=AuxiliaryConfig)
+    subgoals: tuple[str, ...] = ()
+    """Names of the places that the auxiliary task names."""
     info: dict[str, Any] = field(default_factory=dict)
     """What others want to find again: environments, recipe, options; nothing here reads it."""
     format: int = FORMAT
@@ -298,14 +300,16 @@ class Network(nn.Module):
         sampling: Sampling,
         generator: torch.Generator | None,
         bias: Tensor | None = None,
+        barred: Tensor | None = None,
     ) -> Tensor:
         """Values [N, 1] of number `number` of a scalars slot, or [N, size] of another slot.
 
-        From hidden states [N, C]. `bias` [classes] is added to the logits.
+        From hidden states [N, C]. `bias` [classes] is added to the logits. `barred`
+        [N, subgoals + 1] bool: next places that are not chosen.
         """
         head = self.heads[name]
         if name == "action" and self.auxiliary.subgoal_first:
-            hidden = self.auxiliary.towards(hidden, self.auxiliary.choose(hidden))
+            hidden = self.auxiliary.towards(hidden, self.auxiliary.choose(hidden, barred))
         if isinstance(head, Scalars):
             logits = head.logits(hidden[:, None], number)[:, 0]
             index = pick(logits if bias is None else logits + bias, sampling, generator)

@@ -27,10 +27,11 @@ GROUP = "nanodt.readers"
 class Reader(Protocol):
     """Reads whole batches of texts."""
 
-    def read(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-        """What a policy is told for N texts, and the BD that each asks for [N, n_bd] float32.
+    def read(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray, list[list[str]]]:
+        """Of N texts what a policy is told, the BD [N, n_bd] float32, and what is barred.
 
-        A row of NaN: the text names none.
+        A row of NaN: the text names no BD. Barred are the next places, by the names of the
+        dataset's `subgoals`, that a policy must not choose.
         """
         ...
 

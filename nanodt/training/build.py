@@ -95,6 +95,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Network:
                 reach,
                 config.subgoal_first and config.next_subgoal_weight > 0,
             ),
+            subgoals=tuple(info.get("subgoals") or ()),
             info={"environment": info.get("environment")},
         )
     )

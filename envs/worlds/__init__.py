@@ -1,0 +1,1 @@
+"""The bundled worlds, and what comes with them."""
