@@ -307,7 +307,7 @@ class Shorthand:
 def test_a_model_reads_texts_by_the_reader_of_its_dataset(toy, tmp_path, monkeypatch):
     """It is found by its name among installed packages, and read before anything is told."""
     data = tmp_path / "data"
-    shutil.copytree(toy.data, data)
+    shutil.copytree(toy / "data", data)
     (data / "reader").mkdir()
     (data / "reader" / "reader.json").write_text('{"name": "shorthand"}')
     config = replace(small(toy, tmp_path / "m", steps=2), data=data)

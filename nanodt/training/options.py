@@ -120,7 +120,7 @@ class TrainOptions:
 
     # Optimisation.
 
-    steps: Annotated[int, Ge(1)] = 1600
+    steps: Annotated[int, Ge(1)] = 2400
     """Optimiser steps."""
     batch_size: Annotated[int, Ge(1)] = 32
     """Texts (with their windows) per optimiser step, over all processes."""
@@ -158,7 +158,7 @@ class TrainOptions:
     """Steps between lines of log.jsonl."""
     checkpoint_every: Annotated[int, Ge(1)] = 250
     """Steps between checkpoints: what a kill can cost."""
-    score_every: Annotated[int, Ge(1)] = 800
+    score_every: Annotated[int, Ge(1)] = 1200
     """Steps between validation loss and closed-loop score."""
     score_items: Annotated[int, Ge(0)] = 128
     """Validation instructions driven in closed loop; 0 = none."""
@@ -191,8 +191,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "n_layer": 4,
         "batch_size": 64,
-        "steps": 9600,
-        "score_every": 2400,
+        "steps": 6000,
+        "score_every": 3000,
         "score_items": 256,
     },
     "gpu": {
