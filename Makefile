@@ -30,9 +30,9 @@ lint: $(BIN)/installed-dev ## ruff and pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-results: $(BIN)/installed ## docs/results.md: full size, other splits and layouts, fewer trajectories (a day; needs docs/results.toml's encoder)
-	$(BIN)/python scripts/pipeline.py --run runs/paper --preset paper --options docs/results.toml
-	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper --options docs/results.toml
+results: $(BIN)/installed ## docs/results.md: full size, other splits and layouts, fewer trajectories (a day)
+	$(BIN)/python scripts/pipeline.py --run runs/paper --preset paper
+	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper
 	$(BIN)/python scripts/results.py --run runs/paper
 
 recipes: demo ## train and try the other systems of the family (docs/recipes.md; an hour)
