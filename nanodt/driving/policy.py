@@ -78,10 +78,15 @@ class Policy:
         self.sizes = {n: 1 if numbered(s) else s.size for n, s in self.slots.items()}
         self.reset(seed)
 
-    def reset(self, seed: int | None = None) -> None:
-        """Forget the episode; with a seed, also begin the random draws anew."""
+    def reset(self, seed: int | None = None, start: np.ndarray | None = None) -> None:
+        """Forget the episode; with a seed, also begin the random draws anew.
+
+        `start` [N, 3] is where the robots stand (x, y, heading), for odometry; by default all stand
+        where those of the training did.
+        """
         if seed is not None:
             self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.begins = None if start is None else np.array(start, np.float64)
         self.step, self.rows = -1, 0
         self.cache: Cache | None = None
 
@@ -89,16 +94,17 @@ class Policy:
     def act(
         self,
         obs: np.ndarray | Mapping[str, Any],
-        text: Sequence[str] | None = None,
+        text: Sequence[str | None] | None = None,
         bd: np.ndarray | None = None,
         reward: np.ndarray | None = None,
     ) -> np.ndarray:
         """Actions [N, n_act] float32 for observations [N, n_obs], clipped and rounded as recorded.
 
-        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out. They
-        are taken at the first call after `reset()` and stay; later calls may omit them. `reward`
-        [N] is that of the last step, for networks that are asked for a return. Observations may
-        also be given by the names of their slots.
+        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out, for all
+        robots or, as a text of None or a row of NaN, for one. They are taken at the first call
+        after `reset()` and stay; later calls may omit them. `reward` [N] is that of the last step,
+        for networks that are asked for a return. Observations may also be given by the names of
+        their slots.
         """
         known = obs if isinstance(obs, Mapping) else {"obs": self._observations(obs)}
         rows = len(next(iter(known.values())))
@@ -124,7 +130,7 @@ class Policy:
         return obs
 
     def _begin(
-        self, rows: int, text: Sequence[str] | None = None, bd: np.ndarray | None = None
+        self, rows: int, text: Sequence[str | None] | None = None, bd: np.ndarray | None = None
     ) -> None:
         self._begin_texts(rows, text)
         device, limit = self.device, self.config.layout.max_steps
@@ -137,7 +143,9 @@ class Policy:
             if not self.slots[name].constant
         }
         if self.config.odometry is not None:
-            self.reckoned = self.config.odometry.begin(rows)
+            self.reckoned = self.config.odometry.begin(rows) if self.begins is None else self.begins
+            if self.reckoned.shape != (rows, 3):
+                raise InputError(f"start has shape {list(self.reckoned.shape)}, not [{rows}, 3]")
             self.values["pose"] = torch.zeros(rows, held, 3, device=device)
         if "visits" in self.slots:
             self.map = VisitationMap(rows, self.network.map_side)
@@ -156,27 +164,30 @@ class Policy:
             self.unseen = unseen if self.network.has_unseen else None
         self.rows = rows
 
-    def _begin_texts(self, rows: int, text: Sequence[str] | None) -> None:
+    def _begin_texts(self, rows: int, text: Sequence[str | None] | None) -> None:
         """Take the rows' texts; how many steps their windows hold behind them."""
         encoder = self.config.layout.text
         given = text if text else self.text_ids
         if given is not None and len(given) != rows:
             raise InputError(f"{len(given)} texts for {rows} observations: give one each")
+        has = np.zeros(rows, bool)
         if encoder is None:
             self.table = text_table([])
         elif self.text_ids is not None:
-            self.table = text_table(self.text_ids)
+            self.table, has = text_table(self.text_ids), ~has
         else:
-            self.table = self.network.text.prepare(text) if text else self.network.text.nothing()
-        some = given and encoder is not None
-        self.text_row = np.arange(rows) if some else np.full(rows, -1)
+            known = [one for one in text or () if one is not None]
+            has = np.array([one is not None for one in text]) if text else has
+            self.table = self.network.text.prepare(known) if known else self.network.text.nothing()
+        self.text_row = np.where(has, np.cumsum(has) - 1, -1)
         self.text_lengths = self.table.take(self.text_row)[2]
         capacity = self.network.capacity(self.text_lengths)
         if (capacity < 1).any():
             i = int(np.argmin(capacity))
+            words = (text[i] if text else None) or ""
             raise InputError(
                 f"text {i} takes {self.text_lengths[i]} tokens of the {self.config.block_size} of "
-                f"a row: no step fits behind it; shorten it: {text[i][:60] if text else ''!r}"
+                f"a row: no step fits behind it; shorten it: {words[:60]!r}"
             )
         self.capacity = capacity if self.context is None else np.minimum(capacity, self.context)
 
@@ -190,13 +201,15 @@ class Policy:
                 continue
             rule, shape = self.conditions.get(name), (rows, slot.size)
             value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
-            known = np.zeros(shape, np.float32) if value is None else np.asarray(value, np.float32)
+            known = np.full(shape, np.nan, "f4") if value is None else np.asarray(value, np.float32)
+            dropped = np.isnan(known).all(axis=-1)
+            known = np.where(dropped[..., None], np.float32(0), known)
             if known.shape != shape or not np.isfinite(known).all():
                 raise InputError(
                     f"{name} has shape {list(known.shape)}, expected {list(shape)} finite"
                 )
             self.constants[name] = torch.from_numpy(known).to(self.device)
-            self.dropped[name] = torch.full((rows,), value is None, device=self.device)
+            self.dropped[name] = torch.from_numpy(dropped).to(self.device)
             self.constant_tokens[name] = self.network.stream.token(
                 slot, self.constants[name], self.dropped[name]
             )
