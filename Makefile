@@ -22,6 +22,9 @@ $(BIN)/installed-dev: $(BIN)/installed
 demo: $(BIN)/installed ## from an empty folder to a driven, judged, reported policy
 	$(BIN)/python scripts/pipeline.py --run runs/demo --preset demo
 
+play: $(BIN)/installed ## the playground: type a sentence, click a place, watch it drive (after make demo)
+	$(BIN)/python scripts/play.py --run runs/demo
+
 test: $(BIN)/installed-dev ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 

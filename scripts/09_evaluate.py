@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import nanodt
-from archive_tools.rating import rate
+from archive_tools.playground import rate
 from archive_tools.rollouts import driving
 from archive_tools.run import main
 from archive_tools.stages import s09_evaluate as evaluate
@@ -69,7 +69,7 @@ def load_drive(model: Path) -> driving.DrivePolicy:
 
 
 def run(config: Config) -> Path:
-    """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
+    """Stage 09, one drive, or the rating page: `evaluate.run`, `say.say`, `playground.rate`."""
     if config.say is not None:
         load_rephraser = (
             partial(nanodt.load_rephraser, encoder=config.rephrase)

@@ -1,0 +1,47 @@
+// The time of a drive: plays as far as is known, stops, is dragged; in steps.
+export class Clock {
+  constructor(changed) {
+    this.changed = changed;
+    this.step = 0;
+    this.known = 0; // so many steps have come from the server
+    this.pace = 120; // steps a second
+    this.playing = false;
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+  }
+
+  begin() { this.step = 0; this.known = 0; this.over = false; this.play(); }
+
+  play() {
+    if (this.over && this.step >= this.known) this.step = 0;
+    this.playing = true;
+    this.last = performance.now();
+    if (!this.frame) this.frame = requestAnimationFrame((now) => this.tick(now));
+    this.changed();
+  }
+
+  pause() { this.playing = false; this.changed(); }
+
+  seek(step) { this.playing = false; this.step = Math.min(step, this.known); this.changed(); }
+
+  reach(known, over) { // more has come
+    this.known = known;
+    this.over = over;
+    if (this.still.matches && this.playing) this.step = known; // nothing moves by itself
+    if (this.playing && !this.frame) this.play();
+    else this.changed();
+  }
+
+  get ended() { return this.over && this.step >= this.known; }
+
+  tick(now) {
+    this.frame = 0;
+    if (!this.playing) return;
+    if (!this.still.matches) {
+      this.step = Math.min(this.step + ((now - this.last) / 1000) * this.pace, this.known);
+    }
+    this.last = now;
+    if (this.ended) this.playing = false;
+    else if (!this.still.matches) this.frame = requestAnimationFrame((next) => this.tick(next));
+    this.changed();
+  }
+}

@@ -1,0 +1,66 @@
+"""What a sentence was understood to say, while it is typed, and sentences to begin with."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from archive_tools.language import PLACEHOLDER, Instruction, parse
+from envs import World
+from envs.scene import Scene
+
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+PLAIN = re.compile(r"(?:Go|Drive|Pass|Head|Move|Cross|Take|Start|Leave|Visit)\b[^.!?:;]*\.")
+"""One sentence that tells a robot what to do."""
+EXAMPLES = 4
+
+
+def named_target(instruction: Instruction, world: World) -> tuple[float, float] | None:
+    """Where the words alone say that the drive is to end, world units; None leaves it to the text.
+
+    This is where a reader that turns a named end into a place comes in: what it returns is driven
+    to and drawn on the map wherever no place was clicked.
+    """
+    return None
+
+
+def understand(text: str, scene: Scene, known: frozenset[str]) -> dict[str, Any]:
+    """What a page shows of a sentence: the parts of `Instruction.summary`, and words never read.
+
+    Args:
+        text: the sentence so far.
+        scene: its names.
+        known: words of the training texts, in lower case.
+    """
+    parts = parse(text, scene).summary
+    words = dict.fromkeys(WORD.findall(text.replace(PLACEHOLDER, " ").lower()))
+    return {**parts, "never read": [word for word in words if word not in known]}
+
+
+def words_of(texts: Sequence[str]) -> frozenset[str]:
+    """All words of texts, in lower case."""
+    return frozenset(word for text in texts for word in WORD.findall(text.lower()))
+
+
+def examples(table: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
+    """Short plain commands of the test split that end at different places: {"text", "bd"}.
+
+    Args:
+        table: of the dataset: split, texts, bd.
+    """
+    tests = table.loc[table["split"] == "test"]
+    pairs = [
+        (abs(len(text) - 54) + 100 * (PLAIN.fullmatch(text) is None), str(text), bd)
+        for texts, bd in zip(tests["texts"], tests["bd"], strict=True)
+        for text in texts
+        if PLACEHOLDER not in text and len(text) <= 90
+    ]
+    chosen: dict[tuple[str, ...], dict[str, Any]] = {}
+    for _, text, bd in sorted(pairs, key=lambda pair: pair[:2]):
+        read = parse(text, scene).summary
+        if len(read["end"]) == 1 and read["must"] and not read["not understood"]:
+            chosen.setdefault(read["end"], {"text": text, "bd": [round(float(v)) for v in bd]})
+        if len(chosen) == EXAMPLES:
+            break
+    return list(chosen.values())
