@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint results recipes bench clean
+.PHONY: help demo play test lint results recipes bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets

@@ -11,10 +11,12 @@ Example: python scripts/play.py --run runs/demo --others runs/other/model --port
 Example: python scripts/play.py --run runs/demo --host 0.0.0.0 --no-browser
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import tyro
 
 import nanodt
@@ -43,6 +45,7 @@ class Config:
 
 def load_policy(model: Path) -> Begin:
     """What drives a batch of robots, from a model's folder."""
+    torch.set_num_threads(1)  # so few robots only wait for a second one, and pages want it
     network = nanodt.load(model).network
     return lambda: nanodt.Policy(network)
 
@@ -65,6 +68,9 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         print()
+    # Every score is on disk; taking torch down module by module may last longer than Ctrl-C may.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

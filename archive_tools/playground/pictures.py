@@ -1,16 +1,20 @@
 """A drive to keep: as SVG, PNG, or a GIF in which it drives again."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from archive_tools.language import fill_descriptor
 from archive_tools.playground.drives import Drive
-from envs.drawing import Route, draw_scene, svg_to_png, time_colours
+from envs.drawing import Route, draw_scene, svg, svg_to_png, time_colours
 from envs.errors import InputError
 
 WIDTH = 600
+FINE = 2
+"""Frames are drawn so many times as large and then made small, for smooth lines."""
+EDGE = 8
 FRAMES = 40
 HOLD = 1500
 """Milliseconds that the last frame of an animation stays."""
@@ -48,7 +52,7 @@ def animate(drive: Drive) -> bytes:
         drive.world, [Route([drive.start[:2]], None, "#00000000", "solid", target)],
         caption=caption_of(drive), width=WIDTH,
     )  # fmt: skip
-    floor = Image.open(io.BytesIO(svg_to_png(still, scale=1.0))).convert("RGB")
+    floor = Image.open(io.BytesIO(svg_to_png(still, scale=FINE))).convert("RGB")
     paths = [np.stack(track.poses) for track in drive.tracks if len(track.poses) > 1]
     inks = [track.robot.colour for track in drive.tracks if len(track.poses) > 1]
     length = max(len(path) for path in paths)
@@ -56,7 +60,7 @@ def animate(drive: Drive) -> bytes:
         _frame(floor, paths, inks, int(step), length, drive.world.size, drive.world.robot.radius)
         for step in np.linspace(1, length - 1, FRAMES)
     ]
-    palette = frames[-1].quantize(128, dither=Image.Dither.NONE)
+    palette = _palette(floor, inks if len(inks) > 1 else time_colours())
     flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     out = io.BytesIO()
     flat[0].save(
@@ -64,6 +68,16 @@ def animate(drive: Drive) -> bytes:
         duration=[80] * (FRAMES - 1) + [HOLD],
     )  # fmt: skip
     return out.getvalue()
+
+
+def _palette(floor: Image.Image, inks: Sequence[str]) -> Image.Image:
+    """The 256 colours of an animation: those that the lines need, and the floor's most telling."""
+    needed = (*inks, svg.INK, svg.PAPER, "#ffffff")
+    exact = [channel for ink in needed for channel in ImageColor.getrgb(ink)[:3]]
+    rest = floor.reduce(FINE).quantize(256 - len(needed), Image.Quantize.MAXCOVERAGE).getpalette()
+    image = Image.new("P", (1, 1))
+    image.putpalette((exact + (rest or []))[:768])
+    return image
 
 
 def _frame(
@@ -75,16 +89,15 @@ def _frame(
     size: float,
     radius: float,
 ) -> Image.Image:
-    """The drive up to a step, on a copy of the floor; drawn large and made small, for smoothness.
+    """The drive up to a step, on a copy of the floor.
 
-    The scene of a picture begins 8 pixels from its edges and is WIDTH pixels wide.
+    The scene of a picture begins EDGE pixels from its edges and is WIDTH pixels wide.
     """
-    fine, edge, scale = 2, 8, WIDTH / size
-    sheet = floor.resize((floor.width * fine, floor.height * fine), Image.Resampling.BILINEAR)
+    scale, sheet = WIDTH / size, floor.copy()
     pen = ImageDraw.Draw(sheet)
     colours = time_colours()
     for path, ink in zip(paths, inks, strict=True):
-        points = (path[: step + 1, :2] * scale + edge) * fine
+        points = (path[: step + 1, :2] * scale + EDGE) * FINE
         line = [tuple(point) for point in points.tolist()]
         pen.line(line, "#ffffff", 13, joint="curve")
         if len(paths) > 1:
@@ -95,12 +108,12 @@ def _frame(
                 pen.line(line[at : at + 2], shade, 7)
         x, y = points[-1]
         heading = path[min(step, len(path) - 1), 2]
-        r = radius * scale * fine * 0.9
+        r = radius * scale * FINE * 0.9
         angles = heading + np.linspace(0.94, 2 * np.pi - 0.94, 24)
         disc = [(x + r * np.cos(a), y + r * np.sin(a)) for a in angles]
         nose = (x + 1.7 * r * np.cos(heading), y + 1.7 * r * np.sin(heading))
-        pen.polygon([*disc, nose], "#413831", "#ffffff", 3)
-    return sheet.resize(floor.size, Image.Resampling.LANCZOS)
+        pen.polygon([*disc, nose], ink if len(paths) > 1 else svg.INK, "#ffffff", 3)
+    return sheet.reduce(FINE)
 
 
 def render(drive: Drive, kind: str) -> bytes:

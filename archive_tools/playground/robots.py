@@ -82,7 +82,7 @@ class Robots:
         for folder in dict.fromkeys(
             (*others, *(f for f in beside if (f / "config.json").exists()))
         ):
-            label = folder.resolve().parent.name if folder.name == "model" else folder.name
+            label = folder.absolute().parent.name if folder.name == "model" else folder.name
             choices.append(
                 Robot(f"model:{len(choices)}", label.removeprefix(f"{run.name}-"),
                       next(colours, "#4a4642"), f"another model, {folder}", folder)

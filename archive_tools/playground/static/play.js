@@ -76,13 +76,13 @@ function hear(kind, data) {
   else if (kind === "poses") {
     track.poses.splice(data.at, Infinity, ...data.pose);
     for (const step of data.bumps) {
-      if (!track.bumps.length || step - track.bumps.at(-1) > 10) track.events.push({ step, bump: true });
+      if (!track.bumps.length || step - track.bumps.at(-1) > 10) track.events.push({ step, bump: true, track });
       track.bumps.push(step);
     }
   } else if (kind === "event") {
     const left = data.near === "–" && data.tile === track.tile && data.step < running.steps;
     track.tile = data.tile;
-    if (!left) track.events.push(data); // that something is left behind is no news
+    if (!left) track.events.push({ ...data, track }); // that something is left behind is no news
   }
   else if (kind === "verdict") { track.verdict = data; track.ended = true; }
   else if (kind === "failure") { track.failure = data.reason; track.ended = true; }

@@ -6,7 +6,7 @@ export class Results {
     this.rows = new Map([...document.querySelectorAll("#robots li")].map((row) => [row.dataset.robot, row]));
     this.list = byId("events");
     this.floors = floors;
-    this.shown = -1;
+    this.lines = [];
     for (const box of this.boxes) {
       box.addEventListener("change", () => {
         if (this.names.length > most) box.checked = false;
@@ -26,13 +26,13 @@ export class Results {
 
   begin(tracks) {
     for (const row of this.rows.values()) {
-      row.classList.remove("driven", "shown");
+      row.classList.remove("driven");
       for (const part of [".distance", ".score", ".reasons"]) row.querySelector(part).textContent = "";
       row.querySelector(".reasons").hidden = true;
     }
     tracks.forEach((track) => this.row(track).classList.add("driven"));
     this.list.replaceChildren();
-    this.written = 0;
+    this.lines = [];
   }
 
   row(track) { return this.rows.get(track.name); }
@@ -52,15 +52,15 @@ export class Results {
     this.events(tracks, step);
   }
 
-  events(tracks, step) { // of all robots, in time; those of one are not interrupted
-    const many = tracks.length > 1;
-    const due = tracks.flatMap((track) => track.events.filter((event) => event.step <= step).map((event) => ({ ...event, track })));
+  events(tracks, step) { // of all robots, in time
+    const due = tracks.flatMap((track) => track.events.filter((event) => event.step <= step));
     due.sort((a, b) => a.step - b.step);
-    if (due.length === this.written) return;
-    if (due.length < this.written) { this.list.replaceChildren(); this.written = 0; }
-    for (const event of due.slice(this.written)) this.list.append(this.line(event, many));
-    if (due.length > this.written) this.list.scrollTop = this.list.scrollHeight;
-    this.written = due.length;
+    const kept = this.lines.every((event, i) => event === due[i]) ? this.lines.length : 0;
+    if (kept === due.length) return;
+    if (!kept) this.list.replaceChildren();
+    for (const event of due.slice(kept)) this.list.append(this.line(event, tracks.length > 1));
+    if (due.length > this.lines.length) this.list.scrollTop = this.list.scrollHeight;
+    this.lines = due;
   }
 
   line({ step, tile, near, bump, track }, many) {
