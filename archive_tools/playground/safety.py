@@ -57,12 +57,9 @@ class Guard:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        begun = False
 
         async def guarded(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
@@ -77,12 +74,8 @@ class Guard:
             await (refusal or self.app)(scope, receive, guarded)
         except ConnectionError:
             return  # who asked has left
-        except Exception as error:  # a fault of ours: one line here, one there, and on it goes
-            print(f"{scope['path']}: {type(error).__name__}: {error}", file=sys.stderr)
-            if not begun:
-                await said(500, "the server made a mistake; see its terminal")(
-                    scope, receive, guarded
-                )
+        except Exception as error:  # a fault of ours, answered by the application: on it goes
+            print(f"{scope['path']!r}: {type(error).__name__}: {error}", file=sys.stderr)
 
     def _refusal(self, request: Request) -> Response | None:
         headers = request.headers

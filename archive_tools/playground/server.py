@@ -122,6 +122,9 @@ def make_app(scenery: Scenery, pages: Sequence[Page], listener: Listener | None 
         exception_handlers={
             404: lambda request, error: said(404, "no such page"),
             405: lambda request, error: said(405, "not asked so"),
+            Exception: lambda request, error: said(
+                500, "a mistake of the server; see its terminal"
+            ),
             InputError: lambda request, error: said(400, str(error)),
         },
     )
@@ -156,16 +159,21 @@ def serve(app: ASGIApp, listener: Listener, path: str = "/", *, browser: bool = 
         path: of the page that the printed address opens.
         browser: also open it in the desktop's browser, where there is a desktop.
     """
-    print(f"open {listener.address(path)} and end with Ctrl-C", flush=True)
-    desktop = sys.platform in ("darwin", "win32") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    if browser and desktop:
-        address = listener.address(path)
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
+        print(f"open {listener.address(path)} and end with Ctrl-C", flush=True)
+        if browser and _on_a_desktop():
+            opening = threading.Thread(target=webbrowser.open, args=(listener.address(path),))
+            opening.daemon = True
+            opening.start()
         make_server(app).run(sockets=[listener.socket])
     except KeyboardInterrupt:
         print()
     finally:
         listener.close()
+
+
+def _on_a_desktop() -> bool:
+    """Whether a browser would open in a window; without, one may take the terminal."""
+    return sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )

@@ -41,8 +41,9 @@ function show(words) {
   byId("rating").hidden = state.number === null;
   byId("over").hidden = state.number !== null;
   say(words);
-  if (state.number === null) return;
   track?.remove();
+  motion += 1;
+  if (state.number === null) return;
   track = scene.track(null, state.path.length - 1);
   scene.target(state.target);
   const [x, y, angle] = state.path[0];
@@ -62,12 +63,12 @@ function show(words) {
 }
 
 function drive() { // once, so that crossings and turns back are clear
-  const begun = performance.now(), mine = ++motion, last = state.path.length - 1;
-  if (still.matches) return track.show(state.path, last);
+  const begun = performance.now(), mine = ++motion, { path } = state, last = path.length - 1;
+  if (still.matches) return track.show(path, last);
   const move = (now) => {
     if (mine !== motion) return;
     const share = Math.min(Math.max(now - begun, 0) / (1000 * SECONDS), 1);
-    track.show(state.path, share * last);
+    track.show(path, share * last);
     if (share < 1) requestAnimationFrame(move);
   };
   requestAnimationFrame(move);
