@@ -52,14 +52,14 @@ class Chromium:
 
         def heard(message: "ConsoleMessage") -> None:
             if message.type in ("error", "warning"):
-                self.complaints.append(message.text)
+                self.complaints.append(f"{message.text} {message.location.get('url')}")
 
         def asked(request: "Request") -> None:
             if not request.url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
                 self.complaints.append(f"asks for {request.url}")
 
         page.on("console", heard)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.complaints.append(error.stack or str(error)))
         page.on("request", asked)
         return page
 

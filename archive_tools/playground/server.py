@@ -110,6 +110,7 @@ def make_app(scenery: Scenery, pages: Sequence[Page], listener: Listener | None 
 
     routes: list[BaseRoute] = [
         Route("/palette.css", palette),
+        Route("/favicon.ico", lambda request: RedirectResponse("/static/icon.svg")),
         *scenery.routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

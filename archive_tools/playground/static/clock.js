@@ -37,7 +37,8 @@ export class Clock {
     this.frame = 0;
     if (!this.playing) return;
     if (!this.still.matches) {
-      this.step = Math.min(this.step + ((now - this.last) / 1000) * this.pace, this.known);
+      const passed = Math.max(0, now - this.last) / 1000; // a frame may be older than its wish
+      this.step = Math.min(this.step + passed * this.pace, this.known);
     }
     this.last = now;
     if (this.ended) this.playing = false;

@@ -44,8 +44,8 @@ export class Scene {
   }
 
   point(event) { // where on the floor a pointer is
-    const box = this.svg.getBoundingClientRect(), size = this.facts.size;
-    const inside = (v) => Math.min(Math.max(v, 0), 1) * size;
+    const box = this.svg.getBoundingClientRect(), { size } = this.facts;
+    const inside = (v) => Math.round(Math.min(Math.max(v, 0), 1) * size * 10) / 10;
     return [inside((event.clientX - box.left) / box.width), inside((event.clientY - box.top) / box.height)];
   }
 
