@@ -252,6 +252,7 @@ def test_on_a_phone_in_the_dark_and_without_motion(quiet, address, dark):
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(22, 21, 20)" if dark else "rgb(255, 255, 255)")
     page.locator("#sentence").fill(SAY)
+    page.locator(".end", has_text="sofa").wait_for()
     page.locator("#map").scroll_into_view_if_needed()
     page.touchscreen.tap(*at(page, 200, 500))
     assert chips(page, "place") == ["200, 500✕"] or chips(page, "place") == ["200, 499✕"]

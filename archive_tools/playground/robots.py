@@ -140,7 +140,7 @@ class Robots:
         told = "both" if text and bd is not None else "bd" if bd is not None else "text"
         choose = SYSTEMS[f"nearest_elite_{told}"].choose
         assert choose is not None
-        chosen = ids[choose(elites, [text], [bd], 0)]
+        chosen = ids[choose(elites, [text], np.array([bd or (0, 0)]), 0)]
         solution = archive.solutions[np.searchsorted(archive.policy_ids, chosen)]
         drive = rollout_controllers(world, spec, solution, steps)
         return drive.info["pose"][0], drive.info["collision"][0]

@@ -202,7 +202,7 @@ class Policy:
             rule, shape = self.conditions.get(name), (rows, slot.size)
             value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
             known = np.full(shape, np.nan, "f4") if value is None else np.asarray(value, np.float32)
-            dropped = np.isnan(known).all(axis=-1)
+            dropped = np.atleast_1d(np.isnan(known).all(axis=-1))
             known = np.where(dropped[..., None], np.float32(0), known)
             if known.shape != shape or not np.isfinite(known).all():
                 raise InputError(

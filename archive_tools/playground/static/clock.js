@@ -9,14 +9,24 @@ export class Clock {
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
   }
 
-  begin() { this.step = 0; this.known = 0; this.over = false; this.play(); }
+  begin() {
+    this.step = this.known = 0;
+    this.over = false;
+    this.play();
+    this.jumps = this.still.matches; // nothing moves by itself; who presses play wants it to
+  }
 
   play() {
+    this.jumps = false;
     if (this.over && this.step >= this.known) this.step = 0;
     this.playing = true;
+    this.run();
+    this.changed();
+  }
+
+  run() {
     this.last = performance.now();
     if (!this.frame) this.frame = requestAnimationFrame((now) => this.tick(now));
-    this.changed();
   }
 
   pause() { this.playing = false; this.changed(); }
@@ -26,23 +36,23 @@ export class Clock {
   reach(known, over) { // more has come
     this.known = known;
     this.over = over;
-    if (this.still.matches && this.playing) this.step = known; // nothing moves by itself
-    if (this.playing && !this.frame) this.play();
-    else this.changed();
+    if (this.playing && this.jumps) {
+      this.step = known;
+      this.playing = !over;
+    } else if (this.playing && !this.frame) this.run();
+    this.changed();
   }
 
   get ended() { return this.over && this.step >= this.known; }
 
   tick(now) {
     this.frame = 0;
-    if (!this.playing) return;
-    if (!this.still.matches) {
-      const passed = Math.max(0, now - this.last) / 1000; // a frame may be older than its wish
-      this.step = Math.min(this.step + passed * this.pace, this.known);
-    }
+    if (!this.playing || this.jumps) return;
+    const passed = Math.max(0, now - this.last) / 1000; // a frame may be older than its wish
+    this.step = Math.min(this.step + passed * this.pace, this.known);
     this.last = now;
     if (this.ended) this.playing = false;
-    else if (!this.still.matches) this.frame = requestAnimationFrame((next) => this.tick(next));
+    else this.frame = requestAnimationFrame((next) => this.tick(next));
     this.changed();
   }
 }
