@@ -42,11 +42,12 @@ recipes: demo ## train and try the other systems of the family (docs/recipes.md;
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'
 	$(BIN)/python -m nanodt.family.recipes --all
 
-bench: $(BIN)/installed-dev ## speed: simulator, training, driving
+bench: $(BIN)/installed-dev ## speed: simulator, training, driving, the playground (after make demo)
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/drive.py
 	$(BIN)/python benchmarks/llm.py
+	$(BIN)/python benchmarks/play.py
 
 clean: ## remove the virtual environment and caches (not the runs)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

@@ -3,10 +3,8 @@
 import contextlib
 import io
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -85,21 +83,28 @@ def point(page: "Page", selector: str, x: float, y: float) -> tuple[float, float
     return box["x"] + float(x) * box["width"], box["y"] + float(y) * box["height"]
 
 
-def record(page: "Page", path: Path, seconds: float, width: int, every: float = 0.1) -> None:
-    """A GIF of a page's window, as it is for some seconds."""
+def record(page: "Page", path: Path, play: Iterable[int], width: int) -> None:
+    """A GIF of a page's window: a frame for each number of `play`, shown for so many milliseconds.
+
+    `play` does what is to be seen between its numbers.
+    """
     shots: list[Image.Image] = []
-    times: list[float] = []
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        times.append(time.monotonic())
+    durations: list[int] = []
+    for milliseconds in play:
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         size = (width, round(shot.height * width / shot.width))
         shots.append(shot.resize(size, Image.Resampling.LANCZOS))
-        page.wait_for_timeout(max(0.0, 1000 * (times[-1] + every - time.monotonic())))
-    durations: list[Any] = [
-        round(1000 * (b - a)) for a, b in zip(times, [*times[1:], times[-1] + 2], strict=True)
-    ]
-    palette = shots[-1].quantize(200, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    flat = [shot.quantize(palette=palette, dither=Image.Dither.NONE) for shot in shots]
+        durations.append(milliseconds)
+    flat = [in_few_colours(shot, shots[-1]) for shot in shots]
     flat[0].save(path, save_all=True, append_images=flat[1:], loop=0, duration=durations,
                  optimize=True)  # fmt: skip
+
+
+def in_few_colours(shot: Image.Image, like: Image.Image) -> Image.Image:
+    """A screenshot in 256 colours: the 64 that another one has most, as they are, and some more."""
+    often = sorted(like.getcolors(1 << 24) or [], reverse=True)[:64]
+    exact = [channel for _, colour in often for channel in colour]
+    rest = like.quantize(256 - len(often), Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((exact + rest)[:768])
+    return shot.quantize(palette=palette, dither=Image.Dither.NONE)

@@ -14,6 +14,8 @@ WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 PLAIN = re.compile(r"(?:Go|Drive|Pass|Head|Move|Cross|Take|Start|Leave|Visit)\b[^.!?:;]*\.")
 """One sentence that tells a robot what to do."""
 EXAMPLES = 4
+LENGTH = 60
+"""Characters that an example has at best."""
 
 
 def named_target(instruction: Instruction, world: World) -> tuple[float, float] | None:
@@ -50,17 +52,18 @@ def examples(table: pd.DataFrame, scene: Scene) -> list[dict[str, Any]]:
         table: of the dataset: split, texts, bd.
     """
     tests = table.loc[table["split"] == "test"]
-    pairs = [
-        (abs(len(text) - 54) + 100 * (PLAIN.fullmatch(text) is None), str(text), bd)
+    texts = [
+        (PLAIN.fullmatch(text) is None, abs(len(text) - LENGTH), str(text), bd)
         for texts, bd in zip(tests["texts"], tests["bd"], strict=True)
         for text in texts
-        if PLACEHOLDER not in text and len(text) <= 90
+        if PLACEHOLDER not in text and len(text) <= 1.5 * LENGTH
     ]
     chosen: dict[tuple[str, ...], dict[str, Any]] = {}
-    for _, text, bd in sorted(pairs, key=lambda pair: pair[:2]):
-        read = parse(text, scene).summary
-        if len(read["end"]) == 1 and read["must"] and not read["not understood"]:
-            chosen.setdefault(read["end"], {"text": text, "bd": [round(float(v)) for v in bd]})
-        if len(chosen) == EXAMPLES:
-            break
+    for least in (2, 1):  # places on the way
+        for _, _, text, bd in sorted(texts, key=lambda row: row[:3]):
+            if len(chosen) == EXAMPLES:
+                return list(chosen.values())
+            read = parse(text, scene).summary
+            if len(read["end"]) == 1 and len(read["must"]) >= least and not read["not understood"]:
+                chosen.setdefault(read["end"], {"text": text, "bd": [round(float(v)) for v in bd]})
     return list(chosen.values())
