@@ -102,7 +102,7 @@ def test_type_click_watch(quiet, address):
     assert chips(page, "place") == []
     page.mouse.click(*at(page, 300, 300))
     page.keyboard.press("Escape")
-    assert chips(page, "place") == []
+    assert chips(page, "place") == [] and page.locator("#map .target").count() == 0
     page.locator("#step").fill("10")
     assert page.locator("#clock").inner_text() == "10 / 400" and len(lines(page)) == 1
 

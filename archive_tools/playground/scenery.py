@@ -35,7 +35,7 @@ class Scenery:
     def __init__(self, run: Path) -> None:
         self.name = run.resolve().name
         self.world = load_world(run / "archive" / "world")
-        self.built = lru_cache(maxsize=64)(self._build)
+        self.built = lru_cache(maxsize=16)(self._build)
 
     def _build(self, walls: tuple[Wall, ...], start: tuple[float, float, float]) -> World:
         robot = Robot(*start, self.world.robot.radius)

@@ -41,7 +41,7 @@ function tell(words) { // at most one sentence in 0.7 s, the last one wins
 }
 
 function changed() { // something on the map
-  scene.target(state.bd ?? running?.target);
+  scene.target(state.bd ?? running?.named); // where the words alone lead, if they do
   scene.start(pointer?.start ?? scene.facts.start, Boolean(state.start));
   scene.walls(state.walls);
   sentence.target(state.bd);
@@ -100,10 +100,10 @@ function begun({ robots, target, steps, id }) {
     const { colour, label } = colours.get(name);
     return { name, label, colour, poses: [], events: [], bumps: [], line: scene.track(alone ? null : colour, steps) };
   });
-  Object.assign(running, { target, id, steps, heard: 0 });
+  Object.assign(running, { target, id, steps, heard: 0, named: running.drive.command.bd ? null : target });
   byId("step").max = steps;
   results.begin(running.tracks);
-  scene.target(target);
+  changed();
   for (const link of document.querySelectorAll("#save a")) {
     link.href = `/drives/${id}/picture.${link.dataset.kind}`;
     link.download = `drive.${link.dataset.kind}`;
