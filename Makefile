@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint results recipes bench clean
+.PHONY: help demo play test lint results recipes bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,6 +22,9 @@ $(BIN)/installed-dev: $(BIN)/installed
 demo: $(BIN)/installed ## from an empty folder to a driven, judged, reported policy
 	$(BIN)/python scripts/pipeline.py --run runs/demo --preset demo
 
+play: $(BIN)/installed ## the playground: type a sentence, click a place, watch it drive (after make demo)
+	$(BIN)/python scripts/play.py --run runs/demo
+
 test: $(BIN)/installed-dev ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
@@ -39,11 +42,12 @@ recipes: demo ## train and try the other systems of the family (docs/recipes.md;
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'
 	$(BIN)/python -m nanodt.family.recipes --all
 
-bench: $(BIN)/installed-dev ## speed: simulator, training, driving
+bench: $(BIN)/installed-dev ## speed: simulator, training, driving, the playground (after make demo)
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/drive.py
 	$(BIN)/python benchmarks/llm.py
+	$(BIN)/python benchmarks/play.py
 
 clean: ## remove the virtual environment and caches (not the runs)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

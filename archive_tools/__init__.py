@@ -4,7 +4,8 @@ The rooms from the top. A room imports only rooms below it (and `envs`, `prompts
 names of the folders of a run that they write.
 
     stages        one file per numbered script: its options and run()
-    rating        people's scores: the page, the session, the file
+    playground    pages of a local server: type, click, watch; rate
+    rating        people's scores: which are shown, the session, the file
     report        what people look at: pages, tables, figures, galleries
     evaluation    how good a drive is, and whether a judge can be trusted
     rollouts      what is driven, by whom, on which command

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import nanodt
-from archive_tools.rating import rate
+from archive_tools.playground import rate
 from archive_tools.rollouts import driving
 from archive_tools.run import main
 from archive_tools.stages import s09_evaluate as evaluate
@@ -62,7 +62,7 @@ def load_drive(model: Path) -> driving.DrivePolicy:
 
 
 def run(config: Config) -> Path:
-    """Stage 09, one drive, or the rating page: see `evaluate.run`, `say.say` and `rate.rate`."""
+    """Stage 09, one drive, or the rating page: `evaluate.run`, `say.say`, `playground.rate`."""
     if config.say is not None:
         return say(config.run, config.say, config.bd, load_drive, seed=config.seed)
     if config.bd is not None:

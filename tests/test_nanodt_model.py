@@ -369,6 +369,39 @@ def test_acting_sees_what_training_showed(windows, layout):
     assert (len(starts) > 3) == ("window" in layout)
 
 
+@pytest.mark.parametrize("layout", [{}, PRESETS])
+def test_one_batch_holds_robots_with_and_without_text_and_bd(layout):
+    """A text of None and a row of NaN leave them out for one robot, over several evictions."""
+    model = small_model(**layout)
+    rng = np.random.default_rng(0)
+    texts = [t + " now" * i for i, t in enumerate(TEXTS[:4])]
+    bd, obs = rng.normal(size=(4, 2)).astype(np.float32), rng.normal(size=(60, 4, 3)).astype("f4")
+    nothing = np.full((4, 2), np.nan, np.float32)
+    mixed, blank = [texts[0], None, texts[2], None], np.where([[1], [1], [0], [0]], bd, nothing)
+    together = Policy(model)
+    alone = [Policy(model) for _ in range(4)]
+    for seen in obs:
+        for i, action in enumerate(together.act(seen, mixed, blank)):
+            text = None if mixed[i] is None else [mixed[i]]
+            place = None if i > 1 else bd[i][None]
+            expected = alone[i].act(seen[i][None], text, place)[0]
+            assert np.abs(action - expected).max() < 1e-4
+
+
+def test_odometry_begins_where_the_robots_are_said_to_stand():
+    model = small_model(**PRESETS)
+    begins = np.array([[1.0, 2.0, 0.5], [-3.0, 4.0, 2.0]])
+    usual, moved = Policy(model), Policy(model)
+    moved.reset(0, begins)
+    seen = np.zeros((2, 3), np.float32)
+    plain, told = usual.act(seen), moved.act(seen)
+    assert (plain[0] == told[0]).all() and (plain[1] != told[1]).any()
+    np.testing.assert_allclose(moved.reckoned, begins)
+    moved.reset(0, begins[:1])
+    with pytest.raises(nanodt.InputError, match=r"start has shape \[1, 3\], not \[2, 3\]"):
+        moved.act(seen)
+
+
 def test_the_order_of_tokens_is_a_fact_of_the_layout_alone(windows):
     """[o, bd, a]: read at bd, driven with and without a cache alike, and as training showed it."""
     model = small_model(order=("obs", "bd", "action"))

@@ -1,76 +1,54 @@
 """The rating page: blind, nothing lost, and used with the keyboard in a real browser."""
 
-import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
-import threading
 
-import pandas as pd
-import pyarrow as pa
+import httpx
 import pytest
-from chromium import chromium, needs_chromium
+from browser import chromium, needs_chromium
+from play_factory import SYSTEMS, add_rollouts, serving
 from run_factory import make_run
 
-from archive_tools.files.tables import write_table
+from archive_tools.playground.opening import rate
+from archive_tools.playground.rate_page import RatingPage
+from archive_tools.playground.scenery import Scenery
+from archive_tools.playground.server import BoundSocket, make_app
 from archive_tools.rating.drives import choose
 from archive_tools.rating.ratings import RatingFile, read_ratings
-from archive_tools.rating.server import make_server, rate
 from archive_tools.rating.session import Session
-from archive_tools.run.stage import Stage, StageConfig
-from envs import InputError, load_world
-
-SYSTEMS = ("nanodt", "nanodt/text_off", "nearest_elite_bd", "replay")
+from envs import InputError
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A run with rollouts/: six test items, four systems of which two drove the same paths."""
-    run = make_run(tmp_path_factory.mktemp("rate") / "run", n=24)
-    recorded = pd.read_parquet(run / "trajectories" / "trajectories.parquet")
-    data = pd.read_parquet(run / "dataset" / "trajectories.parquet")
-    items, drives = [], []
-    for item in range(6):
-        row = recorded.iloc[item]
-        text = f"Stop at <DESCRIPTOR>, {item}." if item % 2 else data["texts"].iloc[item][0]
-        items.append({"item": item, "set": "test", "text": text, "bd": row["bd"].tolist()})
-        for number, system in enumerate(SYSTEMS):
-            pose = recorded["pose"].iloc[item if number in (0, 3) else (item + number) % 24]
-            drives.append({"system": system, "item": item, "seed": 0, "pose": pose.tolist()})
-    with Stage(StageConfig(run=run), "rollouts") as stage:
-        write_table(stage.path("items.parquet"), pa.Table.from_pylist(items))
-        write_table(stage.path("rollouts.parquet"), pa.Table.from_pylist(drives))
-    return run
+    return add_rollouts(make_run(tmp_path_factory.mktemp("rate") / "run", n=24))
 
 
-def opened(run, path, rater="ada", rollouts="now"):
-    return Session(choose(run), load_world(run / "archive" / "world"),
-                   RatingFile(path, rater, rollouts))  # fmt: skip
+def opened(run, path, rater="ada", rollouts="now", **options):
+    return Session(choose(run, **options), RatingFile(path, rater, rollouts))
+
+
+def page_of(run, session):
+    """What serves a session, and where."""
+    page = RatingPage(run, "ada")
+    page.session = session
+    listener = BoundSocket("127.0.0.1", 0)
+    return make_app(Scenery(run), [page], listener), listener
 
 
 @pytest.fixture
 def served(made, tmp_path):
-    """(port, file of ratings) of a running page."""
+    """(address, file of ratings) of a running page."""
     path = tmp_path / "ada.jsonl"
-    server = make_server(opened(made, path))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server.server_port, path
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(*page_of(made, opened(made, path))) as address:
+        yield address, path
 
 
-def ask(port, path, body=None, **headers):
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    given = {"Content-Type": "application/json"} if body is not None else {}
-    given |= {name.replace("_", "-"): value for name, value in headers.items()}
-    data = None if body is None else json.dumps(body)
-    line.request("GET" if body is None else "POST", path, data, given)
-    reply = line.getresponse()
-    return reply.status, reply.read().decode()
+def ask(address, path, body=None):
+    reply = httpx.get(address + path) if body is None else httpx.post(address + path, json=body)
+    return reply.status_code, reply.text
 
 
 def test_drives_come_mixed_the_same_each_time_and_one_path_once(made):
@@ -90,47 +68,47 @@ def test_drives_come_mixed_the_same_each_time_and_one_path_once(made):
 
 
 def test_nothing_that_reaches_the_browser_names_a_system(served):
-    port, _ = served
-    whole = ask(port, "/")[1] + ask(port, "/state")[1]
-    whole += ask(port, "/rate", {"number": 0, "score": 3})[1]
+    address, _ = served
+    assert httpx.get(address + "/", follow_redirects=True).url.path == "/rate"
+    whole = "".join(
+        ask(address, f"/{name}")[1] for name in ("rate", "rate/state", "static/rate.js")
+    )
+    whole += ask(address, "/rate/score", {"number": 0, "score": 3})[1]
     for word in (*SYSTEMS, "elite", "text_off", "trajectory"):
         assert word not in whole
 
 
 def test_scores_are_on_disk_before_the_answer_and_undo_takes_them_off(made, served):
-    port, path = served
+    address, path = served
     first = choose(made)[0]
     assert not path.exists()
-    state = json.loads(ask(port, "/rate", {"number": 0, "score": 10})[1])
+    state = json.loads(ask(address, "/rate/score", {"number": 0, "score": 10})[1])
     assert (state["rated"], state["number"], state["last"]) == (1, 1, 10)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(r["system"], r["item"], r["score"], r["rater"]) for r in rows] == [
         (name, first.item, 10, "ada") for name in first.systems
     ]
-    ask(port, "/rate", {"number": 1, "score": 0})
+    ask(address, "/rate/score", {"number": 1, "score": 0})
     table, stale = read_ratings(path.parent, "now")
     assert stale == 0 and set(table["score"]) == {0.0, 1.0}
-    state = json.loads(ask(port, "/undo", {})[1])
+    state = json.loads(ask(address, "/rate/undo", {})[1])
     assert (state["rated"], state["number"]) == (1, 1)
     assert [json.loads(line) for line in path.read_text().splitlines()] == rows
     for _ in range(3):
-        state = json.loads(ask(port, "/undo", {})[1])
+        state = json.loads(ask(address, "/rate/undo", {})[1])
     assert state["rated"] == 0 and path.read_text() == ""
 
 
-def test_wrong_scores_late_scores_and_other_pages_are_refused(served):
-    port, path = served
-    for body in ({"number": 0}, {"number": 0, "score": 11}, {"number": 0, "score": "7"},
-                 {"number": True, "score": 1}, [], "x"):  # fmt: skip
-        assert ask(port, "/rate", body)[0] == 400
-    assert ask(port, "/rate", {"number": 5, "score": 1})[0] == 409
-    assert ask(port, "/state", Host="rebound.example")[0] == 403
-    good = {"number": 0, "score": 1}
-    assert ask(port, "/rate", good, Origin="http://elsewhere.example")[0] == 403
-    assert ask(port, "/rate", good, Content_Type="text/plain")[0] == 415
-    assert ask(port, "/../rate.py")[0] == 404 and ask(port, "/else", {})[0] == 404
+def test_wrong_scores_and_late_scores_are_refused(served):
+    address, path = served
+    wrong = [{"number": 0}, {"number": 0, "score": 11}, {"number": 0, "score": "7"},
+             {"number": True, "score": 1}, {"number": 0, "score": 1, "system": "x"}]  # fmt: skip
+    for body in wrong:
+        assert ask(address, "/rate/score", body)[0] == 400
+    status, state = ask(address, "/rate/score", {"number": 5, "score": 1})
+    assert status == 409 and json.loads(state)["number"] == 0
     assert not path.exists()
-    assert ask(port, "/rate", good, Origin=f"http://127.0.0.1:{port}")[0] == 200
+    assert ask(address, "/rate/score", {"number": 0, "score": 1})[0] == 200
 
 
 def test_goes_on_where_it_stopped_for_each_rater_and_each_rollouts(made, tmp_path):
@@ -178,78 +156,86 @@ def test_the_page_and_the_evaluation_read_a_file_alike(made, tmp_path, line, mes
 
 
 def test_bad_names_and_taken_ports_are_said_in_a_line(made, served):
+    port = int(served[0].rpartition(":")[2])
     with pytest.raises(InputError, match=r"--rater '\.\./x': expected letters"):
         rate(made, "../x")
-    with pytest.raises(InputError, match=f"--port {served[0]}: cannot be used"):
-        make_server(opened(made, served[1]), port=served[0])
+    with pytest.raises(InputError, match=f"--port {port}: cannot be used"):
+        rate(made, "ada", port=port)
     with pytest.raises(InputError, match="00_search_archive"):
         rate(made / "nowhere", "ada")
 
 
-def test_ratings_survive_a_kill(made):
+def test_ratings_survive_a_kill_and_ctrl_c_tells_where_they_are(made):
     code = (
-        "import sys; from pathlib import Path; from archive_tools.rating.server import rate;"
+        "import sys; from pathlib import Path; from archive_tools.playground import rate;"
         "rate(Path(sys.argv[1]), 'eve')"
     )
-    program = subprocess.Popen([sys.executable, "-c", code, str(made)], stdout=subprocess.PIPE,
-                               text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
-    try:
+
+    def begin():
+        command = [sys.executable, "-c", code, str(made)]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert program.stdout is not None
-        assert "0 of 18" in program.stdout.readline()
-        port = int(program.stdout.readline().split(":")[2].split("/")[0])
-        for number in range(5):
-            assert ask(port, "/rate", {"number": number, "score": number})[0] == 200
-    finally:
-        program.send_signal(signal.SIGKILL)
-        program.wait(10)
-    path = made / "ratings" / "eve.jsonl"
-    digest = json.loads((made / "rollouts" / "manifest.json").read_text())["digest"]
-    assert opened(made, path, "eve", digest).state()["number"] == 5
+        rated = program.stdout.readline()
+        return program, rated, program.stdout.readline().split()[1].removesuffix("/rate")
+
+    program, rated, address = begin()
+    assert "0 of 18" in rated
+    for number in range(5):
+        assert ask(address, "/rate/score", {"number": number, "score": number})[0] == 200
+    program.send_signal(signal.SIGKILL)
+    program.wait(10)
+    program, rated, _ = begin()
+    assert "5 of 18" in rated
+    program.send_signal(signal.SIGINT)
+    assert "5 of 18 drives are rated; kept in" in program.communicate(timeout=10)[0]
+    assert program.returncode == 0
 
 
 @needs_chromium
 def test_people_rate_with_keys_and_buttons_in_a_browser(made, tmp_path):
     path = tmp_path / "ada.jsonl"
-    session = Session(choose(made, items=2), load_world(made / "archive" / "world"),
-                      RatingFile(path, "ada", "now"))  # fmt: skip
-    with make_server(session) as server, chromium() as page:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/"
-        number = "document.body.dataset.number === '{}'".format
 
-        def scores():
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
-            return list({(r["item"], r["time"]): r["score"] for r in rows}.values())
+    def scores():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return list({(r["item"], r["time"]): r["score"] for r in rows}.values())
 
-        page.size(1200, 900)
+    def shown(page, number):
+        page.locator(f"body[data-number='{number}']").wait_for()
+
+    with serving(*page_of(made, opened(made, path, items=2))) as address, chromium() as browser:
+        page = browser.page(1200, 900)
         page.goto(address)
-        page.until(number(0))
-        assert page.js("document.querySelectorAll('#scene path').length") > 5
-        page.until("document.querySelector('#scene .now[transform]')")
-        assert page.js("document.documentElement.scrollWidth") <= 1200
-        for key, shown in (("7", 1), ("0", 2), ("x", 3)):
-            page.press(key)
-            page.until(number(shown))
+        shown(page, 0)
+        page.locator("#map .now[transform]").wait_for()
+        assert page.locator("#map polyline").count() > 5
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+        for key, number in (("7", 1), ("0", 2), ("x", 3)):
+            page.keyboard.press(key)
+            shown(page, number)
         assert scores() == [7, 0, 10]
-        page.press("u")
-        page.until(number(2))
+        page.keyboard.press("u")
+        shown(page, 2)
         assert scores() == [7, 0]
-        page.size(390, 844, phone=True)
-        page.media("prefers-reduced-motion", "reduce")
-        page.goto(address)
-        page.until(number(2))
-        assert page.js("document.querySelector('#scene .now')") is None, "nothing moves by itself"
-        assert page.js("document.documentElement.scrollWidth") <= 390
-        assert "2 of 6" in page.js("document.getElementById('progress').textContent")
-        page.click('[data-score="4"]')
-        page.until(number(3))
-        page.press("q")
-        for key, shown in (("5", 4), ("6", 5)):
-            page.press(key)
-            page.until(number(shown))
-        page.press("9")
-        page.until("!document.getElementById('over').hidden")
+        phone = browser.page(390, 844, still=True, dark=True)
+        phone.goto(address)
+        shown(phone, 2)
+        path_drawn = (
+            "[...document.querySelectorAll('#map .line[points]')].pop().getAttribute('points')"
+        )
+        assert phone.evaluate(path_drawn), "nothing moves by itself: the drive is there at once"
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+        assert "2 of 6" in phone.locator("#progress").inner_text()
+        phone.click('[data-score="4"]')
+        shown(phone, 3)
+        page.keyboard.press("1")  # the other window still shows the one before
+        shown(page, 3)
+        assert scores() == [7, 0, 4] and "rated already" in page.locator("#said").inner_text()
+        browser.complaints = [c for c in browser.complaints if "409" not in c]
+        page.keyboard.press("q")
+        for key, number in (("5", 4), ("6", 5)):
+            page.keyboard.press(key)
+            shown(page, number)
+        page.keyboard.press("9")
+        page.get_by_text("All drives are rated. Thank you.").wait_for()
         assert scores() == [7, 0, 4, 5, 6, 9]
-        assert "Thank you" in page.js("document.body.innerText")
-        assert page.complaints == []
-        server.shutdown()
+        assert browser.complaints == []

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from chromium import chromium, needs_chromium
+from browser import chromium, needs_chromium, point
 from run_factory import Planted, make_run
 from test_report_parts import check_latex
 
@@ -104,7 +104,7 @@ def test_tables_for_papers_are_plain_latex_and_csv(report):
 
 def pick(page, name, value):
     """Choose an option, by what it says or stands for."""
-    page.js(
+    page.evaluate(
         f"(() => {{ const s = document.getElementById('{name}');"
         f"s.value = [...s.options].find((o) => [o.text, o.value].includes('{value}')).value;"
         "s.dispatchEvent(new Event('change')); })()"
@@ -117,68 +117,73 @@ def run_of(report):
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as page:
-        yield page
+    with chromium() as browser:
+        yield browser
+
+
+def opened(report, page):
+    """The report, loaded from disk."""
+    page.goto((report / "index.html").as_uri())
+    page.evaluate("Promise.all(Object.values(Wayword.ready)).then(() => 1)")
+    return page
 
 
 @pytest.fixture(params=[(1200, 900), (390, 844)], ids=["desktop", "phone"])
 def page(request, report, browser):
-    """The report, loaded from disk."""
     browser.complaints.clear()
-    browser.size(*request.param, phone=request.param[0] < 500)
-    browser.goto((report / "index.html").as_uri())
-    browser.js("Promise.all(Object.values(Wayword.ready)).then(() => 1)")
-    yield browser
+    page = opened(report, browser.page(*request.param))
+    yield page
     assert browser.complaints == [], "the console stays quiet and nothing is fetched"
+    page.context.close()
 
 
 def chosen(page):
-    return page.js("document.querySelector('#archive-about h3').textContent")
+    return page.evaluate("document.querySelector('#archive-about h3').textContent")
 
 
 @needs_chromium
 def test_explorer_answers_clicks_keys_and_searches(page, report):
     data = pd.read_parquet(run_of(report) / "dataset" / "trajectories.parquet")
-    width = page.js("innerWidth")
-    assert page.js("document.documentElement.scrollWidth") <= width
-    assert "160 elites in" in page.js("document.getElementById('archive-count').textContent")
+    width = page.evaluate("innerWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "160 elites in" in page.evaluate("document.getElementById('archive-count').textContent")
     row = data.iloc[int(np.argmax([bd[0] for bd in data["bd"]]))]  # the one furthest east
     x, y = row["bd"] / 600
-    page.click("#archive-map", x, y)
+    page.mouse.click(*point(page, "#archive-map", x, y))
     assert chosen(page).startswith(f"Elite {row['trajectory_id']} ")
     assert row["split"] in chosen(page)
-    about = page.js("document.querySelector('#archive-about').textContent")
+    about = page.evaluate("document.querySelector('#archive-about').textContent")
     assert row["texts"][0].split("<DESCRIPTOR>")[0] in about
     events = pd.read_parquet(run_of(report) / "annotations" / "events.parquet")
     steps = events[events["trajectory_id"] == row["trajectory_id"]]["timestep"].astype(str)
     shown = "[...document.querySelectorAll('#archive-about tbody td:first-child')]"
-    assert page.js(f"{shown}.map((e) => e.textContent)") == steps.tolist()
+    assert page.evaluate(f"{shown}.map((e) => e.textContent)") == steps.tolist()
     drawn = "[...new Set([...document.querySelectorAll('#archive-scene path[stroke]')]"
-    assert len(page.js(f"{drawn}.map((e) => e.getAttribute('stroke')))]")) > 15, "time as colour"
-    page.js("document.getElementById('archive-map').focus()")
+    strokes = page.evaluate(f"{drawn}.map((e) => e.getAttribute('stroke')))]")
+    assert len(strokes) > 15, "time as colour"
+    page.evaluate("document.getElementById('archive-map').focus()")
     before = chosen(page)
-    page.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
     assert chosen(page) != before
     page.click("#archive-about tbody tr:last-child button")
-    assert page.js("document.getElementById('archive-step').value") == "400"
-    assert page.js("document.querySelectorAll('#archive-scene .now').length") == 1
+    assert page.evaluate("document.getElementById('archive-step').value") == "400"
+    assert page.evaluate("document.querySelectorAll('#archive-scene .now').length") == 1
     text = data.iloc[7]["texts"][0]
-    page.js("document.getElementById('archive-search').focus()")
-    page.type('"(drive 7)" stop')
+    page.evaluate("document.getElementById('archive-search').focus()")
+    page.keyboard.insert_text('"(drive 7)" stop')
     found = "[...document.querySelectorAll('#archive-results button')]"
-    assert page.js(f"{found}.map((b) => Number(b.querySelector('b').textContent))") == [107]
-    assert "1 of 160" in page.js("document.getElementById('archive-count').textContent")
+    assert page.evaluate(f"{found}.map((b) => Number(b.querySelector('b').textContent))") == [107]
+    assert "1 of 160" in page.evaluate("document.getElementById('archive-count').textContent")
     assert chosen(page).startswith("Elite 107 ")
-    assert page.js("document.querySelector('#archive-results mark').textContent") == "stop"
-    assert text.split("<DESCRIPTOR>")[0] in page.js(
+    assert page.evaluate("document.querySelector('#archive-results mark').textContent") == "stop"
+    assert text.split("<DESCRIPTOR>")[0] in page.evaluate(
         "document.querySelector('#archive-results').textContent"
     )
-    page.js("(() => { const s = document.getElementById('archive-search'); s.value = '';"
-            "s.dispatchEvent(new Event('input')); })()")  # fmt: skip
+    page.fill("#archive-search", "")
     for kind in ("split", "objective", "places"):
         pick(page, "archive-colour", kind)
-        assert page.js("document.querySelectorAll('#archive-legend span').length") >= 1
-    inks = page.js(
+        assert page.evaluate("document.querySelectorAll('#archive-legend span').length") >= 1
+    inks = page.evaluate(
         "(() => { const c = document.querySelector('#archive-map canvas');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
         "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
@@ -192,8 +197,8 @@ def test_galleries_sort_by_any_metric_for_any_system(page, report):
     items = items.loc[(items["set"] == "test") & (items["seed"] == 0)]
 
     def cards(name):
-        return page.js(f"[...document.querySelectorAll('#{name}-cards article')]"
-                       ".map((a) => Number(a.dataset.item))")  # fmt: skip
+        found = f"[...document.querySelectorAll('#{name}-cards article')]"
+        return page.evaluate(f"{found}.map((a) => Number(a.dataset.item))")
 
     for system, name in (("nanodt", "policy"), ("random_elite", "random elite")):
         values = items.loc[items["system"] == system].set_index("item")
@@ -206,24 +211,20 @@ def test_galleries_sort_by_any_metric_for_any_system(page, report):
     page.click("#obeyed-more")
     assert len(cards("obeyed")) == 6
     page.click("#obeyed-cards summary")
-    first = page.js("document.querySelector('#obeyed-cards article').textContent")
+    first = page.evaluate("document.querySelector('#obeyed-cards article').textContent")
     for word in ("Verdict:", "asked", "driven", "Driven", "Reference", "% off the target"):
         assert word in first
-    assert page.js("document.querySelectorAll('#obeyed-cards article:first-child .scene path')"
-                   ".length") > 20  # fmt: skip
+    assert page.locator("#obeyed-cards article:first-child .scene path").count() > 20
     reference = int(items.loc[items["item"] == cards("obeyed")[0], "trajectory_id"].iloc[0])
     page.click("#obeyed-cards details a")
-    page.until(f"document.querySelector('#archive-about h3').textContent"
-               f".startsWith('Elite {reference} ')")  # fmt: skip
+    page.get_by_role("heading", name=f"Elite {reference} ").wait_for()
 
 
 @needs_chromium
 def test_labels_do_not_overlap_and_the_page_prints(report, browser):
     browser.complaints.clear()
-    browser.size(1200, 900)
-    browser.goto((report / "index.html").as_uri())
-    browser.js("Promise.all(Object.values(Wayword.ready)).then(() => 1)")
-    overlaps = browser.js(
+    page = opened(report, browser.page(1200, 900))
+    overlaps = page.evaluate(
         "[...document.querySelectorAll('figure svg')].flatMap((s) => {"
         "const boxes = [...s.querySelectorAll('text')].filter((t) => t.textContent.trim())"
         ".map((t) => [t.textContent, t.getBoundingClientRect()]);"
@@ -233,8 +234,7 @@ def test_labels_do_not_overlap_and_the_page_prints(report, browser):
         ".map(([b]) => `${a} / ${b}`)); })"
     )
     assert overlaps == []
-    assert browser.pdf().startswith(b"%PDF")
-    browser.media("prefers-color-scheme", "dark")
-    browser.goto((report / "index.html").as_uri())
-    assert browser.js("getComputedStyle(document.body).backgroundColor") == "rgb(22, 21, 20)"
+    assert page.pdf().startswith(b"%PDF")
+    dark = opened(report, browser.page(1200, 900, dark=True))
+    assert dark.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 21, 20)"
     assert browser.complaints == []

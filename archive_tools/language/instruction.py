@@ -180,19 +180,29 @@ class Instruction:
         """Places that the text does not forbid."""
         return tuple(p for p in self.places if p.role != "avoid")
 
-    def __str__(self) -> str:
-        """End, must, avoid, order and what was not understood, one line each."""
-        lines = [("end", _listed(self.ends))]
-        lines.append(("must", _listed([p for p in self.route if not p.at_end])))
-        lines.append(("avoid", _listed(self.bans)))
+    @property
+    def summary(self) -> dict[str, tuple[str, ...]]:
+        """What was understood, for people: end, must, avoid, order, not understood → names."""
         groups: dict[int, list[str]] = {}
         for place in self.route:
             if place.rank is not None:
                 groups.setdefault(place.rank, []).append(_named(place))
         steps = [" and ".join(dict.fromkeys(groups[rank])) for rank in sorted(groups)]
-        lines.append(("order", ", then ".join(steps) if len(steps) > 1 else ""))
-        lines.append(("not understood", ", ".join(self.unknown)))
-        return "\n".join(f"{head}: {line}" for head, line in lines if line)
+        return {
+            "end": _listed(self.ends),
+            "must": _listed([p for p in self.route if not p.at_end]),
+            "avoid": _listed(self.bans),
+            "order": tuple(steps) if len(steps) > 1 else (),
+            "not understood": self.unknown,
+        }
+
+    def __str__(self) -> str:
+        """The summary, one line each."""
+        return "\n".join(
+            f"{head}: {(', then ' if head == 'order' else ', ').join(names)}"
+            for head, names in self.summary.items()
+            if names
+        )
 
 
 _DETOUR = re.compile(
@@ -270,5 +280,5 @@ def describe_place(place: Place) -> str:
     return _named(place) + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _listed(places: Sequence[Place]) -> str:
-    return ", ".join(dict.fromkeys(describe_place(place) for place in places))
+def _listed(places: Sequence[Place]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(describe_place(place) for place in places))

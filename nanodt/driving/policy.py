@@ -83,10 +83,15 @@ class Policy:
         self.sizes = {n: 1 if numbered(s) else s.size for n, s in self.slots.items()}
         self.reset(seed)
 
-    def reset(self, seed: int | None = None) -> None:
-        """Forget the episode; with a seed, also begin the random draws anew."""
+    def reset(self, seed: int | None = None, start: np.ndarray | None = None) -> None:
+        """Forget the episode; with a seed, also begin the random draws anew.
+
+        `start` [N, 3] is where the robots stand (x, y, heading), for odometry; by default all stand
+        where those of the training did.
+        """
         if seed is not None:
             self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.begins = None if start is None else np.array(start, np.float64)
         self.step, self.rows = -1, 0
         self.barred: Tensor | None = None
         self.cache: Cache | None = None
@@ -95,17 +100,17 @@ class Policy:
     def act(
         self,
         obs: np.ndarray | Mapping[str, Any],
-        text: Sequence[str] | None = None,
+        text: Sequence[str | None] | None = None,
         bd: np.ndarray | None = None,
         reward: np.ndarray | None = None,
     ) -> np.ndarray:
         """Actions [N, n_act] float32 for observations [N, n_obs], clipped and rounded as recorded.
 
-        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out, and so
-        does a row of NaN in `bd`, where a reader may find it in the text. They are taken at the
-        first call after `reset()` and stay; later calls may omit them. `reward` [N] is that of the
-        last step, for networks that are asked for a return. Observations may also be given by the
-        names of their slots.
+        `text` (N descriptions) and `bd` [N, n_bd] are the instruction; None leaves one out, for all
+        robots or, as a text of None or a row of NaN, for one; a reader may find such a BD in the
+        text. They are taken at the first call after `reset()` and stay; later calls may omit them.
+        `reward` [N] is that of the last step, for networks that are asked for a return.
+        Observations may also be given by the names of their slots.
         """
         known = obs if isinstance(obs, Mapping) else {"obs": self._observations(obs)}
         rows = len(next(iter(known.values())))
@@ -131,12 +136,10 @@ class Policy:
         return obs
 
     def _begin(
-        self, rows: int, text: Sequence[str] | None = None, bd: np.ndarray | None = None
+        self, rows: int, text: Sequence[str | None] | None = None, bd: np.ndarray | None = None
     ) -> None:
         if self.reader is not None and text is not None:
-            text, found, names = self.reader.read(text)
-            self.barred = self._bar(names)
-            bd = found if bd is None else np.where(np.isnan(bd), found, bd)
+            text, bd = self._read(self.reader, text, bd)
         self._begin_texts(rows, text)
         device, limit = self.device, self.config.layout.max_steps
         held = int(self.capacity.max())
@@ -148,7 +151,9 @@ class Policy:
             if not self.slots[name].constant
         }
         if self.config.odometry is not None:
-            self.reckoned = self.config.odometry.begin(rows)
+            self.reckoned = self.config.odometry.begin(rows) if self.begins is None else self.begins
+            if self.reckoned.shape != (rows, 3):
+                raise InputError(f"start has shape {list(self.reckoned.shape)}, not [{rows}, 3]")
             self.values["pose"] = torch.zeros(rows, held, 3, device=device)
         if "visits" in self.slots:
             self.map = VisitationMap(rows, self.network.map_side)
@@ -167,6 +172,22 @@ class Policy:
             self.unseen = unseen if self.network.has_unseen else None
         self.rows = rows
 
+    def _read(
+        self, reader: Reader, text: Sequence[str | None], bd: np.ndarray | None
+    ) -> tuple[list[str | None], np.ndarray]:
+        """What the network is told for texts, and BDs where texts name some that are not given."""
+        some = [k for k, one in enumerate(text) if one is not None]
+        told, targets, names = reader.read([text[k] or "" for k in some])
+        read: list[str | None] = [None] * len(text)
+        found = np.full((len(text), targets.shape[1]), np.nan, np.float32)
+        bars: list[Sequence[str]] = [()] * len(text)
+        for k, words, target, own in zip(some, told, targets, names, strict=True):
+            read[k], found[k], bars[k] = words or None, target, own
+        self.barred = self._bar(bars)
+        if bd is None or np.shape(bd) != found.shape:  # of a wrong shape is refused later
+            return read, found if bd is None else bd
+        return read, np.where(np.isnan(bd).all(axis=1, keepdims=True), found, bd)
+
     def _bar(self, names: Sequence[Sequence[str]]) -> Tensor | None:
         """Which next places must not be chosen [N, subgoals + 1], by their names; None: all may."""
         number = {name: k for k, name in enumerate(self.config.subgoals)}
@@ -175,27 +196,30 @@ class Policy:
             barred[row, [number[name] for name in own if name in number]] = True
         return barred.to(self.device) if barred.any() else None
 
-    def _begin_texts(self, rows: int, text: Sequence[str] | None) -> None:
+    def _begin_texts(self, rows: int, text: Sequence[str | None] | None) -> None:
         """Take the rows' texts; how many steps their windows hold behind them."""
         encoder = self.config.layout.text
         given = text if text else self.text_ids
         if given is not None and len(given) != rows:
             raise InputError(f"{len(given)} texts for {rows} observations: give one each")
+        has = np.zeros(rows, bool)
         if encoder is None:
             self.table = text_table([])
         elif self.text_ids is not None:
-            self.table = text_table(self.text_ids)
+            self.table, has = text_table(self.text_ids), ~has
         else:
-            self.table = self.network.text.prepare(text) if text else self.network.text.nothing()
-        some = given and encoder is not None
-        self.text_row = np.arange(rows) if some else np.full(rows, -1)
+            known = [one for one in text or () if one is not None]
+            has = np.array([one is not None for one in text]) if text else has
+            self.table = self.network.text.prepare(known) if known else self.network.text.nothing()
+        self.text_row = np.where(has, np.cumsum(has) - 1, -1)
         self.text_lengths = self.table.take(self.text_row)[2]
         capacity = self.network.capacity(self.text_lengths)
         if (capacity < 1).any():
             i = int(np.argmin(capacity))
+            words = (text[i] if text else None) or ""
             raise InputError(
                 f"text {i} takes {self.text_lengths[i]} tokens of the {self.config.block_size} of "
-                f"a row: no step fits behind it; shorten it: {text[i][:60] if text else ''!r}"
+                f"a row: no step fits behind it; shorten it: {words[:60]!r}"
             )
         self.capacity = capacity if self.context is None else np.minimum(capacity, self.context)
 
@@ -209,16 +233,15 @@ class Policy:
                 continue
             rule, shape = self.conditions.get(name), (rows, slot.size)
             value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
-            known = np.zeros(shape, np.float32) if value is None else np.asarray(value, np.float32)
-            fits = known.shape == shape
-            missing = np.isnan(known).all(axis=1) if fits else np.zeros(rows, np.bool_)
-            known = np.where(missing[:, None], 0.0, known) if missing.any() else known
+            known = np.full(shape, np.nan, "f4") if value is None else np.asarray(value, np.float32)
+            dropped = np.atleast_1d(np.isnan(known).all(axis=-1))
+            known = np.where(dropped[..., None], np.float32(0), known)
             if known.shape != shape or not np.isfinite(known).all():
                 raise InputError(
                     f"{name} has shape {list(known.shape)}, expected {list(shape)} finite"
                 )
-            self.constants[name] = torch.from_numpy(known.astype(np.float32)).to(self.device)
-            self.dropped[name] = torch.from_numpy(missing | (value is None)).to(self.device)
+            self.constants[name] = torch.from_numpy(known).to(self.device)
+            self.dropped[name] = torch.from_numpy(dropped).to(self.device)
             self.constant_tokens[name] = self.network.stream.token(
                 slot, self.constants[name], self.dropped[name]
             )
