@@ -83,7 +83,7 @@ class LlmWriter:
             answer = await asker.ask(prompt, Description, sample)
             if answer.value is None:
                 text, reasons = " ".join(answer.content.split())[:500], [answer.problem]
-                if answer.refused:
+                if answer.final:
                     break
                 continue
             text = " ".join(answer.value.text.split())

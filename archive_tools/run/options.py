@@ -13,10 +13,10 @@ from envs.errors import InputError
 C = TypeVar("C", bound=StageConfig)
 RENAMED = {
     "experiments": {"settings": "variants"},
-    "04_describe": {"instruction": "styles", "narrative": "styles"},
+    "04_describe": {"instruction": "styles", "narrative": "styles", "attempts": "patience"},
     "05_verify_dataset": {"practice": "augmentation"},
     "08_rollout": {"reword": "rephrase"},
-    "09_evaluate": {"reword": "rephrase"},
+    "09_evaluate": {"reword": "rephrase", "attempts": "patience"},
 }
 """Script → old name of an option → its name now."""
 
