@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from archive_tools.llm.client import Asker, Client, FirstReplies
+from archive_tools.llm.client import FIRST_RESULTS, Asker, Client, FirstReplies
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 
@@ -58,7 +58,7 @@ async def _ask_all(
     results: dict[int, Result] = {}
     queue = iter(enumerate(items))
     failures: list[Exception] = []
-    first = FirstReplies("results", "another --model, or other options, may do better")
+    first = FirstReplies("results", FIRST_RESULTS, "other options or another --model may help")
     async with Client(config, ledger) as client:
         with tqdm(total=len(items), desc=desc, unit=" texts") as bar:
 

@@ -51,6 +51,7 @@ from envs.errors import InputError
 FIRST_PATIENCE = 20.0  # seconds, for a server that has not answered yet
 TRIES = 5  # of one request, while others are answered
 FIRST = 8  # replies that must not all be unusable for one cause
+FIRST_RESULTS = 16  # more than that: results may fail by bad luck, and vary with the item
 IN_A_ROW = 32  # refusals without an answer in between
 RELEARN = 86400.0  # seconds until what a server understands is found out anew
 KEPT = "nothing paid is lost, the same command goes on from here"
@@ -95,29 +96,30 @@ class FirstReplies:
 
     Args:
         what: the plural of what is counted, for the message.
+        count: how many are looked at.
         hint: what to do where no remedy is known.
     """
 
-    def __init__(self, what: str, hint: str = "") -> None:
-        self.what, self.hint = what, hint
+    def __init__(self, what: str, count: int = FIRST, hint: str = "try another --model") -> None:
+        self.what, self.count, self.hint = what, count, hint
         self._causes: list[str] | None = []
 
     def note(self, problem: str) -> None:
         """Count one by its problem; "" for a usable one.
 
         Raises:
-            Stop: it was the last of the first FIRST, all with the same problem.
+            Stop: it was the last of the first `count`, all with the same problem.
         """
         if self._causes is None or not problem:
             self._causes = None
             return
         self._causes.append(problem.split(":")[0])
-        if len(self._causes) < FIRST:
+        if len(self._causes) < self.count:
             return
         causes, self._causes = set(self._causes), None
         if len(causes) == 1:
             raise Stop(
-                f"the first {FIRST} {self.what} cannot be used, all for one cause: {problem}; "
+                f"the first {self.count} {self.what} cannot be used, all for one cause: {problem}; "
                 f"{remedy_for(problem) or self.hint}; what was paid for stays in the ledger and is "
                 "not asked for again, unless with other options or another --ledger"
             )
@@ -182,6 +184,7 @@ class Client:
                 stored = (self.ledger.get(key) for key in keys)
                 reply = next((reply for reply in stored if reply is not None), None)
                 if reply is None:
+                    await asyncio.sleep(0)  # what others find in the ledger comes first
                     await self._probed()
                     reply = await self._negotiate(prompt, schema, sample)
         except Refused as refusal:

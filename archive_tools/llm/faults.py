@@ -117,8 +117,9 @@ def fault_of(status: int, body: str, headers: Mapping[str, str] | None = None) -
     if status == 429:
         return Fault("full", f"status {words}", wait)
     if status in (408, 409, 425) or status >= 500:
+        told = message.lower()
         loading = wait is not None or (
-            re.search(LOADING, said) and not re.search(NOT_LOADING, said)
+            re.search(LOADING, told) and not re.search(NOT_LOADING, told)
         )
         return Fault("loading" if status == 503 and loading else "passing", f"status {words}", wait)
     if status in (400, 404, 415, 422) and (fault := _of_a_parameter(said, words)):

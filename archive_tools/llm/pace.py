@@ -2,8 +2,8 @@
 
 A server that answers one at a time gets no queue, one that answers many gets many. The limit is
 doubled as long as that brings more replies in the same time, and tried again after a while where it
-did not; a server that says that it is full, or is too slow, gets half. Twice as many are not tried where
-a server that works on one at a time could then not answer in time.
+did not; a server that says that it is full, or is too slow, gets half. Twice as many are not tried
+where a server that works on one at a time could then not answer in time.
 """
 
 import asyncio

@@ -42,7 +42,7 @@ class DescribeConfig(LlmConfig):
     """Styles and their weights, like everyday=3 hasty=1; none: the shares of docs/narrator.md."""
     vocabulary: Literal["train", "held_out"] = "train"
     """The narrator's vocabulary; held_out has words and plans that training texts never have."""
-    max_words: bounds.Count = MAX_WORDS
+    max_words: bounds.Words = MAX_WORDS
     """Longest text."""
     texts: tuple[Path, ...] = ()
     """Files of your own descriptions (CSV, JSONL, Parquet: docs/formats.md), put beside the
