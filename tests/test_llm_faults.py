@@ -161,7 +161,7 @@ UNFIT = {
 @pytest.mark.parametrize("says", UNFIT)
 def test_unfit_replies_are_kept_as_reasons_and_not_paid_again(go, says):
     for answer in UNFIT[says]:
-        options = {"temperature": 0.1 * UNFIT[says].index(answer), "reasks": 0}
+        options = {"temperature": 0.1 * UNFIT[says].index(answer)}
         reasons, fake = go(lambda prompt, nth, body, answer=answer: answer(prompt), **options)
         assert all(says in reason for reason in reasons), reasons
         before = fake.paid.total()

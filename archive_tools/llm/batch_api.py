@@ -56,7 +56,9 @@ class _LedgerOnly:
         self.keys: set[str] = set()
         self._first = FirstReplies("replies")
 
-    async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
+    async def ask(
+        self, prompt: str, schema: type[S], sample: str, *, again: bool = False
+    ) -> Answer[S]:
         keys = list(keys_of(self.config, self.capabilities, prompt, schema, sample))
         self.keys.update(keys)
         reply = next((r for r in map(self.ledger.get, keys) if r is not None), None)
@@ -64,7 +66,7 @@ class _LedgerOnly:
             self.requests[keys[0]] = request_body(self.config, self.capabilities, prompt, schema)
             raise _Missing
         value, problem = read_reply(reply, schema)
-        self._first.note(problem)
+        self._first.note(problem, again)
         return Answer(value, problem, reply.content or "", problem.startswith(FINAL))
 
 

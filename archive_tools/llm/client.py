@@ -74,8 +74,11 @@ class Answer(Generic[S]):
 class Asker(Protocol):
     """Whatever answers prompts: a server, or the ledger alone."""
 
-    async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
-        """Answer one prompt; `sample` tells apart several answers to the same prompt."""
+    async def ask(
+        self, prompt: str, schema: type[S], sample: str, *, again: bool = False
+    ) -> Answer[S]:
+        """Answer one prompt; `sample` tells apart several answers to the same prompt, and `again`
+        says that an earlier answer could not be used."""
         ...
 
 
@@ -104,14 +107,16 @@ class FirstReplies:
         self.what, self.count, self.hint = what, count, hint
         self._causes: list[str] | None = []
 
-    def note(self, problem: str) -> None:
-        """Count one by its problem; "" for a usable one.
+    def note(self, problem: str, again: bool = False) -> None:
+        """Count one by its problem; "" for a usable one. Of those asked for again only these count.
 
         Raises:
             Stop: it was the last of the first `count`, all with the same problem.
         """
         if self._causes is None or not problem:
             self._causes = None
+            return
+        if again:
             return
         self._causes.append(problem.split(":")[0])
         if len(self._causes) < self.count:
@@ -175,7 +180,9 @@ class Client:
         self._stop = self._stop or error
         self._stopped.set()
 
-    async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
+    async def ask(
+        self, prompt: str, schema: type[S], sample: str, *, again: bool = False
+    ) -> Answer[S]:
         """The answer to `prompt` as a `schema`, from the ledger or else from the server."""
         keys = list(keys_of(self.config, self._known, prompt, schema, sample))
         try:
@@ -193,7 +200,7 @@ class Client:
             self._count_refusal(refusal)
             return Answer(None, f"refused by the server: {refusal}", final=True)
         value, problem = read_reply(reply, schema)
-        self._first.note(problem)
+        self._first.note(problem, again)
         return Answer(value, problem, reply.content or "", problem.startswith(FINAL))
 
     async def _probed(self) -> None:
