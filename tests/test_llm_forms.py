@@ -1,6 +1,8 @@
 """Replies in every form that servers have been seen to give, and errors in every dress."""
 
 import json
+import random
+import time
 
 import pytest
 from pydantic import BaseModel
@@ -231,3 +233,34 @@ def test_how_long_to_wait_is_read_from_headers_and_words():
     for odd in ("nan", "soon", "-5", ""):
         assert fault_of(429, "", {"retry-after": odd}).wait in (None, 0)
     assert loads('{"a": ' * 5000) is None
+
+
+def test_damaged_replies_give_an_answer_or_a_reason_in_time():
+    """Bytes changed, cut and doubled at random: never an exception, never slow."""
+    rng = random.Random(0)
+    bodies = [json.dumps(form) for form in UNDERSTOOD.values()] + list(BODIES.values())
+    bodies += [said(message, code=status) for status, message, *_ in FAULTS]
+    for _ in range(3000):
+        data = bytearray(rng.choice(bodies).encode())
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(data))
+            change = rng.randrange(4)
+            if change == 0:
+                data[at] = rng.randrange(256)
+            elif change == 1:
+                del data[at : at + rng.randint(1, 20)]
+            elif change == 2:
+                data[at:at] = data[at : at + 30] * rng.randint(1, 3)
+            else:
+                data[at:at] = rng.choice([b"\\ud83d", b"null", b"[", b"{", b'"', b"1e999", b"\\"])
+            data = data or bytearray(b" ")
+        raw = data.decode("utf-8", "replace")
+        began = time.monotonic()
+        fault_of(500, raw)
+        if fault_in(raw) is None:
+            reply = reply_of(raw, "prompt", Price(1, 1))
+            for schema in (Text, Verdict):
+                value, problem = read_reply(reply, schema)
+                assert (value is None) == bool(problem)
+                (value.model_dump_json() if value else problem + str(reply.content)).encode()
+        assert time.monotonic() - began < 2

@@ -48,7 +48,7 @@ from archive_tools.llm.replies import FINAL, REMEDIES, read_reply, reply_of
 from archive_tools.llm.transport import Transport
 from envs.errors import InputError
 
-FIRST_PATIENCE = 20.0  # seconds, for a server that has not answered yet
+FIRST_PATIENCE = 15.0  # seconds, for a server that has not answered yet
 TRIES = 5  # of one request, while others are answered
 FIRST = 8  # replies that must not all be unusable for one cause
 FIRST_RESULTS = 16  # more than that: results may fail by bad luck, and vary with the item
