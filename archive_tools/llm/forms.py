@@ -108,7 +108,7 @@ def form_of(reply: Any) -> Form:
     known = bool(choice or found) or isinstance(reply.get("choices"), list)
     return Form(
         text=whole("".join(found.text)),
-        filed=tuple(found.filed),
+        filed=tuple(map(whole, found.filed)),
         thoughts=whole("".join(found.thoughts)),
         refusal=whole("".join(found.refusal)),
         finish=_finish(reply, choice),
@@ -177,7 +177,7 @@ def _finish(reply: dict[str, Any], choice: dict[str, Any]) -> str:
     )
     for reason in reasons:
         if isinstance(reason, str):
-            said = reason.lower()
+            said = whole(reason.lower())
             return "length" if said in CUT_OFF else "content_filter" if said in FILTERED else said
     return ""
 

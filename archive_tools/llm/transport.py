@@ -88,8 +88,9 @@ def _http_client(address: str, timeout: float) -> Any:
     except Exception as error:  # a scheme, a port or a certificate file of the environment
         said = re.sub(r"//[^/@\s]*@", "//…@", str(error))
         raise InputError(
-            f"the proxies of the environment cannot be used ({said}): write socks5://HOST:PORT or "
-            f"http://HOST:PORT, or unset {_proxy_names() or 'SSL_CERT_FILE and SSL_CERT_DIR'}"
+            f"the proxies or certificates of the environment cannot be used ({said}): write "
+            "socks5://HOST:PORT or http://HOST:PORT, or unset "
+            f"{_proxy_names() or 'SSL_CERT_FILE and SSL_CERT_DIR'}"
         ) from None
 
 
