@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from llm_server import reply_to, serving
 from text_factory import APARTMENT, annotated_run
+from werkzeug import Response
 
 from archive_tools.files.tables import read_table
 from archive_tools.language.checks import check_text
@@ -299,6 +300,25 @@ def test_batches_go_out_in_chunks_and_only_what_is_missing_goes_again(
     run(DescribeConfig(**base))
     rows = rows_of(tmp_path / "r")
     assert Counter(rows["status"])["accepted"] == 60
+
+
+def test_no_accepted_text_replaces_nothing(tmp_path, httpserver):
+    folder = tmp_path / "r"
+    annotated_run(folder, 12)
+    run(DescribeConfig(run=folder))
+    before = (folder / "descriptions" / "manifest.json").read_bytes()
+    said = iter(range(10**6))
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(
+        lambda request: Response(
+            json.dumps({"choices": [{"message": {"content": json.dumps(
+                {"text": "Go on." if next(said) % 2 else "Go past the dinosaur."})}}]}),
+            content_type="application/json",
+        )
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"no text was accepted: all 12 were refused, \d+ of them"):
+        run(DescribeConfig(run=folder, redo=True, model="m", reasks=0, concurrency=1,
+                           base_url=httpserver.url_for("/v1")))  # fmt: skip
+    assert (folder / "descriptions" / "manifest.json").read_bytes() == before
 
 
 def test_a_file_that_is_no_batch_result_is_named(small, tmp_path):

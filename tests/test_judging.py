@@ -11,6 +11,7 @@ from archive_tools.run.stage import read_manifest
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages import s09_evaluate as evaluate
 from archive_tools.stages.s09_evaluate import EvaluateConfig
+from envs import InputError
 
 VERDICT = {"score": 0.7, "reached": ["the stove"], "missed": [], "extra": [], "in_order": True,
            "reasons": "it stops by the stove"}  # fmt: skip
@@ -90,28 +91,48 @@ def test_a_model_judges_the_chosen_drives_and_agreement_is_told(made, server):
     assert (made / "ledger.sqlite").exists()
 
 
-def test_unusable_verdicts_are_counted_by_reason(made, httpserver, monkeypatch):
-    """What a model too small to judge says; the drives keep the verdict of the rules."""
+def small_model(httpserver, monkeypatch, contents):
+    """Options with a server that gives these contents in turn."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    contents = ["blue stop the fan", '{"score": 7}']
 
     def answer(request):
-        content = contents[len(httpserver.log) % 2]
+        content = contents[len(httpserver.log) % len(contents)]
         choice = {"index": 0, "finish_reason": "stop", "message": {"content": content}}
         return Response(json.dumps({"choices": [choice]}), content_type="application/json")
 
     httpserver.expect_request("/v1/chat/completions").respond_with_handler(answer)
-    options = {"run": made, "redo": True, "resamples": 50, "gallery": 1, "model": "tiny",
-               "base_url": httpserver.url_for("/v1"), "judge_items": 2, "judge_samples": 2,
-               "judge_systems": ("nanodt",), "concurrency": 1}  # fmt: skip
-    folder = evaluate.run(EvaluateConfig(**options))
-    assert ("nanodt", "judge_llm") not in records(folder)
+    return {"redo": True, "resamples": 50, "gallery": 1, "model": "tiny", "probes": 0,
+            "base_url": httpserver.url_for("/v1"), "judge_items": 2,
+            "judge_systems": ("nanodt",), "concurrency": 1}  # fmt: skip
+
+
+def test_unusable_verdicts_are_counted_by_reason(made, httpserver, monkeypatch):
+    """What a model too small to judge says; the drives keep the verdict of the rules."""
+    contents = ["blue stop the fan", '{"score": 7}', json.dumps(VERDICT)]
+    options = small_model(httpserver, monkeypatch, contents)
+    folder = evaluate.run(EvaluateConfig(run=made, judge_samples=3, **options))
+    assert records(folder)["nanodt", "judge_llm"]["n"] == 2
     facts = read_manifest(folder)["facts"]
     assert facts["judge_unusable_replies"] == 4
     assert facts["judge_problems"] == {
         "the reply holds no JSON object": 2,
         "not the JSON asked for": 2,
     }
+
+
+def test_a_judge_without_a_usable_verdict_replaces_nothing(made, httpserver, monkeypatch):
+    evaluate.run(EvaluateConfig(run=made, redo=True, resamples=60, gallery=1))
+    before = (made / "evaluation" / "manifest.json").read_bytes()
+    options = small_model(httpserver, monkeypatch, ["a", '{"score": 9}'])
+    options["ledger"] = made / "tiny.sqlite"
+    with pytest.raises(InputError, match=r"no verdict could be used: of 4 replies of tiny, 2 for"):
+        evaluate.run(EvaluateConfig(run=made, judge_samples=2, **options))
+    with pytest.raises(InputError, match=r"no system nanodt/txt_off; did you mean nanodt/text_off"):
+        evaluate.run(EvaluateConfig(run=made, **{**options, "judge_systems": ("nanodt/txt_off",)}))
+    with pytest.raises(InputError, match=r"none of their drives.*has drives of nanodt, "):
+        absent = {**options, "judge_systems": ("nanodt/unseen_rephrased",)}
+        evaluate.run(EvaluateConfig(run=made, **absent))
+    assert (made / "evaluation" / "manifest.json").read_bytes() == before
 
 
 def test_dry_run_shows_prompts_and_asks_nothing(made, server, capsys):

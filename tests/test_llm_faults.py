@@ -17,7 +17,8 @@ from archive_tools.descriptions.jobs import jobs_of
 from archive_tools.descriptions.llm_writer import LlmWriter
 from archive_tools.evaluation.judge_llm import Case, judge_llm
 from archive_tools.language.checks import check_text
-from archive_tools.llm.client import Stop, ask_all
+from archive_tools.llm.asking import ask_all
+from archive_tools.llm.client import Stop
 from archive_tools.llm.ledger import Ledger
 from archive_tools.stages.s04_describe import DescribeConfig
 
@@ -144,10 +145,12 @@ UNFIT = {
         lambda _: ok("", content=None),
         lambda _: ok("", content=""),
         lambda _: ok("", content=[]),
-        lambda _: ok("", content=None, message={"reasoning_content": "hm", "reasoning": "hm"}),
     ],
     "the reply was cut off": [lambda _: ok("", content='{"text": "Go', finish_reason="length")],
-    "the reply was nothing but reasoning": [lambda _: ok("", content="<think>which way")],
+    "the reply was nothing but reasoning": [
+        lambda _: ok("", content="<think>which way"),
+        lambda _: ok("", content=None, message={"reasoning_content": "hm", "reasoning": "hm"}),
+    ],
     "held back by the server's filter": [
         lambda _: ok("", content="", finish_reason="content_filter")
     ],
@@ -226,9 +229,9 @@ def test_a_full_server_is_waited_for_while_it_answers_others(tmp_path, httpserve
         return ok("", content=json.dumps(VERDICT))
 
     fake = Fake(httpserver, answer)
-    config = DescribeConfig(model="m", base_url=fake.base_url, concurrency=24, attempts=5)
+    config = DescribeConfig(model="m", base_url=fake.base_url, concurrency=24, patience="20s")
     asked = [Case(f"Go to {k}.", DRIVES[0], (1.0, 2.0), (3.0, 4.0)) for k in range(40)]
     with Ledger(tmp_path / "l") as ledger:
         found = judge_llm(asked, APARTMENT, 600.0, config, ledger, samples=1)
     assert all(f.mean == 0.5 for f in found) and set(fake.paid.values()) == {1}
-    assert max(fake.seen.values()) > 5
+    assert sum(n > 1 for n in fake.seen.values()) > 5

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
         (AnnotateConfig, {"near": 0.0}, "--near 0.0: expected a number above 0"),
         (AnnotateConfig, {"persist": 2.5}, "--persist 2.5: expected a valid integer"),
         (DescribeConfig, {"timeout": -1.0}, "--timeout -1.0: expected a number above 0"),
+        (DescribeConfig, {"max_words": 3}, "--max-words 3: expected a number at least 8"),
         (DescribeConfig, {"limit": -1}, "--limit -1: expected a number at least 0"),
         (DatasetConfig, {"train_fraction": 0.0}, "--train-fraction 0.0: expected a number above 0"),
         (DatasetConfig, {"augmentation": -1}, "--augmentation -1: expected a number at least 0"),

@@ -80,10 +80,10 @@ class LlmWriter:
             prompt = self.prompt_of(job, reasons, text)
             # Trajectories whose prompts are equal still get texts of their own.
             sample = f"{job.trajectory_id}.{job.sample}.{attempt}"
-            answer = await asker.ask(prompt, Description, sample)
+            answer = await asker.ask(prompt, Description, sample, again=attempt > 0)
             if answer.value is None:
                 text, reasons = " ".join(answer.content.split())[:500], [answer.problem]
-                if answer.refused:
+                if answer.final:
                     break
                 continue
             text = " ".join(answer.value.text.split())

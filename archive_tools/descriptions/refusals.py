@@ -31,12 +31,17 @@ def kind_of(reason: str) -> str:
     return re.split(r"[:;]", reason)[0][:80]
 
 
+def of_row(row: Mapping[str, Any]) -> str:
+    """The kind of the reason why a row was refused, its first; "" for an accepted one."""
+    return kind_of(row["reason"]) if row["reason"] else ""
+
+
 def by_kind(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many rows were refused for each kind of reason, the most frequent first.
 
     A row that was refused for several reasons counts for its first.
     """
-    counted = Counter(kind_of(row["reason"]) for row in rows if row["reason"])
+    counted = Counter(kind for row in rows if (kind := of_row(row)))
     return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
 
 

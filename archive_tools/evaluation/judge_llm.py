@@ -76,7 +76,7 @@ async def _judge_one(
             verdicts.append(answer.value)
         else:
             problems.append(answer.problem)
-            if answer.refused:
+            if answer.final:
                 break
     scores = [verdict.score for verdict in verdicts]
     return Judgement(

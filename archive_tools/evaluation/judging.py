@@ -1,5 +1,6 @@
 """Judges over the drives of an evaluation: by rules for every test drive, by a model for some."""
 
+import difflib
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from archive_tools.evaluation.judge_llm import Case, judge_llm, judge_prompt
 from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.evaluation.probes import PROBES
 from archive_tools.evaluation.scored import Scored
-from archive_tools.llm import Ledger, LlmConfig, count_tokens
+from archive_tools.llm import Ledger, LlmConfig, count_tokens, remedy_for
+from archive_tools.rollouts import SYSTEMS
 from archive_tools.run import bounds
 from envs import World
 from envs.errors import InputError
+from envs.scene import Scene
 
 REPLY_TOKENS = 150  # of a verdict, for the estimate of the cost
 
@@ -41,6 +44,15 @@ class JudgeConfig(LlmConfig):
         super().check()
         if self.dry_run and not self.model:
             raise InputError("--dry-run needs --model")
+        if not self.judge_systems:
+            raise InputError("--judge-systems: names no system; leave it out for the usual ones")
+        for name in self.judge_systems:
+            if name not in SYSTEMS:
+                near = difflib.get_close_matches(name, SYSTEMS, 1)
+                raise InputError(
+                    f"--judge-systems: there is no system {name}"
+                    + (f"; did you mean {near[0]}?" if near else f"; found: {', '.join(SYSTEMS)}")
+                )
 
 
 def apply_rules(scored: Scored, world: World) -> None:
@@ -71,18 +83,35 @@ def cases(scored: Scored, rows: Sequence[int]) -> list[Case]:
 
 
 def _chosen(config: JudgeConfig, scored: Scored) -> list[int]:
-    """Rows that the model judges: the first items, the first seed."""
+    """Rows that the model judges: the first items, the first seed.
+
+    Raises:
+        InputError: there are none.
+    """
     frame = scored.frame
     items = sorted(set(frame.loc[frame["set"] == "test", "item"]))
     known = set(items[: config.judge_items or len(items)])
     first = frame["seed"].min()
-    return [
+    rows = [
         row
         for row in scored.annotated("test")
         if frame["system"].iat[row] in config.judge_systems
         and frame["item"].iat[row] in known
         and frame["seed"].iat[row] == first
     ]
+    if not rows:
+        driven = ", ".join(dict.fromkeys(frame["system"]))
+        raise InputError(
+            f"--judge-systems {' '.join(config.judge_systems)}: none of their drives can be "
+            f"judged; rollouts/ has drives of {driven}"
+        )
+    return rows
+
+
+def _scene(world: World) -> Scene:
+    if world.scene is None:
+        raise InputError("--model: the world has no scene, so no model can judge its drives")
+    return world.scene
 
 
 def estimate(config: JudgeConfig, prompts: Sequence[str]) -> str:
@@ -104,23 +133,30 @@ def apply_model(config: JudgeConfig, scored: Scored, world: World) -> dict[str, 
     """Fill `judge_llm` of the chosen drives by asking the model; returns facts for the manifest.
 
     Raises:
-        InputError: the server cannot be used or the cap is reached (see archive_tools.llm.client).
+        InputError: the server cannot be used or the cap is reached (see archive_tools.llm.client);
+            there is nothing to judge; no verdict could be used.
     """
-    if world.scene is None:
-        return {}
+    scene = _scene(world)
     rows = _chosen(config, scored)
     shown = cases(scored, rows)
-    prompts = [judge_prompt(case, world.scene, world.size) for case in shown]
+    prompts = [judge_prompt(case, scene, world.size) for case in shown]
     print(estimate(config, prompts), file=sys.stderr)
     with Ledger(config.ledger_path()) as ledger:
         judgements = judge_llm(
-            shown, world.scene, world.size, config, ledger, samples=config.judge_samples
+            shown, scene, world.size, config, ledger, samples=config.judge_samples
         )
         spent = ledger.spent
     marks = np.full(len(scored.frame), np.nan)
     marks[rows] = [judgement.mean for judgement in judgements]
     scored.frame["judge_llm"] = marks
     problems = Counter(problem.split(":")[0] for j in judgements for problem in j.problems)
+    if not any(j.verdicts for j in judgements):
+        most, count = problems.most_common(1)[0]
+        raise InputError(
+            f"no verdict could be used: of {sum(problems.values()):,} replies of {config.model}, "
+            f"{count:,} for: {most}; "
+            f"{remedy_for(most) or 'try another --model'}; nothing was written or replaced"
+        )
     spread = [j.spread for j in judgements if np.isfinite(j.spread)]
     return {
         "judge_model": config.model,
@@ -133,9 +169,9 @@ def apply_model(config: JudgeConfig, scored: Scored, world: World) -> dict[str, 
 
 def show_prompts(config: JudgeConfig, scored: Scored, world: World) -> None:
     """Print three prompts and the estimate; ask nothing."""
-    assert world.scene is not None
+    scene = _scene(world)
     shown = cases(scored, _chosen(config, scored))
-    prompts = [judge_prompt(case, world.scene, world.size) for case in shown]
+    prompts = [judge_prompt(case, scene, world.size) for case in shown]
     for number, prompt in enumerate(prompts[:: max(1, -(-len(prompts) // 3))], 1):
         print(f"--- verdict {number} ---\n{prompt}")
     print(estimate(config, prompts))

@@ -4,7 +4,8 @@ Imports run and files. It knows prompts as texts, and nothing of drives.
 """
 
 from archive_tools.llm import batch_api
-from archive_tools.llm.client import Asker, ask_all
+from archive_tools.llm.asking import ask_all
+from archive_tools.llm.client import Asker, remedy_for
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import Price, count_tokens, counts_exactly
@@ -18,4 +19,5 @@ __all__ = [
     "batch_api",
     "count_tokens",
     "counts_exactly",
+    "remedy_for",
 ]

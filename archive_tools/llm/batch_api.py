@@ -2,11 +2,14 @@
 
 A request's custom_id is its key in the ledger, so results may come in any order, in any number of
 files. Whatever is missing or failed is simply not in the ledger: the next export holds just that,
-and the re-asks of texts that failed their checks.
+and the re-asks of texts that failed their checks. Other tools than OpenAI's write results too, each
+a little otherwise; what is no reply to a request of the run is counted and said, not stored.
 """
 
 import asyncio
 import json
+import re
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,16 +17,18 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from archive_tools.files import atomic_write
-from archive_tools.llm.client import Answer, Asker
+from archive_tools.llm.client import Answer, Asker, FirstReplies
 from archive_tools.llm.config import (
     LlmConfig,
-    body_key,
     first_capabilities,
+    keys_of,
     request_body,
     server_name,
 )
+from archive_tools.llm.faults import said_in
+from archive_tools.llm.forms import loads
 from archive_tools.llm.ledger import Ledger
-from archive_tools.llm.replies import read_reply, reply_of
+from archive_tools.llm.replies import FINAL, read_reply, reply_of
 from envs.errors import InputError
 
 LINES_PER_FILE = 50_000
@@ -40,26 +45,29 @@ class _Missing(Exception):
 
 
 class _LedgerOnly:
-    """Answers from the ledger and notes every request that it cannot answer."""
+    """Answers from the ledger and notes every request that it cannot answer, and every key."""
 
     def __init__(self, config: LlmConfig, ledger: Ledger) -> None:
         self.config, self.ledger = config, ledger
-        self.capabilities = ledger.capabilities(server_name(config))
-        if self.capabilities is None:
-            self.capabilities = first_capabilities(config)
-            ledger.remember(server_name(config), self.capabilities)
+        self.capabilities = {
+            **first_capabilities(config), **(ledger.capabilities(server_name(config)) or {})
+        }  # fmt: skip
         self.requests: dict[str, dict[str, Any]] = {}
+        self.keys: set[str] = set()
+        self._first = FirstReplies("replies")
 
-    async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
-        assert self.capabilities is not None
-        body = request_body(self.config, self.capabilities, prompt, schema)
-        key = body_key(body, sample)
-        reply = self.ledger.get(key)
+    async def ask(
+        self, prompt: str, schema: type[S], sample: str, *, again: bool = False
+    ) -> Answer[S]:
+        keys = list(keys_of(self.config, self.capabilities, prompt, schema, sample))
+        self.keys.update(keys)
+        reply = next((r for r in map(self.ledger.get, keys) if r is not None), None)
         if reply is None:
-            self.requests[key] = body
+            self.requests[keys[0]] = request_body(self.config, self.capabilities, prompt, schema)
             raise _Missing
         value, problem = read_reply(reply, schema)
-        return Answer(value, problem, reply.content or "")
+        self._first.note(problem, again)
+        return Answer(value, problem, reply.content or "", problem.startswith(FINAL))
 
 
 def missing(
@@ -67,8 +75,21 @@ def missing(
     work: Callable[[Asker, Item], Awaitable[Result]],
     config: LlmConfig,
     ledger: Ledger,
+    results: Sequence[Path] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Requests that `work` needs next and the ledger lacks: custom_id → body."""
+    """Requests that `work` needs next and the ledger lacks: custom_id → body.
+
+    Args:
+        items, work, config: as of `ask_all`.
+        ledger: open; gets the replies of `results` first.
+        results: files with results of batches.
+
+    Raises:
+        InputError: a file cannot be used, or none of the replies in `results` answers a request
+            that `work` makes.
+        Stop: the first replies are all unusable for one cause.
+    """
+    stored = {path: take_in(path, config, ledger) for path in map(Path, results)}
     asker = _LedgerOnly(config, ledger)
 
     async def all_items() -> None:
@@ -78,8 +99,27 @@ def missing(
             except _Missing:
                 continue
 
-    asyncio.run(all_items())
+    try:
+        asyncio.run(all_items())
+    finally:
+        _say_what_fits(stored, asker.keys)
     return asker.requests
+
+
+def _say_what_fits(stored: dict[Path, set[str]], keys: set[str]) -> None:
+    """Raises InputError where replies came and none answers a request with one of the keys."""
+    for path, found in stored.items():
+        fit = len(found & keys)
+        print(
+            f"{path}: {fit:,} of {len(found):,} replies answer a request of this run",
+            file=sys.stderr,
+        )
+    if any(stored.values()) and not any(found & keys for found in stored.values()):
+        raise InputError(
+            f"{', '.join(map(str, stored))}: none of the {sum(map(len, stored.values())):,} "
+            "replies answers a request of this run: they are of another run, or of other options "
+            "(--model, --seed, --temperature, --max-tokens, --max-words …)"
+        )
 
 
 def export(folder: Path, requests: dict[str, dict[str, Any]]) -> list[Path]:
@@ -106,36 +146,68 @@ def export(folder: Path, requests: dict[str, dict[str, Any]]) -> list[Path]:
     return files
 
 
-def take_in(files: Sequence[Path], config: LlmConfig, ledger: Ledger) -> int:
-    """Store the results of a batch in the ledger; failed lines are left out.
+def take_in(path: Path, config: LlmConfig, ledger: Ledger) -> set[str]:
+    """Store the replies of a result file in the ledger; failed lines are left out and counted.
 
     Returns:
-        how many replies were stored.
+        the custom_ids of all replies in it.
 
     Raises:
-        InputError: a file is missing or is no result file; names the line.
+        InputError: the file is missing or is no result file; names the first line that is none.
     """
-    stored = 0
-    for path in files:
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-                key = entry["custom_id"]
-                response = entry.get("response") or {}
-                if entry.get("error") or response.get("status_code") != 200:
-                    continue
-                reply = reply_of(response["body"], None, config.price)
-            except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
-                raise InputError(
-                    f"{path}: line {number} is no result of the Batch API; "
-                    "expected custom_id and response"
-                ) from None
-            ledger.put(key, config.model, reply)
-            stored += 1
-    return stored
+    found, failed, wrong = set[str](), list[str](), list[int]()
+    for number, line in enumerate(_lines(path), 1):
+        entry = loads(line) if line.strip() else {}
+        key = entry.get("custom_id") or entry.get("key") if isinstance(entry, dict) else None
+        if isinstance(key, str) and "messages" in _dict(entry.get("body")):
+            raise InputError(
+                f"{path}: holds requests, as --batch-export writes them; give the file of results"
+            )
+        if isinstance(key, str) and (body := _completion(entry)):
+            found.add(key)
+            if re.fullmatch("[0-9a-f]{64}", key):
+                reply = reply_of(json.dumps(body), None, config.price)
+                ledger.put(key, config.model, reply)
+        elif isinstance(key, str):
+            failed.append(said_in(json.dumps(entry))[1])
+        elif line.strip():
+            wrong.append(number)
+    if wrong and not found:
+        raise InputError(
+            f"{path}: line {wrong[0]} is no result of the Batch API; "
+            "expected custom_id and response"
+        )
+    if wrong:
+        print(f"{path}: {len(wrong):,} lines are no results, from line {wrong[0]}", file=sys.stderr)
+    if failed:
+        print(f"{path}: {len(failed):,} requests failed, the first: {failed[0]}", file=sys.stderr)
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file, which end in line feeds only: JSON may hold all other separators."""
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    whole = loads(text) if text.lstrip()[:1] == "[" else None  # an array in place of lines
+    return [json.dumps(entry) for entry in whole] if isinstance(whole, list) else text.split("\n")
+
+
+def _completion(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The completion in a result, wherever it lies; None for a failed request."""
+    response = entry.get("response")
+    response = loads(response) if isinstance(response, str) else response
+    status = str(_dict(response).get("status_code") or 200)
+    result = _dict(entry.get("result")).get("message")
+    bodies = (_dict(response).get("body"), response, entry.get("body"), result)
+    for body in bodies if status == "200" else ():
+        body = loads(body) if isinstance(body, str) else body
+        if isinstance(body, dict) and {"choices", "candidates", "content", "output"} & set(body):
+            return body
+    return None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,50 +1,62 @@
 """Asking an OpenAI-compatible server many things: concurrent, bounded, each reply paid once.
 
 The `openai` package does the talking with its own retries off; what is retried, how long and when
-to give up is decided here:
+to give up is decided here, by what the server says (`faults`):
 
-- 429, 408, 409, 425, 5xx, lost connections and timeouts are tried again, at most `attempts` times,
-  after what Retry-After says or else after growing waits; a 429 while others are being answered is
-  a full server, not a failing one, and the counting begins anew;
-- no credit left (which arrives as 429 too), a bad key, an unknown model or address end the run at
-  once: requests on their way are finished and stored, nothing new is sent;
-- any other refusal of a request (content filters, too long a prompt) is that item's problem.
+- a full, slow or loading server, a lost connection and 5xx are waited for, `--patience` long,
+  counted from the last answer to anybody; before the first answer only loading, full and slow ones
+  are waited for so long, others FIRST_PATIENCE;
+- a request that fails TRIES times while others are answered is that request's problem, and so is
+  one that the server refuses (content filters, too long a prompt);
+- no credit, a bad key, an unknown model or address end the run at once, and so do the first replies
+  where all of them are unusable for one cause: requests on their way are finished and stored,
+  nothing new is sent;
+- a parameter that is refused by name is left out from then on. What a server understands is found
+  out by one small request that all wait for, and anew after RELEARN.
 """
 
 import asyncio
 import contextlib
-import os
 import random
+import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
 
-import openai
 from pydantic import BaseModel
-from tqdm import tqdm
 
 from archive_tools.llm.config import (
     KEY_VARIABLE,
-    OPENAI,
     LlmConfig,
     body_key,
     first_capabilities,
+    keys_of,
     longest_cost,
+    patience_of,
     request_body,
     server_name,
+    split_address,
+    without,
 )
+from archive_tools.llm.faults import Fault
 from archive_tools.llm.ledger import Ledger, Reply
-from archive_tools.llm.replies import read_reply, reply_of
+from archive_tools.llm.pace import Pace
+from archive_tools.llm.replies import FINAL, REMEDIES, read_reply, reply_of
+from archive_tools.llm.transport import Transport
 from envs.errors import InputError
 
-LONGEST_WAIT = 120.0  # seconds; a server that asks for more is waited for in several attempts
+FIRST_PATIENCE = 15.0  # seconds, for a server that has not answered yet
+TRIES = 5  # of one request, while others are answered
+FIRST = 8  # replies that must not all be unusable for one cause
+FIRST_RESULTS = 16  # more than that: results may fail by bad luck, and vary with the item
+IN_A_ROW = 32  # refusals without an answer in between
+RELEARN = 86400.0  # seconds until what a server understands is found out anew
+KEPT = "nothing paid is lost, the same command goes on from here"
 
 S = TypeVar("S", bound=BaseModel)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,15 +67,18 @@ class Answer(Generic[S]):
     problem: str = ""
     content: str = ""
     """The text that arrived, for a problem's record."""
-    refused: bool = False
-    """The server will not answer this request; asking again is useless."""
+    final: bool = False
+    """Asking again is useless."""
 
 
 class Asker(Protocol):
     """Whatever answers prompts: a server, or the ledger alone."""
 
-    async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
-        """Answer one prompt; `sample` tells apart several answers to the same prompt."""
+    async def ask(
+        self, prompt: str, schema: type[S], sample: str, *, again: bool = False
+    ) -> Answer[S]:
+        """Answer one prompt; `sample` tells apart several answers to the same prompt, and `again`
+        says that an earlier answer could not be used."""
         ...
 
 
@@ -71,8 +86,53 @@ class Stop(InputError):
     """Going on is useless or not allowed; what was paid for is in the ledger."""
 
 
-class _Refused(Exception):
-    """The server answers this request with an error that trying again will not mend."""
+class Refused(Exception):
+    """The server will not answer this request."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.words)
+        self.fault = fault
+
+
+class FirstReplies:
+    """Stops a run whose first replies, or results, are all unusable for one cause.
+
+    Args:
+        what: the plural of what is counted, for the message.
+        count: how many are looked at.
+        hint: what to do where no remedy is known.
+    """
+
+    def __init__(self, what: str, count: int = FIRST, hint: str = "try another --model") -> None:
+        self.what, self.count, self.hint = what, count, hint
+        self._causes: list[str] | None = []
+
+    def note(self, problem: str, again: bool = False) -> None:
+        """Count one by its problem; "" for a usable one. Of those asked for again only these count.
+
+        Raises:
+            Stop: it was the last of the first `count`, all with the same problem.
+        """
+        if self._causes is None or not problem:
+            self._causes = None
+            return
+        if again:
+            return
+        self._causes.append(problem.split(":")[0])
+        if len(self._causes) < self.count:
+            return
+        causes, self._causes = set(self._causes), None
+        if len(causes) == 1:
+            raise Stop(
+                f"the first {self.count} {self.what} cannot be used, all for one cause: {problem}; "
+                f"{remedy_for(problem) or self.hint}; what was paid for stays in the ledger and is "
+                "not asked for again, unless with other options or another --ledger"
+            )
+
+
+def remedy_for(problem: str) -> str:
+    """What helps where every reply has this problem, or ""."""
+    return next((say for starts, say in REMEDIES if problem.startswith(starts)), "")
 
 
 class Client:
@@ -83,29 +143,29 @@ class Client:
         ledger: open; looked up before and written after every request.
 
     Raises:
+        InputError: the key or the proxies of the environment cannot be used.
         Stop: see the module.
     """
 
     def __init__(self, config: LlmConfig, ledger: Ledger) -> None:
         self.config, self.ledger = config, ledger
-        key = self._key = os.environ.get(KEY_VARIABLE, "")
-        if not key and config.base_url.startswith(OPENAI):
-            raise InputError(f"{config.base_url} needs a key in the environment: {KEY_VARIABLE}=…")
-        self._openai = openai.AsyncOpenAI(
-            api_key=key or "none",
-            base_url=config.base_url,
-            max_retries=0,
-            timeout=config.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(
-                limits=openai.DEFAULT_CONNECTION_LIMITS, timeout=config.timeout
-            ),
-        )
-        self._capabilities: dict[str, Any] | None = ledger.capabilities(server_name(config))
-        self._probing = asyncio.Lock()
+        self.address = split_address(config.base_url).geturl()
+        self.patience = patience_of(config.patience)
+        self._transport = Transport(self.address, config.timeout)
+        self.pace = Pace(config.concurrency, config.timeout)
+        self.troubles: Counter[str] = Counter()
+        self.waiting = ""
+        """What is waited for, where the last thing that came was no answer."""
+        self._known = ledger.capabilities(server_name(config)) or first_capabilities(config)
+        self._known = {**first_capabilities(config), **self._known}
+        self._probing: asyncio.Task[None] | None = None
+        self._stop: Exception | None = None
+        self._stopped = asyncio.Event()
         self._reserved = 0.0
         self._resume_at = 0.0
         self._refusals = 0
-        self._answers = 0
+        self._answers, self._answered_at = 0, 0.0
+        self._first = FirstReplies("replies")
         self._jitter = random.Random(0)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -113,25 +173,100 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._openai.close()
+        await self._transport.close()
 
-    async def ask(self, prompt: str, schema: type[S], sample: str) -> Answer[S]:
+    def stop(self, error: Exception) -> None:
+        """Send nothing new; who waits is woken, and gets this error."""
+        self._stop = self._stop or error
+        self._stopped.set()
+
+    async def ask(
+        self, prompt: str, schema: type[S], sample: str, *, again: bool = False
+    ) -> Answer[S]:
         """The answer to `prompt` as a `schema`, from the ledger or else from the server."""
-        capabilities = await self._probed()
-        body = request_body(self.config, capabilities, prompt, schema)
-        key = body_key(body, sample)
+        keys = list(keys_of(self.config, self._known, prompt, schema, sample))
         try:
             # One at a time per key: whoever asks the same meanwhile finds it in the ledger.
-            async with self._locks.setdefault(key, asyncio.Lock()):
-                reply = self.ledger.get(key) or await self._pay(body, key)
-        except _Refused as refusal:
-            return Answer(None, f"refused by the server: {refusal}", refused=True)
+            async with self._locks.setdefault(min(keys), asyncio.Lock()):
+                stored = (self.ledger.get(key) for key in keys)
+                reply = next((reply for reply in stored if reply is not None), None)
+                if reply is None:
+                    await asyncio.sleep(0)  # what others find in the ledger comes first
+                    await self._probed()
+                    reply = await self._negotiate(prompt, schema, sample)
+        except Refused as refusal:
+            if refusal.fault.kind == "denied" and not self._answers:
+                raise self._stop_of(refusal.fault) from None
+            self._count_refusal(refusal)
+            return Answer(None, f"refused by the server: {refusal}", final=True)
         value, problem = read_reply(reply, schema)
-        return Answer(value, problem, reply.content or "")
+        self._first.note(problem, again)
+        return Answer(value, problem, reply.content or "", problem.startswith(FINAL))
 
-    async def _pay(self, body: dict[str, Any], key: str) -> Reply:
+    async def _probed(self) -> None:
+        """Find out once what the server understands; all wait for the same small request."""
+        if time.time() - self._known.get("learnt", 0.0) < RELEARN:
+            return
+        if self._probing is None:
+            self._probing = asyncio.ensure_future(self._probe())
+        await asyncio.shield(self._probing)
+
+    async def _probe(self) -> None:
+        self._known = first_capabilities(self.config)
+        prompt = 'Answer with the JSON object {"text": "ready"} and nothing else.'
+        try:
+            await self._negotiate(prompt, _Probe, f"probe {time.time():.0f}", probing=True)
+        except Refused as refusal:
+            if refusal.fault.kind == "denied":
+                raise self._stop_of(refusal.fault) from None
+            raise Stop(f"{self.address}: refuses a plain request ({refusal})") from None
+
+    async def _negotiate(
+        self, prompt: str, schema: type[BaseModel], sample: str, *, probing: bool = False
+    ) -> Reply:
+        """Pay for a request, in the first form that the server takes.
+
+        A parameter that it refuses by name is left out. While probing, a refusal without a name
+        leads to plainer forms, too: that the same is then answered tells what was meant.
+        """
+        form, tried = self._known, list[dict[str, Any]]()
+        first: Refused | None = None
+        while True:
+            tried.append(form)
+            body = request_body(self.config, form, prompt, schema)
+            try:
+                reply = await self._pay(body, body_key(body, sample), form["path"])
+            except Refused as refusal:
+                first = first or refusal
+                refused = refusal.fault.without
+                if probing and refusal.fault.kind == "refused" and not refusal.fault.about:
+                    refused = refused or {"mode": True}
+                changed = without(form, refused)
+                if probing and refusal.fault.kind == "denied" and self._lacks_version(form):
+                    changed = {**form, "path": "/v1"}
+                if changed is None or changed in tried:
+                    raise (first if probing else refusal) from None
+                form = changed
+                continue
+            if probing or form != self._known:
+                self._known = {**form, "learnt": time.time()}
+                self.ledger.remember(server_name(self.config), self._known)
+            return reply
+
+    def _lacks_version(self, form: dict[str, Any]) -> bool:
+        return not form["path"] and not re.search(r"/v\d\w*(/|$)", self.address)
+
+    async def _pay(self, body: dict[str, Any], key: str, path: str) -> Reply:
         """Send a request within the cap and store the reply before anyone sees it."""
         prompt = body["messages"][0]["content"]
+        raw = await self._send(body, path)
+        reply = reply_of(raw, prompt, self.config.price)
+        self.ledger.put(key, self.config.model, reply)
+        return reply
+
+    @contextlib.contextmanager
+    def _within_cap(self, prompt: str) -> Iterator[None]:
+        """Room under --max-usd for the longest reply to a request that is on its way."""
         worst = longest_cost(self.config, prompt)
         if self.config.max_usd and (
             self.ledger.spent + self._reserved + worst > self.config.max_usd
@@ -142,198 +277,106 @@ class Client:
             )
         self._reserved += worst
         try:
-            reply = reply_of(await self._send(body), prompt, self.config.price)
+            yield
         finally:
             self._reserved -= worst
-        self.ledger.put(key, self.config.model, reply)
-        self._answers += 1
-        self._refusals = 0
-        return reply
 
-    async def _send(self, body: dict[str, Any], attempts: int | None = None) -> dict[str, Any]:
-        """One request with the policy of this module; the response has a list `choices`."""
-        attempts = attempts or self.config.attempts
-        failures, answers = 0, self._answers
+    async def _send(self, body: dict[str, Any], path: str) -> str:
+        """The body of the answer to one request, with the policy of this module."""
+        failures, in_vain, answers, troubled = 0, 0, self._answers, 0.0
+        answered = self._answers
         while True:
-            await self._pause()
-            wait: float | None = None
-            try:
-                async with asyncio.timeout(self.config.timeout):
-                    # As plain JSON: replies are validated here, and building the package's own
-                    # types of request and response took half of the time of all requests.
-                    response = await self._openai.post(
-                        "/chat/completions", cast_to=object, body=body
-                    )
-                if isinstance(response, dict) and isinstance(response.get("choices"), list):
-                    return response
-                trouble = "a reply that is no chat completion (is --base-url right?)"
-            except openai.APIStatusError as error:
-                self._stop_if_useless(error)
-                status = error.status_code
-                if status < 500 and status not in (408, 409, 425, 429):
-                    self._count_refusal(error)
-                    raise _Refused(self._say(error)) from None
-                trouble, wait = f"status {status}", _retry_after(error)
-                if status == 429:
-                    if self._answers > answers:  # it answers, only not everybody at once
-                        failures, answers = 0, self._answers
-                    pause = wait if wait is not None else self._backoff(failures)
-                    self._resume_at = max(self._resume_at, time.monotonic() + pause)
-            except (TimeoutError, openai.APITimeoutError):
-                trouble = f"no reply within {self.config.timeout:g} s"
-            except openai.APIConnectionError:
-                trouble = "connection lost or refused"
-            except (openai.APIError, ValueError):
-                trouble = "an unreadable reply"
-            failures += 1
-            if failures >= attempts:
-                break
-            await asyncio.sleep(wait if wait is not None else self._backoff(failures - 1))
-        raise Stop(
-            f"{self.config.base_url}: {trouble}, {attempts} times in a row; nothing paid is lost, "
-            "the same command goes on from here"
+            await self._pause(self._resume_at - time.monotonic())
+            async with self.pace.slot():
+                if self._stop:
+                    raise self._stop
+                sent = time.monotonic()
+                with self._within_cap(body["messages"][0]["content"]):
+                    got = await self._transport.post(path, body)
+                if isinstance(got, str):
+                    self._answers, self._answered_at = self._answers + 1, time.monotonic()
+                    self._refusals, self.waiting = 0, ""
+                    self.pace.answered(sent)
+                    return got
+                if got.kind in ("full", "slow"):
+                    self.pace.overloaded(sent)
+            now = time.monotonic()
+            troubled = troubled or now
+            in_vain = in_vain + 1 if answered == self._answers else 1
+            failures, answered = failures + 1, self._answers
+            if got.raw:
+                self.ledger.put_unread(self.config.model, got.raw)
+            self._raise_if_final(got)
+            if got.kind != "full" and failures >= TRIES and self._answers > answers + failures:
+                words = f"{got.words}, {failures} times, while others were answered"
+                raise Refused(Fault("refused", words))
+            patience = self.patience
+            if got.kind == "passing" and not self._answers:
+                patience = min(patience, FIRST_PATIENCE)
+            left = max(troubled, self._answered_at) + patience - now
+            wait = self._backoff(in_vain - 1)
+            if got.wait is not None:  # but not at once for ever
+                wait = max(got.wait, wait if in_vain > TRIES else 0.0)
+            # What the server asks for, where it is longer than the patience, cannot be met.
+            if left <= 0 or (got.wait or 0) > max(left, 1.0):
+                raise Stop(self._given_up(got, failures, now - max(troubled, self._answered_at)))
+            self._tell(got)
+            if got.kind == "full" or got.wait:
+                self._resume_at = max(self._resume_at, now + wait)
+            await self._pause(min(wait, left))
+
+    def _raise_if_final(self, fault: Fault) -> None:
+        """Raise Stop or Refused where trying the same again is useless."""
+        if fault.kind == "stop":
+            raise self._stop_of(fault)
+        if fault.kind == "refused" or (
+            fault.kind == "denied" and not (self._answers and fault.raw)
+        ):
+            raise Refused(fault)
+
+    def _stop_of(self, fault: Fault) -> Stop:
+        said = fault.words
+        if fault.about == "key":
+            said += f"; check the environment variable {KEY_VARIABLE}"
+        elif fault.about == "model":
+            said = f"model {self.config.model!r} or the address is unknown ({said}); check "
+            said += "--model and --base-url"
+            said += ", which mostly ends in /v1" if self._lacks_version(self._known) else ""
+        return Stop(f"{self.address}: {said}")
+
+    def _given_up(self, fault: Fault, failures: int, waited: float) -> str:
+        asked = f" and asks to wait {fault.wait:.0f} s" if fault.wait else ""
+        first = "" if self._answers else ", and it has not answered once"
+        return (
+            f"{self.address}: {fault.words}{asked}; tried {failures} times in {waited:.0f} s "
+            f"(--patience {self.config.patience}{first}); {KEPT}"
         )
 
-    async def _pause(self) -> None:
-        """Wait while the server asked everybody to; then not all go on in the same moment."""
-        while (left := self._resume_at - time.monotonic()) > 0:
-            await asyncio.sleep(left + min(0.25 * left, 2.0) * self._jitter.random())
+    def _tell(self, fault: Fault) -> None:
+        """For the bar."""
+        self.troubles["timeouts" if fault.kind == "slow" else "failures"] += 1
+        self.waiting = fault.words[:80]
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but for a stop; then not all go on in the same moment."""
+        while seconds > 0 and not self._stop:
+            seconds += min(0.25 * seconds, 2.0) * self._jitter.random()
+            try:
+                await asyncio.wait_for(self._stopped.wait(), seconds)
+            except TimeoutError:
+                seconds = self._resume_at - time.monotonic()
+        if self._stop:
+            raise self._stop
 
     def _backoff(self, attempt: int) -> float:
-        return min(0.5 * 2**attempt, 30.0) * (0.75 + 0.5 * self._jitter.random())
+        return min(0.5 * 2 ** min(attempt, 10), 30.0) * (0.75 + 0.5 * self._jitter.random())
 
-    def _stop_if_useless(self, error: openai.APIStatusError) -> None:
-        code, where = str(error.code or error.type or ""), self.config.base_url
-        if error.status_code == 402 or "quota" in code or "billing" in code:
-            raise Stop(f"{where}: no credit left ({code or error.status_code})") from None
-        if error.status_code in (401, 403):
-            raise Stop(
-                f"{where}: the key was not accepted ({error.status_code}); "
-                f"check the environment variable {KEY_VARIABLE}"
-            ) from None
-        if error.status_code == 404 or code == "model_not_found":
-            raise Stop(
-                f"{where}: model {self.config.model!r} or the address is unknown "
-                f"({error.status_code}); check --model and --base-url"
-            ) from None
-
-    def _count_refusal(self, error: openai.APIStatusError) -> None:
+    def _count_refusal(self, refusal: Refused) -> None:
+        """Refusals of single requests that are those of every request end the run."""
         self._refusals += 1
-        if self._refusals >= 10 and not self._answers and self._capabilities is not None:
-            raise Stop(
-                f"{self.config.base_url}: refuses every request ({self._say(error)})"
-            ) from None
-
-    def _say(self, error: openai.APIStatusError) -> str:
-        """What the server says of an error; a server that repeats the key must not spread it."""
-        body = error.body if isinstance(error.body, dict) else {}
-        said = f"{error.status_code} {body.get('message') or body.get('detail') or error.message}"
-        return (said.replace(self._key, "…") if self._key else said)[:300]
-
-    async def _probed(self) -> dict[str, Any]:
-        """What the server understands, found out once with small requests and then remembered."""
-        async with self._probing:
-            if self._capabilities is None:
-                self._capabilities = await self._probe()
-                self.ledger.remember(server_name(self.config), self._capabilities)
-        return self._capabilities
-
-    async def _probe(self) -> dict[str, Any]:
-        capabilities = first_capabilities(self.config)
-        prompt = 'Answer with the JSON object {"text": "ready"} and nothing else.'
-        for _ in range(8):
-            body = request_body(self.config, capabilities, prompt, _Probe)
-            last = capabilities["mode"] == "text"
-            try:
-                response = await self._send(body, None if last else 2)
-                reply = reply_of(response, prompt, self.config.price)
-                self.ledger.put(body_key(body, "probe"), self.config.model, reply)
-                return capabilities
-            except _Refused as refusal:
-                said = str(refusal).lower()
-                other = {"max_tokens", "max_completion_tokens"} - {capabilities["limit"]}
-                if "max_tokens" in said or "max_completion_tokens" in said:
-                    capabilities = {**capabilities, "limit": other.pop()}
-                elif "temperature" in said and capabilities["temperature"]:
-                    capabilities = {**capabilities, "temperature": False}
-                elif last:
-                    raise Stop(
-                        f"{self.config.base_url}: refuses a plain request ({said})"
-                    ) from None
-                else:
-                    capabilities = _simpler(capabilities)
-            except Stop as stop:
-                # Some servers answer what they do not know with status 500.
-                if last or "status 5" not in str(stop):
-                    raise
-                capabilities = _simpler(capabilities)
-        raise Stop(f"{self.config.base_url}: no form of request was accepted")
+        if self._refusals >= (IN_A_ROW if self._answers > 1 else FIRST):
+            raise Stop(f"{self.address}: refuses every request ({refusal})") from None
 
 
 class _Probe(BaseModel):
     text: str
-
-
-def _simpler(capabilities: dict[str, Any]) -> dict[str, Any]:
-    return {**capabilities, "mode": {"schema": "json", "json": "text"}[capabilities["mode"]]}
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds that the server asks to wait: a number or a date."""
-    value = error.response.headers.get("retry-after")
-    if value is None:
-        return None
-    with contextlib.suppress(ValueError):
-        return min(max(float(value), 0.0), LONGEST_WAIT)
-    with contextlib.suppress(ValueError, TypeError):
-        return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), LONGEST_WAIT)
-    return None
-
-
-def ask_all(
-    items: Sequence[Item],
-    work: Callable[[Asker, Item], Awaitable[Result]],
-    config: LlmConfig,
-    ledger: Ledger,
-    *,
-    desc: str,
-) -> list[Result]:
-    """Do `work` for all items, `config.concurrency` at a time.
-
-    Returns:
-        the results in the order of `items`, whatever order they were finished in.
-
-    Raises:
-        Stop: after requests on their way were finished and stored.
-    """
-    return asyncio.run(_ask_all(items, work, config, ledger, desc))
-
-
-async def _ask_all(
-    items: Sequence[Item],
-    work: Callable[[Asker, Item], Awaitable[Result]],
-    config: LlmConfig,
-    ledger: Ledger,
-    desc: str,
-) -> list[Result]:
-    results: dict[int, Result] = {}
-    queue = iter(enumerate(items))
-    failures: list[Exception] = []
-    async with Client(config, ledger) as client:
-        with tqdm(total=len(items), desc=desc, unit=" texts") as bar:
-
-            async def worker() -> None:
-                for index, item in queue:
-                    try:
-                        results[index] = await work(client, item)
-                    except Exception as error:
-                        failures.append(error)
-                    if failures:
-                        return
-                    bar.update()
-                    bar.set_postfix_str(f"${ledger.spent:.4f}", refresh=False)
-
-            await asyncio.gather(*(worker() for _ in range(min(config.concurrency, len(items)))))
-    if failures:
-        raise failures[0]
-    return [results[index] for index in range(len(items))]

@@ -1,10 +1,13 @@
 """How a language model is reached, and the requests that are sent to it."""
 
+import ipaddress
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel
 
@@ -30,11 +33,12 @@ class LlmConfig(StageConfig):
     max_tokens: bounds.Count = 600
     """Longest reply, in tokens."""
     concurrency: bounds.Count = 16
-    """Requests on their way at once."""
-    timeout: bounds.Positive = 120.0
-    """Seconds until a request counts as lost."""
-    attempts: bounds.Count = 6
-    """How often one request is sent before giving up."""
+    """Requests on their way at once, at most: begins with one, grows while replies come faster."""
+    timeout: bounds.Positive = 300.0
+    """Seconds until a request counts as lost; a server needs half of it at most, or it is asked for
+    one reply at a time."""
+    patience: str = "15m"
+    """How long to wait for a server that does not answer, like 90s, 15m or 2h."""
     usd_per_million_in: bounds.NonNegative = 0.0
     """Price of a million prompt tokens, for the estimate, the live cost and --max-usd."""
     usd_per_million_out: bounds.NonNegative = 0.0
@@ -47,7 +51,7 @@ class LlmConfig(StageConfig):
     """Print three rendered prompts and the estimated cost; ask nothing, write nothing."""
 
     not_fingerprint: ClassVar[set[str]] = {
-        *("base_url", "concurrency", "timeout", "attempts", "usd_per_million_in"),
+        *("base_url", "concurrency", "timeout", "patience", "usd_per_million_in"),
         *("usd_per_million_out", "max_usd", "ledger", "dry_run"),
     }
 
@@ -67,14 +71,62 @@ class LlmConfig(StageConfig):
             raise InputError(
                 "--max-usd needs prices: give --usd-per-million-in and --usd-per-million-out"
             )
-        address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.netloc:
-            raise InputError(f"--base-url {self.base_url}: expected http://… or https://…")
-        if address.username or address.password or address.query:
-            raise InputError(
-                "--base-url holds a user name, password or query, which would be written to the "
-                f"manifest; put the key into the environment variable {KEY_VARIABLE} instead"
-            )
+        patience_of(self.patience)
+        split_address(self.base_url)
+
+
+def patience_of(text: str) -> float:
+    """Seconds of a time like 90s, 15m or 2h.
+
+    Raises:
+        InputError: it is no such time.
+    """
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smh])", text.strip())
+    if not found:
+        raise InputError(f"--patience {text}: expected a time like 90s, 15m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def split_address(base_url: str) -> SplitResult:
+    """The parts of --base-url, without the path of the request itself at its end.
+
+    Raises:
+        InputError: it is no address, or holds what would have to be kept secret or be left out.
+    """
+    try:
+        address = urlsplit(base_url.strip())
+        host = address.hostname or ""
+        wrong = address.scheme not in ("http", "https") or not host or address.port == 0
+    except ValueError:  # an unclosed bracket, a port that is no number
+        address, host, wrong = urlsplit(""), "", True
+    if wrong:
+        raise InputError(f"--base-url {base_url}: expected http://… or https://…, with a host")
+    if address.username or address.password:
+        raise InputError(
+            "--base-url holds a user name or password, which would be written to the manifest; "
+            f"put the key into the environment variable {KEY_VARIABLE} instead"
+        )
+    azure = re.search(r"(openai|cognitiveservices|services\.ai)\.azure\.com$", host)
+    if address.query or address.fragment or (azure and "/deployments/" in address.path):
+        names = ", ".join(name for name, _ in parse_qsl(address.query)) or "a path of its own"
+        hint = (
+            f"for Azure give https://{host}/openai/v1/ and the deployment's name as --model"
+            if azure
+            else f"leave it out, and put a key into the environment variable {KEY_VARIABLE}"
+        )
+        raise InputError(f"--base-url has a query or path that cannot be kept ({names}): {hint}")
+    path = re.sub(r"(/chat/completions)?/*$", "", address.path)
+    return address._replace(path=path)
+
+
+def on_this_machine(base_url: str) -> bool:
+    """Whether an address is this machine's own, which no proxy can reach for us."""
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 @cache
@@ -133,10 +185,42 @@ def longest_cost(config: LlmConfig, prompt: str) -> float:
 
 def first_capabilities(config: LlmConfig) -> dict[str, Any]:
     """What a server is believed to understand before it was asked."""
-    limit = "max_completion_tokens" if config.base_url.startswith(OPENAI) else "max_tokens"
-    return {"mode": "schema", "limit": limit, "temperature": True}
+    openai = urlsplit(config.base_url).hostname == urlsplit(OPENAI).hostname
+    limit = "max_completion_tokens" if openai else "max_tokens"
+    return {"mode": "schema", "limit": limit, "temperature": True, "path": ""}
+
+
+SIMPLER = {"schema": "json", "json": "text"}
+LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+def without(capabilities: dict[str, Any], refused: dict[str, Any]) -> dict[str, Any] | None:
+    """The capabilities but for a refused parameter; None where there is nothing left to change."""
+    changed = dict(capabilities)
+    if "limit" in refused:
+        changed["limit"] = LIMITS[capabilities["limit"]]
+    if "temperature" in refused:
+        changed["temperature"] = False
+    if "mode" in refused:
+        changed["mode"] = SIMPLER.get(capabilities["mode"], "text")
+    return changed if changed != capabilities else None
+
+
+def keys_of(
+    config: LlmConfig,
+    capabilities: dict[str, Any],
+    prompt: str,
+    schema: type[BaseModel],
+    sample: str,
+) -> Iterator[str]:
+    """The ledger's keys of a request in every form in which it may have been paid for, that of
+    `capabilities` first: what a server understands may be learnt anew."""
+    for limit in (capabilities["limit"], LIMITS[capabilities["limit"]]):
+        for mode in dict.fromkeys((capabilities["mode"], "schema", "json", "text")):
+            form = {**capabilities, "limit": limit, "mode": mode}
+            yield body_key(request_body(config, form, prompt, schema), sample)
 
 
 def server_name(config: LlmConfig) -> str:
     """Under which the ledger remembers what a server understands."""
-    return f"{config.base_url} {config.model}"
+    return f"{split_address(config.base_url).geturl()} {config.model}"

@@ -1,10 +1,14 @@
 """From what a language model writes to a validated value; and how many tokens a text may have."""
 
+import ast
+import contextlib
 import hashlib
 import json
 import os
 import re
 import tempfile
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from archive_tools.llm.forms import Form, form_of, loads, whole
 from archive_tools.llm.ledger import Reply
 
 S = TypeVar("S", bound=BaseModel)
@@ -19,6 +24,40 @@ VOCABULARY = "o200k_base"
 VOCABULARY_URL = f"https://openaipublic.blob.core.windows.net/encodings/{VOCABULARY}.tiktoken"
 CHARACTERS_PER_TOKEN = 4.0
 """Of English text, roughly; used where tiktoken's vocabulary is not at hand."""
+
+TAG = r"(?:<(?:{0}think|{0}thinking|{0}thought|{0}reasoning)>|\[{0}THINK\])"
+THOUGHT = re.compile(
+    f"(?is)^.*{TAG.format('/')}|{TAG.format('')}.*$|^.*<\\|channel\\|>final<\\|message\\|>"
+)
+"""What reasoning models put before their answer, where a server leaves it in."""
+STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+UNREADABLE = (ValueError, SyntaxError, MemoryError, RecursionError)
+MOST_BRACES = 1000
+"""Where a text holds more that open no object, the rest is not looked at."""
+
+CUT_OFF = "the reply was cut off; be brief"
+NO_ROOM = "the reply was cut off before any text: the model spent --max-tokens on its thoughts"
+THOUGHTS_ONLY = "the reply was nothing but reasoning"
+UNKNOWN_FORM = "the reply has a form that is not known here"
+DECLINED = "the model declined"
+FINAL = (NO_ROOM, UNKNOWN_FORM, DECLINED, "refused by the server")
+"""Problems that asking the same again does not mend."""
+REMEDIES = (
+    (
+        ("the reply was cut off", THOUGHTS_ONLY),
+        "give a larger --max-tokens (a model's hidden thoughts count, too), or turn its thoughts "
+        "off at the server",
+    ),
+    (
+        (UNKNOWN_FORM, "the reply was empty"),
+        "the ledger keeps each reply as it came (table replies, column raw)",
+    ),
+    (
+        ("not the JSON", "the reply holds no JSON"),
+        "this model does not answer in the form asked for: try another --model",
+    ),
+)
+"""What helps where every reply has one of these problems."""
 
 
 @dataclass(frozen=True)
@@ -33,79 +72,111 @@ class Price:
         return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
 
 
-def reply_of(response: dict[str, Any], prompt: str | None, price: Price) -> Reply:
-    """What counts of a chat completion, whatever else a server puts into it.
+def reply_of(raw: str, prompt: str | None, price: Price) -> Reply:
+    """A reply with what counts of it, whatever else a server puts into it.
 
     Args:
-        response: the JSON of a chat completion; any field may be missing, null or of another type.
+        raw: the body of the response, as it came.
         prompt: to estimate its tokens where the server does not count them; None if not at hand.
         price: what tokens cost.
     """
-    choices = response.get("choices")
-    choice = _dict(choices[0]) if isinstance(choices, list) and choices else {}
-    content, finish = _dict(choice.get("message")).get("content"), choice.get("finish_reason")
-    content = content if isinstance(content, str) else None
-    usage = _dict(response.get("usage"))
-    counted = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    form = form_of(loads(raw))
+    written = form.thoughts + form.text + "".join(form.filed)
     tokens = [
-        n if isinstance(n, int) and n > 0 else count_tokens(text or "")
-        for n, text in zip(counted, (prompt, content), strict=True)
+        counted or count_tokens(text)
+        for counted, text in zip(form.tokens, (prompt or "", written), strict=True)
     ]
-    return Reply(
-        content=content,
-        finish_reason=finish if isinstance(finish, str) else None,
-        prompt_tokens=tokens[0],
-        completion_tokens=tokens[1],
-        usd=price.of(*tokens),
-    )
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return Reply(form.text or None, form.finish or None, *tokens, usd=price.of(*tokens), raw=raw)
 
 
 def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
     """The value in a reply, or None and what is wrong with the reply.
 
-    Reasoning in <think> tags, code fences and prose around the JSON object are left out. A schema
-    whose only field is `text` also takes a reply without any JSON as that text.
+    Thoughts, code fences and prose around the JSON object are left out, and commas too many. What
+    was filed as a tool call is taken too, and thoughts where there is nothing else. A schema whose
+    only field is `text` also takes a reply without any JSON as that text.
     """
-    if reply.finish_reason == "length":
-        return None, "the reply was cut off; be brief"
-    if reply.finish_reason == "content_filter":
-        return None, "the reply was held back by the server's filter"
-    if reply.content is None or not reply.content.strip():
-        return None, "the reply was empty"
-    content = re.sub(r"(?s)^.*</think>|<think>.*$", "", reply.content).strip()
-    if not content:
-        return None, "the reply was nothing but reasoning"
+    if reply.raw is None:  # from a ledger of an earlier version
+        form = Form(text=reply.content or "", finish=reply.finish_reason or "")
+    else:
+        form = form_of(loads(reply.raw))
+    text = re.sub(THOUGHT, "", form.text).strip()
+    cut = form.finish == "length"
+    thoughts = () if cut or text else (form.thoughts,)
     problem = ""
-    for found in _objects(content):
-        try:
-            return schema.model_validate(found), ""
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the reply"
-            problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
-    if not problem and "{" not in content and list(schema.model_fields) == ["text"]:
-        plain = re.sub(r"^```\w*|```$", "", content).strip().strip('"“”').strip()
+    for content in (text, *form.filed, *thoughts):
+        value, wrong = _validated(content, schema)
+        if value is not None:
+            return value, ""
+        problem = problem or wrong
+    if cut:
+        return None, CUT_OFF if text or form.filed else NO_ROOM
+    if form.finish == "content_filter":
+        return None, "the reply was held back by the server's filter"
+    if not text and form.refusal:
+        return None, f"{DECLINED}: {' '.join(form.refusal.split())[:200]}"
+    if not form.known:
+        return None, UNKNOWN_FORM
+    if not text and not form.filed:
+        return None, THOUGHTS_ONLY if form.thoughts or form.text.strip() else "the reply was empty"
+    if not problem and "{" not in text and list(schema.model_fields) == ["text"]:
+        plain = re.sub(r"^```\w*|```$", "", text).strip().strip('"“”').strip()
         return schema.model_validate({"text": plain}), ""
     return None, problem or "the reply holds no JSON object"
 
 
-def _objects(content: str) -> list[dict[str, Any]]:
-    """All JSON objects in a text, the last one first: models think aloud and then answer."""
+def _validated(content: str, schema: type[S]) -> tuple[S | None, str]:
+    problem = ""
+    for found in _objects(content):
+        try:
+            return schema.model_validate(_whole(found)), ""
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the reply"
+            problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
+        except RecursionError:
+            continue
+    return None, problem
+
+
+def _whole(value: Any) -> Any:
+    """The same with texts that every file takes."""
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {whole(str(key)): _whole(item) for key, item in value.items()}
+    return value
+
+
+def _objects(content: str) -> Iterator[dict[str, Any]]:
+    """All JSON objects in a text, the last one first: models think aloud and then answer.
+
+    Then the same without commas before closing brackets, and with quotes as Python takes them.
+    """
+    yield from _strict_objects(content)
+    if "{" in content:
+        yield from _strict_objects(re.sub(STRING_OR_COMMA, lambda m: m[1] or "", content))
+        span = re.search(r"\{[^{}]*\}", content)
+        with warnings.catch_warnings(), contextlib.suppress(*UNREADABLE):
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(span[0]) if span else None
+            if isinstance(value, dict):
+                yield value
+
+
+def _strict_objects(content: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     decoder = json.JSONDecoder(strict=False)
-    position = content.find("{")
-    while position >= 0:
-        end = position + 1
+    position, failures = content.find("{"), 0
+    while position >= 0 and failures < MOST_BRACES:
         try:
             value, end = decoder.raw_decode(content, position)
-            if isinstance(value, dict):
-                found.append(value)
-        except (json.JSONDecodeError, RecursionError):
+            found.append(value)
+        except (ValueError, RecursionError):
             end = position + 1
+            failures += 1
         position = content.find("{", end)
     return found[::-1]
 

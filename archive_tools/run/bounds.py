@@ -20,6 +20,7 @@ def _shown(bound: str) -> Any:
 
 Count = Annotated[int, Ge(1), _shown("at least 1")]
 Whole = Annotated[int, Ge(0), _shown("at least 0")]
+Words = Annotated[int, Ge(8), _shown("at least 8")]
 Positive = Annotated[float, Gt(0), _shown("above 0")]
 NonNegative = Annotated[float, Ge(0), _shown("at least 0")]
 Share = Annotated[float, Ge(0), Le(1), _shown("0 to 1")]

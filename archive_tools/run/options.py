@@ -13,8 +13,9 @@ from envs.errors import InputError
 C = TypeVar("C", bound=StageConfig)
 RENAMED = {
     "experiments": {"settings": "variants"},
-    "04_describe": {"instruction": "styles", "narrative": "styles"},
+    "04_describe": {"instruction": "styles", "narrative": "styles", "attempts": "patience"},
     "05_verify_dataset": {"practice": "augmentation"},
+    "09_evaluate": {"attempts": "patience"},
 }
 """Script → old name of an option → its name now."""
 _READ = "the reader puts any phrasing into a plan; leave it out"

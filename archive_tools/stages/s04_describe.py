@@ -23,7 +23,7 @@ from archive_tools.descriptions import (
 )
 from archive_tools.files import read_json, read_table, write_table
 from archive_tools.language import MAX_WORDS, route_told
-from archive_tools.llm import Ledger, LlmConfig, ask_all
+from archive_tools.llm import Ledger, LlmConfig, ask_all, remedy_for
 from archive_tools.llm import batch_api as batch
 from archive_tools.narrator import Alternatives, read_shares
 from archive_tools.run import Stage, bounds, check_folder
@@ -43,7 +43,7 @@ class DescribeConfig(LlmConfig):
     """Styles and their weights, like everyday=3 hasty=1; none: the shares of docs/narrator.md."""
     vocabulary: Literal["train", "held_out"] = "train"
     """The narrator's vocabulary; held_out has words and plans that training texts never have."""
-    max_words: bounds.Count = MAX_WORDS
+    max_words: bounds.Words = MAX_WORDS
     """Longest text."""
     texts: tuple[Path, ...] = ()
     """Files of your own descriptions (CSV, JSONL, Parquet: docs/formats.md), put beside the
@@ -149,8 +149,7 @@ def _prepare_only(config: DescribeConfig) -> Path:
         return Path(config.run) / "descriptions"
     assert config.batch_export is not None
     with Ledger(config.ledger_path()) as ledger:
-        batch.take_in(config.batch_import, config, ledger)
-        requests = batch.missing(jobs, writer.ask_for_text, config, ledger)
+        requests = batch.missing(jobs, writer.ask_for_text, config, ledger, config.batch_import)
     files = batch.export(config.batch_export, requests)
     print(f"{len(requests):,} requests in {len(files)} files in {config.batch_export}")
     return config.batch_export
@@ -160,9 +159,12 @@ def _ask_model(
     config: DescribeConfig, writer: LlmWriter, jobs: Sequence[Job], stage: Stage
 ) -> list[dict[str, Any]]:
     with Ledger(config.ledger_path()) as ledger:
-        batch.take_in(config.batch_import, config, ledger)
+        if config.batch_import:
+            batch.missing(jobs, writer.ask_for_text, config, ledger, config.batch_import)
         print(writer.estimate(jobs, config.price), file=sys.stderr)
-        rows = ask_all(jobs, writer.ask_for_text, config, ledger, desc="describe")
+        rows = ask_all(
+            jobs, writer.ask_for_text, config, ledger, desc="describe", problem_of=refusals.of_row
+        )
         stage.facts["usd_in_ledger"] = round(ledger.spent, 6)
     return rows
 
@@ -188,7 +190,8 @@ def run(config: DescribeConfig) -> Path:
 
     Raises:
         InputError: an option is out of range; a file of --texts cannot be used (see
-            descriptions.given_texts); the server cannot be used (see archive_tools.llm).
+            descriptions.given_texts); the server cannot be used (see archive_tools.llm); no text
+            was accepted.
     """
     config.check()
     if config.dry_run or config.batch_export is not None:
@@ -204,11 +207,7 @@ def run(config: DescribeConfig) -> Path:
             _describe(config, stage, sources)
     if config.show_refused:
         rows = read_table(stage.folder / "descriptions.parquet").to_dict("records")
-        print(
-            refusals.shown(
-                [{str(k): v for k, v in row.items()} for row in rows], config.show_refused
-            )
-        )
+        _show_refused([{str(k): v for k, v in row.items()} for row in rows], config)
     return stage.folder
 
 
@@ -238,8 +237,30 @@ def _describe(
             given_drives.write_given(stage.path(given_drives.FOLDER), drives)
             stage.rows["given_drives"] = len(drives.annotations)
     rows.sort(key=lambda row: (row["trajectory_id"], row["sample"]))
+    _refuse_without_text(config, rows)
     write_table(stage.path("descriptions.parquet"), pa.Table.from_pylist(rows, schema=SCHEMA))
     _sum_up(rows, annotations, writer.scene, stage)
+
+
+def _refuse_without_text(config: DescribeConfig, rows: Sequence[dict[str, Any]]) -> None:
+    """Raise InputError where no text was accepted: that replaces no earlier result."""
+    if any(row["status"] == "accepted" for row in rows):
+        return
+    if not rows:
+        raise InputError("no text was accepted: there is no trajectory to describe")
+    if config.show_refused:
+        _show_refused(rows, config)
+    kind, count = next(iter(refusals.by_kind(rows).items()))
+    reason = next(row["reason"] for row in rows if refusals.of_row(row) == kind)
+    remedy = remedy_for(reason) or "--show-refused 10 shows some; nothing was written or replaced"
+    raise InputError(
+        f"no text was accepted: all {len(rows):,} were refused, {count:,} of them for {kind} "
+        f"({reason[:200]}); {remedy}"
+    )
+
+
+def _show_refused(rows: Sequence[dict[str, Any]], config: DescribeConfig) -> None:
+    print(refusals.shown(rows, config.show_refused))
 
 
 def _sum_up(

@@ -1,0 +1,200 @@
+"""In which forms servers reply: where an answer, thoughts, a refusal and token counts may lie.
+
+Chat completions first, in all the dialects that servers speak of them (content as a list of typed
+parts, answers filed under reasoning or as a tool call, a stream although none was asked for), then
+the forms of other interfaces that a gateway may pass through.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
+OTHERS = ("content", "output", "output_text", "response", "generated_text", "text", "result")
+"""Where other interfaces put the answer, beside `choices`, `candidates` and `message`."""
+CUT_OFF = {"length", "max_tokens", "max_output_tokens", "model_length"}
+FILTERED = {"content_filter", "content_filtered", "safety", "blocklist", "prohibited_content"}
+COUNTS = (
+    ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count"),
+    ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count"),
+)
+MOST_TOKENS = 10**12  # a larger count is no count
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a reply holds, wherever it was filed."""
+
+    text: str = ""
+    """The answer's text."""
+    filed: tuple[str, ...] = ()
+    """JSON of answers that came as arguments of a tool call or as an object."""
+    thoughts: str = ""
+    refusal: str = ""
+    """Why the model declines."""
+    finish: str = ""
+    """`length` where the reply was cut off, `content_filter` where it was held back."""
+    tokens: tuple[int, int] = (0, 0)
+    """Of prompt and reply; 0 where the server does not count."""
+    known: bool = True
+    """It is a form that is understood, whether or not it holds anything."""
+
+
+def whole(text: str) -> str:
+    """A text that every file takes: halves of surrogate pairs joined or left out, no controls."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return "".join(c for c in text if c >= " " or c in "\n\t\r")
+
+
+def loads(raw: str) -> Any:
+    """The JSON of a reply; None where there is none.
+
+    A stream is put together. Of a reply that ends too early its content is taken, if that is whole.
+    """
+    text = raw.strip().removeprefix("\ufeff")
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        pass
+    if "data:" in text[:2000] and (merged := _stream(text)):
+        return merged
+    # Of several, the last: the answer comes after what was asked, where that is echoed.
+    contents = re.findall(r'"content"\s*:\s*("(?:[^"\\]|\\.)+")', text) if text[:1] == "{" else []
+    try:
+        return {"choices": [{"message": {"content": json.loads(contents[-1], strict=False)}}]}
+    except (ValueError, IndexError):
+        return None
+
+
+def _stream(text: str) -> dict[str, Any] | None:
+    """One completion from the chunks of a stream of server-sent events."""
+    message: dict[str, str] = {}
+    whole_reply: dict[str, Any] = {}
+    finish = None
+    for line in text.split("\n"):
+        try:
+            chunk = json.loads(line.strip().removeprefix("data:"), strict=False)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(chunk, dict):
+            continue
+        whole_reply |= {k: v for k, v in chunk.items() if v is not None and k != "choices"}
+        choice = _first(chunk.get("choices"))
+        finish = choice.get("finish_reason") or finish
+        for name, piece in (_dict(choice.get("delta")) or _dict(choice.get("message"))).items():
+            if isinstance(piece, str) and name != "role":
+                message[name] = message.get(name, "") + piece
+    if not whole_reply and not message:
+        return None
+    if "error" in whole_reply and not message:
+        return whole_reply
+    return {**whole_reply, "choices": [{"message": message, "finish_reason": finish}]}
+
+
+def form_of(reply: Any) -> Form:
+    """What the JSON of a reply holds; any field may be missing, null or of another type."""
+    if isinstance(reply, list) and reply:  # text-generation-inference answers so
+        reply = reply[0]
+    reply = _dict(reply)
+    choice = _first(reply.get("choices")) or _first(reply.get("candidates"))
+    found = _Found()
+    found.look(choice.get("message") or choice.get("delta") or choice or reply.get("message"))
+    for name in () if choice else OTHERS:
+        found.look(reply.get(name))
+    known = bool(choice or found) or isinstance(reply.get("choices"), list)
+    return Form(
+        text=whole("".join(found.text)),
+        filed=tuple(map(whole, found.filed)),
+        thoughts=whole("".join(found.thoughts)),
+        refusal=whole("".join(found.refusal)),
+        finish=_finish(reply, choice),
+        tokens=_tokens(reply),
+        known=known,
+    )
+
+
+class _Found:
+    """Texts by what they are, gathered from a message of any form."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.filed: list[str] = []
+        self.thoughts: list[str] = []
+        self.refusal: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.filed or self.thoughts or self.refusal)
+
+    def look(self, value: Any, into: list[str] | None = None, depth: int = 0) -> None:
+        into = self.text if into is None else into
+        if isinstance(value, str):
+            into.append(value)
+        elif depth > 8:
+            return
+        elif isinstance(value, list):
+            for item in value:
+                self.look(item, into, depth + 1)
+        elif isinstance(value, dict):
+            self._look_at(value, into, depth + 1)
+
+    def _look_at(self, part: dict[str, Any], into: list[str], depth: int) -> None:
+        kind = str(part.get("type") or "")
+        if part.get("thought") is True or re.search("think|reason|summary", kind):
+            into = self.thoughts
+        for name in THOUGHTS:
+            if not isinstance(part.get(name), bool):
+                self.look(part.get(name), self.thoughts, depth)
+        self.look(part.get("refusal"), self.refusal, depth)
+        calls = part.get("tool_calls")
+        for call in [*(calls if isinstance(calls, list) else []), part.get("function_call")]:
+            call = _dict(call)
+            self._file(_dict(call.get("function")).get("arguments") or call.get("arguments"))
+        for name in ("arguments", "input", "parsed", "json"):
+            self._file(part.get(name))
+        if isinstance(part.get("content"), dict):  # a part, or the answer itself
+            self._file(part["content"])
+        for name in ("content", "text", "value", "output_text", "parts"):
+            self.look(part.get(name), into, depth)
+
+    def _file(self, value: Any) -> None:
+        if isinstance(value, dict):
+            self.filed.append(json.dumps(value))
+        elif isinstance(value, str) and "{" in value:
+            self.filed.append(value)
+
+
+def _finish(reply: dict[str, Any], choice: dict[str, Any]) -> str:
+    reasons = (
+        choice.get("finish_reason"),
+        choice.get("finishReason"),
+        reply.get("stop_reason"),
+        reply.get("done_reason"),
+        _dict(reply.get("incomplete_details")).get("reason"),
+    )
+    for reason in reasons:
+        if isinstance(reason, str):
+            said = whole(reason.lower())
+            return "length" if said in CUT_OFF else "content_filter" if said in FILTERED else said
+    return ""
+
+
+def _tokens(reply: dict[str, Any]) -> tuple[int, int]:
+    usage = _dict(reply.get("usage")) or _dict(reply.get("usageMetadata")) or reply
+    prompt, answer = (_count(usage.get(name) for name in names) for names in COUNTS)
+    return prompt, answer
+
+
+def _count(values: Iterable[Any]) -> int:
+    return next((v for v in values if isinstance(v, int) and 0 < v < MOST_TOKENS), 0)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first(value: Any) -> dict[str, Any]:
+    return _dict(value[0]) if isinstance(value, list) and value else {}

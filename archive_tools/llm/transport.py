@@ -1,0 +1,100 @@
+"""One request to one server: the key, the proxies of the environment, and what comes back."""
+
+import asyncio
+import os
+import re
+from dataclasses import replace
+from typing import Any
+
+import openai
+
+from archive_tools.llm.config import KEY_VARIABLE, OPENAI, on_this_machine
+from archive_tools.llm.faults import Fault, fault_in, fault_of
+from envs.errors import InputError
+
+
+class Transport:
+    """A connection to a server.
+
+    Args:
+        address: of the server, without the path of the request.
+        timeout: seconds until a request counts as lost.
+
+    Raises:
+        InputError: the key or the proxies of the environment cannot be used.
+    """
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self.address, self.timeout = address, timeout
+        self._key = _key(address)
+        self._openai = openai.AsyncOpenAI(
+            api_key=self._key or "none",
+            base_url=address,
+            max_retries=0,
+            timeout=timeout,
+            http_client=_http_client(address, timeout),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._openai.close()
+
+    def hide(self, text: str) -> str:
+        """The text without the key: a server that repeats it must not spread it."""
+        return text.replace(self._key, "…") if self._key else text
+
+    async def post(self, path: str, body: dict[str, Any]) -> str | Fault:
+        """The body of the response to a chat completion request, as it came, or what is wrong."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                raw = await self._openai.post(f"{path}/chat/completions", cast_to=str, body=body)
+        except openai.APIStatusError as error:
+            fault = fault_of(error.status_code, error.response.text, error.response.headers)
+        except (TimeoutError, openai.APITimeoutError):
+            return Fault("slow", f"no reply within {self.timeout:g} s")
+        except (openai.APIError, ValueError) as error:
+            cause = " ".join(str(error.__cause__ or error).split())[:200]
+            proxies = "" if on_this_machine(self.address) else _proxy_names()
+            through = f", asked through the proxy of {proxies}" if proxies else ""
+            fault = Fault("passing", f"connection lost or refused ({cause}){through}")
+        else:
+            fault = fault_in(raw)
+            if fault is None:
+                return self.hide(raw)
+        return replace(fault, words=self.hide(fault.words), raw=self.hide(fault.raw))
+
+
+def _key(address: str) -> str:
+    """The key of the environment, without what is around it."""
+    key = os.environ.get(KEY_VARIABLE, "").strip().strip("\ufeff\"'").strip()
+    if not key and address.startswith(OPENAI):
+        raise InputError(f"{address} needs a key in the environment: {KEY_VARIABLE}=…")
+    for position, character in enumerate(key, 1):
+        if not "!" <= character <= "~":
+            raise InputError(
+                f"{KEY_VARIABLE}: character {position} of {len(key)} (U+{ord(character):04X}) "
+                "cannot be sent in a header; copy the key anew, without quotes, blanks or line ends"
+            )
+    return key
+
+
+def _http_client(address: str, timeout: float) -> Any:
+    try:
+        return openai.DefaultAsyncHttpxClient(
+            limits=openai.DEFAULT_CONNECTION_LIMITS,
+            timeout=timeout,
+            trust_env=not on_this_machine(address),
+        )
+    except Exception as error:  # a scheme, a port or a certificate file of the environment
+        said = re.sub(r"//[^/@\s]*@", "//…@", str(error))
+        raise InputError(
+            f"the proxies or certificates of the environment cannot be used ({said}): write "
+            "socks5://HOST:PORT or http://HOST:PORT, or unset "
+            f"{_proxy_names() or 'SSL_CERT_FILE and SSL_CERT_DIR'}"
+        ) from None
+
+
+def _proxy_names() -> str:
+    """Variables of the environment that name proxies."""
+    names = [f"{scheme}_proxy" for scheme in ("http", "https", "all")]
+    return ", ".join(n for name in names for n in (name, name.upper()) if os.environ.get(n))

@@ -1,0 +1,266 @@
+"""Replies in every form that servers have been seen to give, and errors in every dress."""
+
+import json
+import random
+import time
+
+import pytest
+from pydantic import BaseModel
+from test_llm import Text
+
+from archive_tools.llm.faults import fault_in, fault_of
+from archive_tools.llm.forms import form_of, loads
+from archive_tools.llm.replies import Price, read_reply, reply_of
+
+GOOD = '{"text": "Go past the fan."}'
+
+
+class Verdict(BaseModel):
+    score: float
+    reasons: list[str]
+
+
+def chat(content=None, finish="stop", **message):
+    message = {"role": "assistant", "content": content, **message}
+    return {"choices": [{"index": 0, "finish_reason": finish, "message": message}]}
+
+
+def call(arguments):
+    function = {"name": "description", "arguments": arguments}
+    return [{"id": "c", "type": "function", "function": function}]
+
+
+def streamed(*deltas):
+    chunks = [{"choices": [{"delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {
+        "prompt_tokens": 9, "completion_tokens": 4}})  # fmt: skip
+    return "".join(f"data: {json.dumps(c)}\n\n" for c in chunks) + "data: [DONE]\n\n"
+
+
+UNDERSTOOD = {
+    "plain": chat(GOOD),
+    "a list of typed parts": chat([
+        {"type": "thinking", "thinking": [{"type": "text", "text": '{"text": "hm"}'}]},
+        {"type": "text", "text": GOOD[:9]}, {"type": "text", "text": GOOD[9:]},
+    ]),
+    "a list of texts": chat([GOOD]),
+    "a part with a value": chat([{"type": "output_text", "text": {"value": GOOD}}]),
+    "an object": chat({"text": "Go past the fan."}),
+    "one part": chat({"type": "text", "text": GOOD}),
+    "filed as reasoning_content": chat(None, reasoning_content=f"Let me see. {GOOD}"),
+    "filed as reasoning": chat("", reasoning=GOOD),
+    "filed as details": chat("", reasoning_details=[{"type": "reasoning.text", "text": GOOD}]),
+    "a tool call": chat(None, "tool_calls", tool_calls=call(GOOD)),
+    "a tool call with an object": chat(None, "tool_calls", tool_calls=call(json.loads(GOOD))),
+    "a function call": chat(None, function_call={"name": "f", "arguments": GOOD}),
+    "parsed": chat(None, parsed=json.loads(GOOD)),
+    "whole though cut off": chat(f"{GOOD} And now I shall", "length"),
+    "a fence": chat(f"```json\n{GOOD}\n```"),
+    "prose": chat(f"Sure! Here {{you}} are:\n{GOOD}\nAnything else?"),
+    "a trailing comma": chat('{"text": "Go past the fan.",\n}'),
+    "single quotes": chat("{'text': 'Go past the fan.'}"),
+    "no JSON": chat("Go past the fan."),
+    "tags": chat(f'<think>{{"text": "no"}}</think>\n{GOOD}'),
+    "other tags": chat("[THINK]which way[/THINK]Go past the fan."),
+    "channels": chat(f"<|channel|>analysis<|message|>hm<|end|><|channel|>final<|message|>{GOOD}"),
+    "half a surrogate pair": chat('{"text": "Go past the fan.\\ud83d"}'),
+    "a control character": chat('{"text": "Go past the fan.\\u0000"}'),
+    "completions": {"choices": [{"text": GOOD, "finish_reason": "stop"}]},
+    "a delta": {"choices": [{"delta": {"content": GOOD}}]},
+    "responses": {"output": [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "message", "content": [{"type": "output_text", "text": GOOD}]},
+    ]},
+    "messages": {"type": "message", "content": [{"type": "text", "text": GOOD}],
+                 "stop_reason": "end_turn"},
+    "tool use": {"content": [{"type": "tool_use", "name": "d", "input": json.loads(GOOD)}]},
+    "candidates": {"candidates": [{"finishReason": "STOP", "content": {"parts": [
+        {"text": "hm", "thought": True}, {"text": GOOD}]}}]},
+    "ollama": {"message": {"role": "assistant", "content": GOOD}, "done_reason": "stop"},
+    "generate": {"response": GOOD, "done": True},
+    "a list": [{"generated_text": GOOD}],
+    "a null error": {**chat(GOOD), "error": None},
+}  # fmt: skip
+BODIES = {
+    "a stream": streamed({"role": "assistant"}, {"content": GOOD[:7]}, {"content": GOOD[7:]}),
+    "blanks before": "\n\n  " + json.dumps(chat(GOOD)),
+    "a byte order mark": "\ufeff" + json.dumps(chat(GOOD)),
+    "cut after the content": json.dumps(chat(GOOD))[:-4],
+}
+
+
+@pytest.mark.parametrize("form", [*UNDERSTOOD, *BODIES])
+def test_an_answer_is_found_wherever_it_was_filed(form):
+    raw = BODIES.get(form) or json.dumps(UNDERSTOOD[form])
+    assert fault_in(raw) is None
+    value, problem = read_reply(reply_of(raw, "prompt", Price(0, 0)), Text)
+    assert problem == "" and value == Text(text="Go past the fan.")
+    value.text.encode()
+
+
+UNUSABLE = {
+    "before any text": chat("", "length", reasoning_content=f"Hm {GOOD}"),
+    "cut off; be brief": chat('{"text": "Go pa', "length"),
+    "nothing but reasoning": chat(None, reasoning_content="hm"),
+    "held back by the server's filter": chat(None, "content_filter"),
+    "the model declined: I cannot help": chat(None, refusal="I cannot help"),
+    "was empty": chat("  "),
+    "form that is not known": {"answer_v9": {"body": GOOD}, "id": 3},
+    "not the JSON asked for: text": chat('{"answer": 3}'),
+}
+
+
+@pytest.mark.parametrize("says", UNUSABLE)
+def test_what_cannot_be_used_says_why(says):
+    raw = json.dumps(UNUSABLE[says])
+    assert fault_in(raw) is None
+    value, problem = read_reply(reply_of(raw, "prompt", Price(0, 0)), Text)
+    assert value is None and says in problem
+
+
+@pytest.mark.parametrize("marks", ['{"score": NaN, "reasons": []}', '{"score": 1e999}', "{" * 9000])
+def test_hostile_json_is_a_problem_in_time(marks):
+    reply = reply_of(json.dumps(chat(marks)), "prompt", Price(0, 0))
+    assert read_reply(reply, Verdict)[1] or read_reply(reply, Verdict)[0].score != 1
+
+
+def test_tokens_are_read_in_every_dialect_and_bounded():
+    usages = (
+        {"usage": {"prompt_tokens": 7, "completion_tokens": 3}},
+        {"usage": {"input_tokens": 7, "output_tokens": 3}},
+        {"usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3}},
+        {"prompt_eval_count": 7, "eval_count": 3},
+    )
+    for usage in usages:
+        assert form_of({**chat(GOOD), **usage}).tokens == (7, 3)
+    for odd in (-1, 10**30, "7", None, [], 0):
+        assert form_of({**chat(GOOD), "usage": {"prompt_tokens": odd}}).tokens[0] == 0
+
+
+def said(message, **more):
+    return json.dumps({"error": {"message": message, **more}})
+
+
+PARAMETERS = {
+    "limit": [
+        (400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+              "'max_completion_tokens' instead."),
+        (422, "max_completion_tokens: Extra inputs are not permitted"),
+    ],
+    "temperature": [
+        (400, "Unsupported value: 'temperature' does not support 1.0 with this model. Only the "
+              "default (1) value is supported."),
+        (404, "temperature is not supported by any endpoint"),
+    ],
+    "mode": [
+        (400, "This response_format type is unavailable now"),
+        (404, "No endpoints found that support the requested response_format"),
+        (400, "'response_format.type' must be 'json_schema' or 'text'"),
+        (422, "Unknown field json_schema"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_refused_parameter_is_known_by_its_name(name):
+    for status, message in PARAMETERS[name]:
+        for body in (
+            said(message), json.dumps({"detail": message}), json.dumps({"error": message}),
+            json.dumps({"message": message}), message,
+        ):  # fmt: skip
+            fault = fault_of(status, body)
+            assert fault.kind == "refused" and list(fault.without) == [name], (status, body)
+    assert not fault_of(500, said(PARAMETERS[name][0][1])).without  # never from 5xx
+
+
+FAULTS = [
+    (400, "'max_tokens' or 'max_completion_tokens' is too large: 40000. This model's maximum "
+          "context length is 32768 tokens", "refused", "give another --max-tokens"),
+    (400, "temperature must be between 0 and 1", "refused", "give another --temperature"),
+    (400, "The model `x` does not exist", "stop", "does not exist"),
+    (400, "Your credit balance is too low", "stop", "no credit left"),
+    (400, "API key not valid. Please pass a valid API key.", "stop", "key was not accepted"),
+    (400, "Invalid prompt", "refused", "Invalid prompt"),
+    (401, "Incorrect key", "stop", "key was not accepted"),
+    (402, "Pay", "stop", "no credit left"),
+    (403, "Country, region, or territory not supported", "denied", "territory not supported"),
+    (403, "Your input was flagged by moderation", "refused", "flagged"),
+    (403, "Invalid API key", "stop", "key was not accepted"),
+    (404, "Not Found", "denied", "404 Not Found"),
+    (413, "Too large", "refused", "413"),
+    (429, "Rate limit reached. Please try again in 20s.", "full", "Rate limit"),
+    (429, "insufficient_quota", "stop", "no credit left"),
+    (500, "model failed to load: out of memory", "passing", "out of memory"),
+    (503, "Loading model", "loading", "Loading model"),
+    (503, "model failed to load", "passing", "failed to load"),
+    (529, "Overloaded", "passing", "Overloaded"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "message", "kind", "says"), FAULTS)
+def test_an_error_has_its_class_and_the_servers_words(status, message, kind, says):
+    fault = fault_of(status, said(message))
+    assert fault.kind == kind and says in fault.words
+    page = f"<html><head><title>{message}</title></head><body>x</body></html>"
+    assert says in fault_of(status, page).words
+    # The same told in the body of a reply with status 200.
+    told = fault_in(said(message, code=status))
+    assert told is not None and told.kind == kind and says in told.words
+
+
+def test_errors_with_status_200_in_other_dress():
+    for body, kind in (
+        ({"choices": [{"error": {"code": 502, "message": "Provider returned error"},
+                       "finish_reason": "error", "message": {"content": ""}}]}, "passing"),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "stop"),
+        ({"detail": "model is overloaded, try again"}, "passing"),
+        ({"error": "Rate limit exceeded"}, "full"),
+        ({}, "passing"), ([], "passing"), (None, "passing"), ("hm", "passing"),
+    ):  # fmt: skip
+        fault = fault_in(json.dumps(body))
+        assert fault is not None and fault.kind == kind, body
+    assert fault_in("").kind == fault_in(json.dumps(chat("x"))[:20]).kind == "passing"
+    login = fault_in("<!doctype html><title>Log in</title>")
+    assert login.kind == "denied" and "Log in" in login.words and login.raw
+
+
+def test_how_long_to_wait_is_read_from_headers_and_words():
+    assert fault_of(429, "", {"retry-after": "7"}).wait == 7
+    assert fault_of(429, "", {"retry-after-ms": "1500"}).wait == 1.5
+    assert fault_of(429, "", {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}).wait == 0
+    assert fault_of(429, said("Please try again in 1m2.5s.")).wait == 62.5
+    assert fault_of(429, said("Please try again in 857ms.")).wait == 0.857
+    for odd in ("nan", "soon", "-5", ""):
+        assert fault_of(429, "", {"retry-after": odd}).wait in (None, 0)
+    assert loads('{"a": ' * 5000) is None
+
+
+def test_damaged_replies_give_an_answer_or_a_reason_in_time():
+    """Bytes changed, cut and doubled at random: never an exception, never slow."""
+    rng = random.Random(0)
+    bodies = [json.dumps(form) for form in UNDERSTOOD.values()] + list(BODIES.values())
+    bodies += [said(message, code=status) for status, message, *_ in FAULTS]
+    for _ in range(3000):
+        data = bytearray(rng.choice(bodies).encode())
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(data))
+            change = rng.randrange(4)
+            if change == 0:
+                data[at] = rng.randrange(256)
+            elif change == 1:
+                del data[at : at + rng.randint(1, 20)]
+            elif change == 2:
+                data[at:at] = data[at : at + 30] * rng.randint(1, 3)
+            else:
+                data[at:at] = rng.choice([b"\\ud83d", b"null", b"[", b"{", b'"', b"1e999", b"\\"])
+            data = data or bytearray(b" ")
+        raw = data.decode("utf-8", "replace")
+        began = time.monotonic()
+        fault_of(500, raw)
+        if fault_in(raw) is None:
+            reply = reply_of(raw, "prompt", Price(1, 1))
+            for schema in (Text, Verdict):
+                value, problem = read_reply(reply, schema)
+                assert (value is None) == bool(problem)
+                (value.model_dump_json() if value else problem + str(reply.content)).encode()
+        assert time.monotonic() - began < 2
