@@ -114,7 +114,7 @@ def assemble(
     }
     objective = columns[found.objective[0]].reshape(n, -1) if found.objective else None
     # A row in which nothing is written, as spreadsheets leave below a table, is no elite.
-    filled = ~np.isnan(np.concatenate([*stacked.values()], axis=1)).all(axis=1)
+    filled = np.asarray(~np.isnan(np.concatenate([*stacked.values()], axis=1)).all(axis=1))
     if objective is not None and objective.shape[1] == 1:
         filled &= ~np.isneginf(objective[:, 0])
     if not filled.any():
@@ -212,7 +212,7 @@ def _numbers(column: pa.ChunkedArray | pa.Array, name: str, path: Path) -> Doubl
         array = array.dictionary_decode()
     kind = array.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        lengths = np.asarray(pc.list_value_length(array).to_numpy(zero_copy_only=False))
+        lengths = np.asarray(array.value_lengths().to_numpy(zero_copy_only=False))
         if array.null_count or len(set(lengths.tolist())) > 1:
             found = ", ".join(f"{n:g}" for n in sorted(set(lengths.tolist()))[:4])
             raise InputError(
