@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 
 from envs.errors import InputError
 from envs.geometry import pixel_box_to_scene, scene_box_to_pixel
+from envs.pictures.svg import read_picture
 from envs.rooms import Box, Room, check_words, parse_aliases, parse_room, parse_tile_aliases
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -328,10 +329,21 @@ def _name(value: Any, where: str) -> str:
 
 
 def _find_picture(value: Any, folder: Path, where: str) -> Path:
+    """A picture in the scene's folder, or else a bundled one, which draws something."""
     name = _name(value, where)
-    for candidate in (folder / name, PICTURES / name):
-        if candidate.is_file():
-            return candidate
+    for home in (folder, PICTURES):
+        path = home / name
+        # Resolved, as ".." and links lead elsewhere: what is not the scene's is not even read.
+        if not path.resolve().is_relative_to(home.resolve()):
+            raise InputError(
+                f"{where} is {name!r}: outside the scene's folder {folder}; copy it there"
+            )
+        if path.is_file():
+            try:
+                read_picture(path)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
+            return path
     known = ", ".join(sorted(path.name for path in PICTURES.glob("*.svg")))
     raise InputError(f"{where}: no file {name!r} in {folder} nor among the bundled ones ({known})")
 

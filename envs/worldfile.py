@@ -337,8 +337,10 @@ def _scene_lines(scene: Scene, world: World, folder: Path) -> list[str]:
             lines += [f"aliases = {_quoted(entry['aliases'])}"]
         if item.picture is not None:
             name = item.picture.name
+            if not name.lower().endswith((".svg", ".svgz")):
+                name += ".svg"  # beside world.toml and map.pbm
             if taken.setdefault(name, item.picture) != item.picture:
-                name = f"{entry['name']}-{name}"
+                name = f"{len(lines)}-{name}"  # not the object's own, which may hold a slash
             target = folder / name
             if not target.exists() or not target.samefile(item.picture):
                 target.write_bytes(item.picture.read_bytes())
