@@ -28,27 +28,25 @@ from envs.errors import InputError
 
 HIGHEST = 10
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
-def _page(world: World, rater: str) -> bytes:
-    page = template(__package__, "rate.html.jinja").render(
-        light=LIGHT,
-        dark=DARK,
-        symbols=Markup(scene_symbols(world)),
-        rater=rater,
-        highest=HIGHEST,
-    )
-    return page.encode()
+def _page(world: World, rater: str) -> dict[str, Any]:
+    """The page, and the policy that lets its own script run and no other."""
+    module = template(__package__, "rate.html.jinja").make_module({
+        "light": LIGHT,
+        "dark": DARK,
+        "symbols": Markup(scene_symbols(world)),
+        "rater": rater,
+        "highest": HIGHEST,
+    })  # fmt: skip
+    return {"page": str(module).encode(), "policy": str(module.policy).strip()}  # type: ignore[attr-defined]
 
 
 class Handler(BaseHTTPRequestHandler):
     """Answers the rating page: the page itself, what to show next, a score, and undo."""
 
     page: bytes
+    policy: str
     session: Session
     server_version, sys_version, protocol_version = "Wayword", "", "HTTP/1.1"
     timeout = 60
@@ -63,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
-            ("Content-Security-Policy", POLICY),
+            ("Content-Security-Policy", self.policy),
         ):
             self.send_header(key, value)
         if status >= 400:
@@ -135,7 +133,7 @@ def make_server(session: Session, *, port: int = 0) -> ThreadingHTTPServer:
     Raises:
         InputError: the port is taken.
     """
-    served = {"page": _page(session.world, session.ratings.rater), "session": session}
+    served = {**_page(session.world, session.ratings.rater), "session": session}
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), type("Served", (Handler,), served))
     except OSError as error:
