@@ -28,8 +28,17 @@ from numpy.typing import ArrayLike
 from envs.errors import InputError
 from envs.geometry import pixel_box_to_scene, scene_box_to_pixel
 from envs.pictures.svg import read_picture
-from envs.rooms import Box, Room, check_words, parse_aliases, parse_room, parse_tile_aliases
+from envs.rooms import (
+    Box,
+    Room,
+    check_words,
+    parse_aliases,
+    parse_room,
+    parse_tile_aliases,
+    visible,
+)
 
+LONGEST_NAME = 100
 PICTURES = Path(__file__).parent / "pictures"
 
 
@@ -322,15 +331,17 @@ def _tidy(box: Sequence[float]) -> list[float]:
     return [int(edge) if edge == int(edge) else edge for edge in (round(e, 9) for e in box)]
 
 
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+def _name(value: Any, where: str, longest: int = LONGEST_NAME) -> str:
+    if not isinstance(value, str) or not visible(value):
         raise InputError(f"{where} is {value!r}; expected a word")
+    if len(value) > longest:
+        raise InputError(f"{where} has {len(value)} letters; expected at most {longest}")
     return value.strip()
 
 
 def _find_picture(value: Any, folder: Path, where: str) -> Path:
     """A picture in the scene's folder, or else a bundled one, which draws something."""
-    name = _name(value, where)
+    name = _name(value, where, 1000)
     for home in (folder, PICTURES):
         path = home / name
         # Resolved, as ".." and links lead elsewhere: what is not the scene's is not even read.
