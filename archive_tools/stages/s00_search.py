@@ -52,8 +52,8 @@ class SearchConfig(StageConfig):
     """Mean distance to the k nearest that a newcomer needs, in shares of the BD's range."""
 
     environment: str = "navigation"
-    """navigation, a Gymnasium id, or package.module:function or path/file.py:function that makes
-    an environment (see archive_tools/tasks/task.py)."""
+    """navigation, a Gymnasium id (module:Name-v0 imports its module), or package.module:function
+    or path/file.py:function that makes an environment (see archive_tools/tasks/task.py)."""
     environment_options: str = "{}"
     """Its arguments as JSON, e.g. '{"bd_obs": [0, 1], "bd_names": ["position", "speed"]}'."""
     layers: bounds.Counts = ()
