@@ -250,18 +250,3 @@ def test_damaged_and_missing_files_are_named(tmp_path, storage):
     (folder / "metadata.json").write_text('{"data_format": "zarr"}')
     with pytest.raises(InputError, match="data_format is 'zarr'; expected hdf5, arrow or parquet"):
         load_episodes("minari:mine-v0")
-
-
-def test_minaris_own_datasets_are_read(tmp_path):
-    """What Minari itself writes, where it is installed."""
-    minari = pytest.importorskip("minari")
-    import gymnasium
-
-    env = minari.DataCollector(gymnasium.make("Pendulum-v1", max_episode_steps=T))
-    for seed in range(3):
-        env.reset(seed=seed)
-        for _ in range(T):
-            env.step(env.action_space.sample())
-    env.create_dataset("mine-v0")
-    found = load_episodes("minari:mine-v0")
-    assert found.length.tolist() == [T] * 3 and found.size("obs") == 3
