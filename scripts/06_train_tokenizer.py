@@ -50,6 +50,11 @@ def run(config: Config) -> Path:
             name: [text for row in rows["texts"] for text in row]
             for name, rows in table.groupby("split")
         }
+        if not texts.get("train"):
+            raise InputError(
+                f"{stage.input('dataset')}: no text in the split train; make it again with "
+                f"`python scripts/05_verify_dataset.py --run {config.run} --redo`"
+            )
         tokenizer = train_tokenizer(texts["train"], config.vocab_size)
         tokenizer.save(stage.path("tokenizer.json"))
         everything = [text for own in texts.values() for text in own]
