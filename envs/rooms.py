@@ -14,9 +14,11 @@ They are read from a world file and change nothing that is simulated or annotate
     pink = ["rosy"]
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category, normalize
 
 from envs.errors import InputError
 
@@ -40,7 +42,7 @@ def parse_aliases(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise InputError(f'{where} is {value!r}; expected a list of names, like ["couch"]')
     for alias in value:
-        if not isinstance(alias, str) or not alias.strip():
+        if not isinstance(alias, str) or not visible(alias):
             raise InputError(f"{where}: {alias!r} is no name; expected words")
     aliases = tuple(alias.strip() for alias in value)
     for index, alias in enumerate(aliases):
@@ -94,7 +96,7 @@ def check_words(names: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
     for kind, name, aliases in names:
         owner = f"{kind} {name!r}"
         for word in (name, *aliases):
-            key = " ".join(word.lower().replace("_", " ").split())
+            key = _heard(word)
             other = owners.setdefault(key, owner)
             # A synonym as the name of another object is settled by the reader: names go first.
             if other != owner:
@@ -102,8 +104,29 @@ def check_words(names: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
                     f"{word!r} names both {other} and {owner}; "
                     "give each a word of its own, or texts could not tell them apart"
                 )
-            if word in aliases and key == " ".join(name.lower().replace("_", " ").split()):
+            if word in aliases and _spelt(word) == _spelt(name):
                 raise InputError(f"{owner}: the alias {word!r} is its name already; drop it")
+
+
+def visible(name: str) -> str:
+    """A name without characters that nobody sees, and accents joined to their letters."""
+    plain = normalize("NFC", name)
+    return "".join(c for c in plain if category(c) not in ("Cf", "Cc", "Cs", "Co", "Cn")).strip()
+
+
+def _spelt(name: str) -> str:
+    return " ".join(visible(re.sub(r"[_\s]+", " ", name)).casefold().split())
+
+
+def _heard(name: str) -> str:
+    """What is left of a name for a listener: no case, blanks, hyphens, article or plural."""
+    plain = re.sub(r"['’]", "", normalize("NFKC", _spelt(name)))
+    plain = " ".join(re.sub(r"[^\w\s]", lambda m: m[0] if m[0] > "\u2100" else " ", plain).split())
+    plain = re.sub(r"^(the|an?) (?=.)", "", plain) or name
+    singular = re.sub(r"(?<=..)(?:(?:(?<=[sxz])|(?<=[cs]h))es|(?<![sui])s)$", "", plain)
+    if singular != plain:
+        singular = re.sub(r"lve$", "lf", re.sub(r"ie$", "y", singular))
+    return singular.replace(" ", "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -27,8 +27,18 @@ from numpy.typing import ArrayLike
 
 from envs.errors import InputError
 from envs.geometry import pixel_box_to_scene, scene_box_to_pixel
-from envs.rooms import Box, Room, check_words, parse_aliases, parse_room, parse_tile_aliases
+from envs.pictures.svg import read_picture
+from envs.rooms import (
+    Box,
+    Room,
+    check_words,
+    parse_aliases,
+    parse_room,
+    parse_tile_aliases,
+    visible,
+)
 
+LONGEST_NAME = 100
 PICTURES = Path(__file__).parent / "pictures"
 
 
@@ -321,17 +331,30 @@ def _tidy(box: Sequence[float]) -> list[float]:
     return [int(edge) if edge == int(edge) else edge for edge in (round(e, 9) for e in box)]
 
 
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+def _name(value: Any, where: str, longest: int = LONGEST_NAME) -> str:
+    if not isinstance(value, str) or not visible(value):
         raise InputError(f"{where} is {value!r}; expected a word")
+    if len(value) > longest:
+        raise InputError(f"{where} has {len(value)} letters; expected at most {longest}")
     return value.strip()
 
 
 def _find_picture(value: Any, folder: Path, where: str) -> Path:
-    name = _name(value, where)
-    for candidate in (folder / name, PICTURES / name):
-        if candidate.is_file():
-            return candidate
+    """A picture in the scene's folder, or else a bundled one, which draws something."""
+    name = _name(value, where, 1000)
+    for home in (folder, PICTURES):
+        path = home / name
+        # Resolved, as ".." and links lead elsewhere: what is not the scene's is not even read.
+        if not path.resolve().is_relative_to(home.resolve()):
+            raise InputError(
+                f"{where} is {name!r}: outside the scene's folder {folder}; copy it there"
+            )
+        if path.is_file():
+            try:
+                read_picture(path)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
+            return path
     known = ", ".join(sorted(path.name for path in PICTURES.glob("*.svg")))
     raise InputError(f"{where}: no file {name!r} in {folder} nor among the bundled ones ({known})")
 

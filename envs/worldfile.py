@@ -95,11 +95,20 @@ def _in_file(path: Path, error: InputError) -> InputError:
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file, or raise an InputError with file and line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))  # Notepad writes a byte order mark
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file in UTF-8") from None
+        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        raise InputError(
+            f"{path}: not a text file in UTF-8{' (it is UTF-16)' if wide else ''}; save it as UTF-8"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path}: not valid TOML: {type(error).__name__}") from None
 
 
 def _load_toml(path: Path) -> World:
@@ -209,7 +218,7 @@ def _toml_map(table: dict[str, Any], path: Path) -> np.ndarray:
 def _load_xml(path: Path) -> World:
     try:
         root = ElementTree.fromstring(path.read_bytes())
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # also of encodings
         raise InputError(f"{path}: not valid XML: {error}") from None
     used = {"map", "robot", "goal", "laser"}
     for element in root:
@@ -235,6 +244,10 @@ def _load_xml(path: Path) -> World:
     height, width = occupied.shape
     goals = root.findall("goal")
     goal = None
+    if len(goals) > 1:
+        warnings.warn(
+            f"{path}: {len(goals)} elements <goal>; only the first is the goal", stacklevel=4
+        )
     if goals:
         x, y, diameter = (_attribute(goals[0], key, "<goal>") for key in ("x", "y", "diameter"))
         goal = Goal(x, y, diameter / 2)
@@ -337,8 +350,10 @@ def _scene_lines(scene: Scene, world: World, folder: Path) -> list[str]:
             lines += [f"aliases = {_quoted(entry['aliases'])}"]
         if item.picture is not None:
             name = item.picture.name
+            if not name.lower().endswith((".svg", ".svgz")):
+                name += ".svg"  # beside world.toml and map.pbm
             if taken.setdefault(name, item.picture) != item.picture:
-                name = f"{entry['name']}-{name}"
+                name = f"{len(lines)}-{name}"  # not the object's own, which may hold a slash
             target = folder / name
             if not target.exists() or not target.samefile(item.picture):
                 target.write_bytes(item.picture.read_bytes())

@@ -46,6 +46,11 @@ def run(config: Config) -> Path:
         if stage.done:
             return stage.folder
         texts = _texts(stage.input("dataset"))
+        if not texts.get("train"):
+            raise InputError(
+                f"{stage.input('dataset')}: no text in the split train; make it again with "
+                f"`python scripts/05_verify_dataset.py --run {config.run} --redo`"
+            )
         tokenizer = train_tokenizer(texts["train"], config.vocab_size)
         tokenizer.save(stage.path("tokenizer.json"))
         everything = [text for own in texts.values() for text in own]

@@ -15,7 +15,6 @@ Example: python scripts/pipeline.py --run runs/demo --preset demo
 import subprocess
 import sys
 import time
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from archive_tools.files import read_json
 from archive_tools.rollouts import system_of
 from archive_tools.run import SCRIPTS, Preset
 from envs.errors import InputError
+from envs.worldfile import read_toml
 
 
 @dataclass
@@ -70,12 +70,7 @@ def read_options(path: Path | None) -> dict[str, list[str]]:
     """
     if path is None:
         return {}
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+    tables = read_toml(path)
     known = {Path(script).stem for script in SCRIPTS.values()}
     for name, table in tables.items():
         if name not in known or not isinstance(table, dict):

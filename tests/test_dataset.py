@@ -178,6 +178,17 @@ def test_rejected_text_leaves_its_trajectory_out(run):
     assert read_json(folder / "dataset.json")["without_accepted_text"] == 1
 
 
+def test_a_run_without_any_accepted_text_ends_here_not_in_the_next_stage(run):
+    """No row is learnt from, so no side has any, whatever the trajectories would give."""
+    rewrite(run, lambda table: table.assign(status="rejected", reason="too long"))
+    with pytest.raises(InputError, match=r"train, validation and test are not empty.*is empty"):
+        dataset.run(DatasetConfig(run=run, augmentation=0))
+    assert set(pd.read_csv(run / "problems.csv")["found"]) == {
+        f"{side} is empty" for side in ("train", "validation", "test")
+    }
+    assert not (run / "dataset").exists()
+
+
 def test_train_fraction_keeps_the_test_split(run):
     """Fractions nest; the test split stays; they may cut groups of near-duplicates."""
 

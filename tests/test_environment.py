@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 
@@ -238,6 +239,129 @@ def test_mistakes_get_one_clear_line(name, options, match):
     with pytest.raises(InputError, match=match) as caught:
         make_environment(name, None, **options)
     assert "\n" not in str(caught.value)
+
+
+OTHERS = """
+import gymnasium
+import numpy as np
+
+BOX = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+
+class Good(gymnasium.Env):
+    observation_space = BOX
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x = np.zeros(2, np.float32)
+        return self.x, {}
+    def step(self, action):
+        self.x = np.clip(self.x + 0.1 * np.array([action[0], action[0] ** 2], np.float32), -1, 1)
+        return self.x, 0.0, False, False, {}
+
+class OldReset(Good):
+    def reset(self):
+        return self.x
+
+class NoInfo(Good):
+    def reset(self, seed=None, options=None):
+        return np.zeros(2, np.float32)  # two numbers that would pass for a pair
+
+class OldStep(Good):
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, False, {}
+
+class OldSeed(Good):
+    def reset(self, options=None):
+        return np.zeros(2, np.float32), {}
+
+class Loud(Good):
+    def __init__(self):
+        print("hello from the constructor")
+
+class Breaks(Good):
+    def __init__(self):
+        raise RuntimeError("no display\\nat all")
+
+class StepBreaks(Good):
+    def step(self, action):
+        return 1 / 0
+
+class WrongShape(Good):
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(3, np.float32), {}
+
+class NotANumber(Good):
+    def step(self, action):
+        return self.x * np.nan, 0.0, False, False, {}
+
+class NoReward(Good):
+    def step(self, action):
+        return self.x, None, False, False, {}
+
+class NoSpaces:
+    def reset(self, seed=None, options=None):
+        return np.zeros(2), {}
+
+for kind in (Good, OldReset, NoInfo, OldStep, OldSeed, Loud, Breaks, StepBreaks, WrongShape,
+             NotANumber, NoReward, NoSpaces):
+    gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=5)
+gymnasium.register("my/Good-v0", entry_point=Good, max_episode_steps=5)
+
+def made(controller):
+    raise KeyError("what")
+
+def other(controller):
+    return 7
+"""
+OLD = "interface of OpenAI Gym before 0.26.*migration guide"
+ODD_CASES = {
+    "odd_envs:Good-v0": None,
+    "odd_envs:Good": None,
+    "odd_envs:my/Good-v0": None,
+    "odd_envs:Loud-v0": None,
+    "odd_envs:OldReset-v0": OLD,
+    "odd_envs:OldSeed-v0": OLD,
+    "odd_envs:NoInfo-v0": f"reset gives no info.*{OLD}",
+    "odd_envs:OldStep-v0": OLD,
+    "odd_envs:Breaks-v0": r"cannot be made: RuntimeError: no display \(odd_envs.py, line \d+\)",
+    "odd_envs:StepBreaks-v0": r"step raised: ZeroDivisionError.*odd_envs.py, line",
+    "odd_envs:WrongShape-v0": "3 numbers; expected 2 finite numbers",
+    "odd_envs:NotANumber-v0": "nan.*expected 2 finite numbers",
+    "odd_envs:NoReward-v0": "reward is None",
+    "odd_envs:NoSpaces-v0": "odd_envs:NoSpaces-v0",
+    "odd_envs:Goood-v0": "Goood",
+    "Goood-v7": "Goood",
+    "CartPole-v999": "CartPole",
+    "nowhere_at_all:Good-v0": "No module named 'nowhere_at_all'",
+    "odd_envs:nothing": "no attribute 'nothing'; expected module:function.*module:Name-v0",
+    "odd_envs:made": r"raised: KeyError: 'what' \(odd_envs.py, line",
+    "odd_envs:other": "gives int without id, kwargs",
+    "odd_envs:BOX": "expected a function",
+    "os:system": "os:system",
+    "broken_envs:Good-v0": "SyntaxError|invalid syntax",
+    "broken_envs:make": "invalid syntax",
+}
+
+
+@pytest.mark.parametrize("name", ODD_CASES)
+def test_environments_of_another_time_and_kind(tmp_path, monkeypatch, name, capfd):
+    (tmp_path / "odd_envs.py").write_text(OTHERS)
+    (tmp_path / "broken_envs.py").write_text("def make(:")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_envs", raising=False)
+
+    def drive():
+        task = make_environment(name, {"layers": [2, 1]})
+        return task.record(np.ones((2, 3), np.float32), 0)
+
+    expected = ODD_CASES[name]
+    if expected is None:
+        assert drive().length.tolist() == [5, 5]
+        assert capfd.readouterr().out == ""
+    else:
+        with pytest.raises(InputError, match=expected) as caught:
+            drive()
+        assert "\n" not in str(caught.value)
 
 
 def test_wrong_layers_are_explained():

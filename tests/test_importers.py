@@ -195,7 +195,7 @@ def test_bad_files_get_one_clear_line(tmp_path, driven):
     assert "solution_9 is missing" in message(write(tmp_path / "gap.csv", gap))
     text = message(write(tmp_path / "bare.csv", frame[["objective", "measures_0"]].to_csv()))
     assert "no columns solution_0" in text
-    assert "no column 'objective'" in message(write(tmp_path / "other.csv", "a,b\n1,2\n"))
+    assert "no columns solution_0" in message(write(tmp_path / "other.csv", "a,b\n1,2\n"))
     assert "no rows" in message(write(tmp_path / "head.csv", lines[0] + "\n"))
     assert "empty file" in message(write(tmp_path / "void.csv", ""))
     frame.to_parquet(tmp_path / "whole.parquet")
@@ -205,7 +205,7 @@ def test_bad_files_get_one_clear_line(tmp_path, driven):
                       "solution": [[1.0], [1.0, 2.0]]})  # fmt: skip
     pq.write_table(mixed, tmp_path / "mixed.parquet")
     assert "several lengths" in message(tmp_path / "mixed.parquet")
-    assert "unknown kind" in message(write(tmp_path / "archive.txt", "hello"))
+    assert "no columns solution_0" in message(write(tmp_path / "archive.txt", "hello"))
     assert "genotypes.npy is missing" in message(tmp_path)
     assert "no such file" in message(tmp_path / "absent.csv")
 
@@ -246,7 +246,7 @@ def test_npz_of_wrong_shapes(tmp_path, driven):
         with pytest.raises(InputError, match=match):
             read_foreign(tmp_path / "bad.npz")
     np.savez(tmp_path / "bad.npz", solutions=solutions)
-    with pytest.raises(InputError, match="no array 'objective'"):
+    with pytest.raises(InputError, match="no array 'measures'"):
         read_foreign(tmp_path / "bad.npz")
     np.savez(tmp_path / "good.npz", **good)
     imported(tmp_path, tmp_path / "good.npz", layers=(5, 9, 2), match="good.npz: .* 302 numbers")

@@ -100,6 +100,21 @@ def test_texts_of_any_drive_and_seed_are_well_formed(seed, scene, style, vocabul
         assert (text[0].isupper() or text[0] == "<") and text[-1] in ".?", text
 
 
+@pytest.mark.parametrize("name", ["olive", "khaki", "light blue", "dark-olive", "Checkered"])
+def test_a_tile_named_by_its_look_is_a_room_of_that_look(name):
+    """Nobody crosses "the olive"."""
+    assert APARTMENT is not None and APARTMENT.tiles is not None
+    names = tuple(tuple(name if n == "red" else n for n in row) for row in APARTMENT.tiles.names)
+    scene = replace(APARTMENT, tiles=replace(APARTMENT.tiles, names=names, aliases=()), rooms=())
+    written = [
+        describe(drive, scene, style="everyday", rng=np.random.default_rng(k))
+        for k, drive in enumerate(drives(scene, 80))
+    ]
+    found = [m[1] for m in re.finditer(rf"the {name}( \w+|\W|$)", " ".join(written), re.I)]
+    nouns = {" room", " tile", " floor", " area", " square", " patch"}
+    assert len(found) > 10 and set(found) <= nouns, set(found) - nouns
+
+
 def test_texts_are_varied_and_as_long_as_peoples():
     written = texts("apartment")
     assert len(set(written)) >= 0.99 * len(written)

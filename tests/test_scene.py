@@ -97,7 +97,7 @@ def test_a_name_is_used_once(tmp_path):
 
 
 def test_a_picture_beside_the_world_comes_first(tmp_path):
-    (tmp_path / "bed.svg").write_text("<svg/>", encoding="utf-8")
+    (tmp_path / "bed.svg").write_text('<svg viewBox="0 0 2 1"/>', encoding="utf-8")
     scene = load(tmp_path, SCENE + 'picture = "bed.svg"\n')
     assert scene is not None and scene.objects[0].picture == tmp_path / "bed.svg"
 

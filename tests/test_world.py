@@ -87,6 +87,69 @@ def test_map_header_may_hold_comments_and_the_last_byte_is_free(tmp_path):
         assert occupied.sum() == 56 and not occupied[3, 8:].any()
 
 
+BODY = bytes(range(40, 72))  # a map of 16 x 16
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"P4\r\n16 16\r\n", b"P4\r16 16\r", b"P4\n16 16\r\n", b"P4 16 16 ", b"P4\n16\n16\n",
+        b"P4\n# CREATOR: GIMP\r\n16\t16\r\n", b"P4\r# a\r16 16\r", b"P4\n16  16  \n",
+        b"P4\n16 16\t# a comment\n", b"P4\n16 16# a comment\r\n", b"P4#a\n#b\n16#c\n16\n",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("body", [BODY, b"\n" + BODY[1:], b"#\r" + BODY[2:]])
+@pytest.mark.parametrize("tail", [b"", b"\n", b"\r\n"])
+def test_a_maps_header_may_be_written_by_any_tool(tmp_path, header, body, tail):
+    if header[-1:] in b"\r " and body[:1] in b"\n#" and tail:
+        pytest.skip("pixels that may be the rest of the header, in a file that is too long")
+    (tmp_path / "map.pbm").write_bytes(header + body + tail)
+    expected = np.unpackbits(np.frombuffer(body[:-1] + b"\0", np.uint8)).reshape(16, 16)
+    np.testing.assert_array_equal(read_pbm(tmp_path / "map.pbm"), expected.astype(bool))
+
+
+def test_line_ends_converted_among_the_pixels_are_told(tmp_path):
+    body = (b"\n" + BODY)[:32]
+    (tmp_path / "map.pbm").write_bytes((b"P4\n16 16\n" + body).replace(b"\n", b"\r\n"))
+    with pytest.raises(envs.InputError, match="line ends were converted among the pixels"):
+        read_pbm(tmp_path / "map.pbm")
+    (tmp_path / "map.pbm").write_bytes(b"P4\n16 16\n" + BODY + b"abc")
+    with pytest.warns(UserWarning, match="3 bytes more than its header asks for"):
+        read_pbm(tmp_path / "map.pbm")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_files_of_notepad_are_read_and_utf_16_gets_a_line(tmp_path, mark):
+    path = tmp_path / "world.toml"
+    path.write_bytes(mark + SMALL.replace("\n", "\r\n").encode())
+    assert envs.load_world(path).width == 32
+    for wide in ("utf-16", "utf-16-be", "latin-1"):
+        path.write_bytes(("\ufeff" * (wide == "utf-16-be") + f"# ü\n{SMALL}").encode(wide))
+        with pytest.raises(envs.InputError, match=r"world.toml: not a text file in UTF-8"):
+            envs.load_world(path)
+
+
+def test_of_several_goals_the_first_counts_and_a_line_says_so(tmp_path):
+    path = fastsim(
+        tmp_path, XML.replace("</fastsim>", '<goal x="9" y="9" diameter="3"/></fastsim>')
+    )
+    with pytest.warns(UserWarning, match="2 elements <goal>; only the first is the goal"):
+        world = envs.load_world(path)
+    assert world.goal == envs.Goal(300, 40, 15)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_settings_in_other_encodings(tmp_path, encoding):
+    name = {"latin-1": "ISO-8859-1"}.get(encoding, encoding.partition("-sig")[0])
+    xml = XML.replace('version="1.0"', f'version="1.0" encoding="{name}"')
+    path = fastsim(tmp_path, "")
+    path.write_bytes(xml.replace("<map", "<!-- ü -->\r\n<map").encode(encoding))
+    assert envs.load_world(path).size == 400
+    path.write_bytes(xml.replace(name, "x-unknown").encode())
+    with pytest.raises(envs.InputError, match="not valid XML"):
+        envs.load_world(path)
+
+
 def fastsim(folder: Path, xml: str, occupied: np.ndarray | None = None) -> Path:
     occupied = np.zeros((40, 40), dtype=bool) if occupied is None else occupied
     write_pbm(folder / "maze.pbm", occupied)

@@ -31,7 +31,8 @@ class Archive:
     """N elites, in ascending order of their ids.
 
     Raises:
-        InputError: shapes disagree, an id appears twice, or objective or measures are not finite.
+        InputError: shapes disagree, an id appears twice or is negative, or objective or measures
+            are not finite.
     """
 
     policy_ids: NDArray[np.int64]
@@ -63,6 +64,8 @@ class Archive:
                     f"{name} has shape {list(array.shape)}; expected {expected} for "
                     f"N = {len(ids)} elites"
                 )
+        if ids.min() < 0:
+            raise InputError(f"policy_id {ids.min()} is negative; ids are whole numbers from 0 up")
         order = np.argsort(ids, kind="stable")
         if (np.diff(ids[order]) == 0).any():
             twice = int(ids[order][:-1][np.diff(ids[order]) == 0][0])

@@ -85,6 +85,7 @@ def import_archive(
         "tolerance": limits.tolist(),
         "median_error": float(np.median(replays.error)),
         "hint": hint,
+        "notes": list(foreign.notes),
     }
     layers = "-".join(map(str, environment.controller.layers))
     print(
@@ -93,8 +94,8 @@ def import_archive(
         f"{', '.join(f'{t:g}' for t in limits)}; median error {verdict['median_error']:.3g})",
         file=sys.stderr,
     )
-    if hint:
-        print(f"  {hint}", file=sys.stderr)
+    for line in (*foreign.notes, *([hint] if hint else [])):
+        print(f"  {line}", file=sys.stderr)
     plot_errors(replays.error, replays.ok, "BD units", picture)
     return archive, verdict
 

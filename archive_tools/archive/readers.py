@@ -2,7 +2,7 @@
 
 | what | files |
 |---|---|
-| pyribs | CSV or Parquet of an `ArchiveDataFrame`: solution_0 …, objective, and measures_0 … or, as older versions named them, measure_0 …, behavior_0 … |
+| pyribs | CSV or Parquet of an `ArchiveDataFrame`: solution_0 …, objective, and measures_0 … or, as older versions named them, measure_0 …, behavior_0 …; other columns do not matter |
 | QDax ≤ 0.4 | a folder with genotypes.npy, fitnesses.npy, descriptors.npy (centroids.npy is not needed), as `MapElitesRepertoire.save` writes them; empty cells have fitness −inf |
 | plain | .npz with solutions, objective, measures |
 | Wayword | elites.parquet |
@@ -10,39 +10,33 @@
 A QDax genotype is a flax parameter tree flattened in the order of its sorted keys: for each Dense
 layer first the bias, then the kernel [n_in, n_out]. It is brought to this project's order.
 
-`archive_tools.archive.writers` goes the other way.
+What a file is, its first bytes say, not its name; gzip, bzip2, xz, zstd, lz4 and a zip of one file
+are unpacked. `archive_tools.archive.writers` goes the other way.
 """  # noqa: E501
 
+import io
 import itertools
-import re
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
-from archive_tools.archive.elites import stack_lists
-from archive_tools.files import read_arrow
+from archive_tools.archive.formats.columns import NAMES, Table, read_parquet
+from archive_tools.archive.formats.contents import kind_of, unpack
+from archive_tools.archive.formats.csv_text import read_csv
 from archive_tools.tasks import ControllerSpec
 from envs.errors import InputError
 
 Floats = NDArray[np.float32]
-PICKLES = {".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle", ".pt", ".pth", ".ckpt"}
-VECTORS = {
-    "solution": ("solution", "solutions"),
-    "measures": ("measures", "measure", "behavior", "behaviors", "descriptor", "bd"),
-}
-ARRAYS = {
-    "solutions": ("solutions", "solution", "genotypes"),
-    "objective": ("objective", "objectives", "fitnesses", "fitness"),
-    "measures": ("measures", "measure", "behavior", "descriptors", "bd", "bds"),
-}
+ARRAYS = {"solutions": "solution", "objective": "objective", "measures": "measures"}
+"""Array of a bundle -> field whose names it may have."""
+NO_OBJECTIVE = "no objective, as after a novelty search: 0 for each elite"
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,9 @@ class Foreign:
     solutions: Floats
     """float32 [N, n_params], in the order of the source."""
     empty: int = 0
-    """Empty cells left out."""
+    """Empty cells and rows left out."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was read."""
 
     def arranged(self, layers: Sequence[int]) -> Floats:
         """The solutions in this project's order of weights.
@@ -136,102 +132,38 @@ def read_foreign(path: Path | str) -> Foreign:
 def _read(path: Path) -> Foreign:
     if path.is_dir():
         return _read_qdax(path)
-    _refuse_pickles(path)
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        return _from_frame(_read_csv(path), path)
-    if suffix in (".parquet", ".pq"):
-        return _read_parquet(path)
-    if suffix == ".npz":
-        return _read_npz(path)
-    if suffix == ".npy":
+    data = unpack(path)
+    kind = kind_of(data)
+    if kind == "Parquet":
+        return _from_table(path, read_parquet(path, data))
+    if kind == "npz":
+        return _read_npz(path, data)
+    if kind == "text":
+        return _from_table(path, read_csv(path, data))
+    if kind == "npy":
         raise InputError(
             f"{path}: one array is not an archive; for QDax name the folder that holds "
             "genotypes.npy, fitnesses.npy and descriptors.npy"
         )
     raise InputError(
-        f"{path}: unknown kind of file {suffix or '(no suffix)'!r}; expected .csv or .parquet "
-        "(pyribs), .npz, or a folder of .npy files (QDax)"
+        f"{path}: {kind}, not an archive; expected CSV or Parquet (pyribs), .npz, or a folder of "
+        ".npy files (QDax)"
     )
 
 
-def _refuse_pickles(path: Path) -> None:
-    with open(path, "rb") as file:
-        head = file.read(512)
-    pickled = path.suffix.lower() in PICKLES or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5")
-    if not pickled and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as bundle:
-            pickled = any(name.endswith(".pkl") for name in bundle.namelist())
-    if pickled:
-        raise InputError(
-            f"{path}: a pickle, which can run any code when it is read; save the archive as CSV or "
-            "Parquet (pyribs: archive.data(return_type='pandas').to_csv(...)) or as .npz of plain "
-            "arrays"
-        )
-    if not head:
-        raise InputError(f"{path}: an empty file")
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        raise InputError(
-            f"{path}: a web page (HTML or XML), not an archive; download the file itself"
-        )
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        # Arrow's reader is exact to the last bit of a float; pandas' default need not be.
-        return pa_csv.read_csv(path).to_pandas()
-    except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: not a readable CSV table ({reason[:200]})") from None
-
-
-def _read_parquet(path: Path) -> Foreign:
-    table = read_arrow(path)
-    if table.num_rows == 0:
-        raise InputError(f"{path}: the table has no rows")
-    columns: dict[str, Any] = {}
-    for name in table.column_names:
-        column = table[name]
-        if isinstance(column.type, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
-            for i, values in enumerate(stack_lists(column, name, path).T):
-                columns[f"{name}_{i}"] = values
-        else:
-            columns[name] = column.to_pandas().to_numpy()
-    return _from_frame(pd.DataFrame(columns), path)
-
-
-def _vector(frame: pd.DataFrame, field: str, path: Path) -> Floats:
-    """The columns NAME_0, NAME_1, … of a field, under any of the names it has had."""
-    for name in VECTORS[field]:
-        columns = {
-            int(match[1]): column
-            for column in frame.columns
-            if (match := re.fullmatch(rf"{name}_(\d+)", str(column)))
-        }
-        if columns:
-            missing = set(range(len(columns))) - set(columns)
-            if missing:
-                raise InputError(
-                    f"{path}: column {name}_{min(missing)} is missing, though there is "
-                    f"{name}_{max(columns)}"
-                )
-            return _numbers(frame, [columns[i] for i in range(len(columns))], path)
-    shown = ", ".join(map(str, frame.columns[:8])) + (" …" if len(frame.columns) > 8 else "")
-    raise InputError(f"{path}: no columns {VECTORS[field][0]}_0, …; found {shown}")
-
-
-def _numbers(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> Floats:
-    arrays = []
-    for name in columns:
-        values = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise InputError(
-                f"{path}: column {name!r}, row {row}: found {frame[name].iloc[row]}; "
-                "expected a finite number (remove the row, or complete it)"
-            )
-        arrays.append(values)
-    return _single(np.stack(arrays, axis=1), ", ".join(columns[:2]), path)
+def _from_table(path: Path, table: Table) -> Foreign:
+    n = len(table.rows)
+    return Foreign(
+        path,
+        "pyribs",
+        table.rows if table.ids is None else table.ids,
+        np.zeros(n, np.float32) if table.objective is None else _single(
+            table.objective, "objective", path),
+        _single(table.measures, "measures", path),
+        _single(table.solution, "solution", path),
+        empty=table.empty,
+        notes=(NO_OBJECTIVE,) if table.objective is None else (),
+    )  # fmt: skip
 
 
 def _single(values: NDArray[np.floating], name: str, path: Path) -> Floats:
@@ -247,37 +179,19 @@ def _single(values: NDArray[np.floating], name: str, path: Path) -> Floats:
     return single
 
 
-def _from_frame(frame: pd.DataFrame, path: Path) -> Foreign:
-    if len(frame) == 0:
-        raise InputError(f"{path}: the table has no rows")
-    if "objective" not in frame.columns:
-        shown = ", ".join(map(str, frame.columns[:8])) + (" …" if len(frame.columns) > 8 else "")
-        raise InputError(f"{path}: no column 'objective'; found {shown}")
-    ids = np.arange(len(frame), dtype=np.int64)
-    for name in ("policy_id", "index"):
-        given = frame.get(name)
-        if given is not None and pd.api.types.is_integer_dtype(given) and given.is_unique:
-            ids = given.to_numpy(dtype=np.int64)
-            break
-    return Foreign(
-        path,
-        "pyribs",
-        ids,
-        _numbers(frame, ["objective"], path)[:, 0],
-        _vector(frame, "measures", path),
-        _vector(frame, "solution", path),
-    )
-
-
-def _load(path: Path) -> Any:
+def _load(path: Path, data: bytes, name: str | None = None) -> Any:
+    """An array of a .npy file, or a bundle, or the array `name` of a bundle."""
     try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        hint = "object arrays are pickles; save plain numbers" if "pickle" in reason.lower() else ""
-        raise InputError(f"{path}: {hint or f'not a readable numpy file ({reason})'}") from None
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+        return found if name is None else found[name]
+    except (ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, MemoryError,
+            OverflowError, NotImplementedError, RuntimeError, RecursionError,
+            zipfile.BadZipFile, zlib.error, tokenize.TokenError) as error:  # fmt: skip
+        what = f"array {name!r}" if name else "the array"
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if "pickle" in reason.lower():
+            reason = "it holds objects, which are pickles; save plain numbers"
+        raise InputError(f"{path}: {what} cannot be read: {reason[:200]}") from None
 
 
 def _plain(array: NDArray[Any], name: str, dims: int, path: Path) -> NDArray[np.float64]:
@@ -295,33 +209,27 @@ def _plain(array: NDArray[Any], name: str, dims: int, path: Path) -> NDArray[np.
     return array
 
 
-def _read_npz(path: Path) -> Foreign:
-    bundle = _load(path)
-    if not isinstance(bundle, np.lib.npyio.NpzFile):
-        raise InputError(f"{path}: not a .npz bundle of arrays")
+def _read_npz(path: Path, data: bytes) -> Foreign:
+    bundle = _load(path, data)
     arrays: dict[str, NDArray[np.float64]] = {}
-    with bundle:
-        for field, names in ARRAYS.items():
-            name = next((name for name in names if name in bundle.files), None)
-            if name is None:
-                raise InputError(
-                    f"{path}: no array {field!r}; found {', '.join(bundle.files) or 'nothing'}"
-                )
-            try:
-                array = bundle[name]
-            except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
-                if "pickle" in str(error).lower():
-                    raise InputError(
-                        f"{path}: array {name!r} holds objects, which are pickles; save numbers"
-                    ) from None
-                raise InputError(f"{path}: array {name!r} cannot be read: {error}") from None
+    for field, names in ARRAYS.items():
+        name = next((n for n in bundle.files if n.lower() in NAMES[names]), None)
+        if name is not None:
+            array = _load(path, data, name)
             arrays[field] = _plain(array, name, 1 if field == "objective" else 2, path)
-    return _from_arrays("npz", arrays, path)
+        elif field != "objective":
+            raise InputError(
+                f"{path}: no array {field!r}; found {', '.join(bundle.files) or 'nothing'}"
+            )
+    notes = () if "objective" in arrays else (NO_OBJECTIVE,)
+    arrays.setdefault("objective", np.zeros(len(arrays["solutions"])))
+    return replace(_from_arrays("npz", arrays, path), notes=notes)
 
 
 def _read_qdax(folder: Path) -> Foreign:
     if (folder / "elites.parquet").exists():
-        return _read_parquet(folder / "elites.parquet")
+        path = folder / "elites.parquet"
+        return _from_table(path, read_parquet(path, unpack(path)))
     names = {"solutions": "genotypes", "objective": "fitnesses", "measures": "descriptors"}
     for name in names.values():
         if not (folder / f"{name}.npy").exists():
@@ -332,7 +240,9 @@ def _read_qdax(folder: Path) -> Foreign:
     arrays = {}
     for field, name in names.items():
         path = folder / f"{name}.npy"
-        arrays[field] = _plain(_load(path), name, 1 if field == "objective" else 2, path)
+        arrays[field] = _plain(
+            _load(path, unpack(path)), name, 1 if field == "objective" else 2, path
+        )
     return _from_arrays("qdax", arrays, folder)
 
 

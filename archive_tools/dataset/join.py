@@ -3,7 +3,7 @@
 Rows join on `trajectory_id`. Nothing is written here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +50,7 @@ class Joined:
     annotations: dict[int, Annotation]
     """By trajectory_id."""
     descriptions: pd.DataFrame
-    """trajectory_id, sample, style, text, status; sorted by the first two."""
+    """trajectory_id, sample, style, text, status, reason; sorted by the first two."""
     rule: SplitRule
     given: pa.Table | None = None
     """The last of the trajectories, as rows of their table: drives that were given with texts."""
@@ -79,9 +79,18 @@ class Joined:
     @cached_property
     def split(self) -> NDArray[np.str_]:
         """[N] one of SPLITS, or "" for a trajectory that is left out."""
+        return self.rule.split(self.groups, *self._places, self.elites)
+
+    @property
+    def _places(self) -> tuple[Any, Any, Any, list[tuple[str, ...]]]:
+        """BDs [N, n_bd], their bounds, and the tiles entered."""
         low, high = (np.asarray(self.trajectories.info[k]) for k in ("bd_low", "bd_high"))
-        bd = np.asarray(self.trajectories.bd)
-        return self.rule.split(self.groups, bd, low, high, self.tiles, self.elites)
+        return np.asarray(self.trajectories.bd), low, high, self.tiles
+
+    @property
+    def whole(self) -> list[Hashable]:
+        """[N] what the split keeps on one side."""
+        return self.rule.whole(self.groups, *self._places)
 
     @cached_property
     def tiles(self) -> list[tuple[str, ...]]:
@@ -113,7 +122,7 @@ class Joined:
             *check_trajectories(self.trajectories),
             *check_descriptions(self.descriptions, self.annotations, self.ids, self.scene),
             *check_wording(self.wording, self.annotations, self.scene),
-            *check_split(self.split, self.groups, self.ids, self.rule.recipe == "random"),
+            *check_split(self.split, self.learnt, self.whole, self.ids, self.rule.recipe),
         ]
 
     @cached_property

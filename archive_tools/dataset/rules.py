@@ -1,6 +1,6 @@
 """What must hold of the joined data before a policy may learn from it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from archive_tools.annotations import Annotation
-from archive_tools.dataset.splits import (
-    SPLITS,
-)
+from archive_tools.dataset.splits import SPLITS, Recipe
 from archive_tools.files import atomic_write
 from archive_tools.language import check_text
 from archive_tools.tasks import Navigation
@@ -53,7 +51,7 @@ def check_trajectories(trajectories: Trajectories) -> list[Rule]:
     unique = Rule("trajectory ids are unique", len(ids))
     ends = Rule("the BD is the final position", len(ids))
     # Another task's BD may be anything, in units of its own.
-    of_place = trajectories.info["environment"]["id"] == Navigation.id
+    of_place = _bare(trajectories.info["environment"]["id"]) == _bare(Navigation.id)
     values, counts = np.unique(ids, return_counts=True)
     unique.offenders += [
         (int(i), f"appears {n} times") for i, n in zip(values, counts, strict=True) if n > 1
@@ -70,32 +68,44 @@ def check_trajectories(trajectories: Trajectories) -> list[Rule]:
     return [finite, unique, ends] if of_place else [finite, unique]
 
 
+def _bare(id: str) -> str:
+    """A Gymnasium id without the module that registers it."""
+    return id.rpartition(":")[2]
+
+
 def check_descriptions(
     descriptions: pd.DataFrame, annotations: dict[int, Annotation], ids: Sequence[int], scene: Scene
 ) -> list[Rule]:
     """Rules on the texts: each joins a trajectory and agrees with it, and all are described."""
     joins = Rule("every description joins a recorded, annotated trajectory", len(descriptions))
-    agrees = Rule("every text agrees with its trajectory's annotation", len(descriptions))
+    agrees = Rule("every text agrees with its trajectory's annotation")
     covered = Rule("every trajectory has an accepted description or a stated reason", len(ids))
-    known, accepted, refused = set(ids), set[int](), set[int]()
-    rows = descriptions[["trajectory_id", "text", "status"]].itertuples(index=False, name=None)
-    for identity, text, status in tqdm(
-        rows, total=len(descriptions), desc="check texts", unit=" texts"
+    known, settled = set(ids), set[int]()
+    columns = descriptions[["trajectory_id", "text", "status", "reason"]]
+    for identity, text, status, reason in tqdm(
+        columns.itertuples(index=False, name=None),
+        total=len(descriptions),
+        desc="check texts",
+        unit=" texts",
     ):
         if identity not in known or identity not in annotations:
             joins.offenders.append((identity, "no such trajectory or no annotation"))
         elif status == "accepted":
-            accepted.add(identity)
-            reasons = check_text(text, annotations[identity], scene)
+            settled.add(identity)
+            agrees.checked += 1
+            own = text if isinstance(text, str) else None
+            reasons = check_text(own, annotations[identity], scene)
             if reasons:
                 agrees.offenders.append((identity, f"{'; '.join(reasons)}: {text!r}"))
+        elif status == "rejected" and isinstance(reason, str) and reason.strip():
+            settled.add(identity)
         else:
-            refused.add(identity)
-    covered.offenders += [
-        (identity, "no description at all")
-        for identity in ids
-        if identity not in accepted | refused
-    ]
+            covered.offenders.append(
+                (identity, f"status {status!r}, reason {reason!r}; expected accepted, or rejected "
+                           "with a reason")
+            )  # fmt: skip
+    told = settled | {identity for identity, _ in covered.offenders}
+    covered.offenders += [(i, "no description at all") for i in ids if i not in told]
     return [joins, agrees, covered]
 
 
@@ -103,9 +113,10 @@ def check_wording(
     rows: Sequence[dict[str, Any]], annotations: dict[int, Annotation], scene: Scene
 ) -> list[Rule]:
     """Rule on the texts of unseen wording (see `held_out_wording`): the same checks as ever."""
-    agrees = Rule("every text of unseen wording agrees with its annotation", len(rows))
+    agrees = Rule("every text of unseen wording agrees with its annotation")
     for row in rows:
         if row["status"] == "accepted":
+            agrees.checked += 1
             reasons = check_text(row["text"], annotations[row["trajectory_id"]], scene)
             if reasons:
                 agrees.offenders.append(
@@ -115,23 +126,33 @@ def check_wording(
 
 
 def check_split(
-    split: NDArray[np.str_], groups: NDArray[np.int64], ids: Sequence[int], whole_groups: bool
+    split: NDArray[np.str_],
+    learnt: NDArray[np.bool_],
+    whole: Sequence[Hashable],
+    ids: Sequence[int],
+    recipe: Recipe,
 ) -> list[Rule]:
-    """Rules on the split: no empty side, and near-duplicates on one side (of a random split)."""
-    sides = Rule("train, validation and test are not empty", len(SPLITS))
-    sides.offenders += [(-1, f"{name} is empty") for name in SPLITS if not (split == name).any()]
-    rules = [sides]
-    if whole_groups:
-        apart = Rule("near-duplicates are on one side", len(ids))
-        frame = pd.DataFrame({"group": groups, "split": split, "id": ids})
+    """Rules on the split: no empty side, and what the recipe keeps whole on one side.
+
+    Args:
+        split: [N] side of each trajectory, "" where it is left out.
+        learnt: [N] whether it is a row of the dataset: with a side and an accepted text.
+        whole: [N] what must not be parted: its near-duplicates, block of the BD space, or route.
+        ids: [N] trajectory ids.
+        recipe: of the split.
+    """
+    rows = split[learnt]
+    sides = Rule("train, validation and test are not empty", len(rows))
+    sides.offenders += [(-1, f"{name} is empty") for name in SPLITS if not (rows == name).any()]
+    what = {"random": "near-duplicates are", "regions": "a block of the BD space is",
+            "routes": "a route is"}  # fmt: skip
+    apart = Rule(f"{what[recipe]} on one side", int((split != "").sum()))
+    found: dict[Hashable, str] = {}
+    for key, side, identity in zip(whole, split.tolist(), ids, strict=True):
         # A trajectory without a side was left out, to see what fewer would give.
-        frame = frame.loc[frame["split"] != "", :]
-        for group, rows in frame.groupby("group"):
-            if len(set(rows["split"])) > 1:
-                first = int(rows["id"].iloc[0])
-                apart.offenders.append((first, f"its group {group} lies on several sides"))
-        rules.append(apart)
-    return rules
+        if side and found.setdefault(key, side) != side:
+            apart.offenders.append((identity, f"{key} lies on the sides {found[key]} and {side}"))
+    return [sides, apart]
 
 
 def report_rules(rules: Sequence[Rule], problems: Path) -> None:
@@ -154,7 +175,8 @@ def report_rules(rules: Sequence[Rule], problems: Path) -> None:
     frame = pd.DataFrame(rows, columns=["rule", "trajectory_id", "found"])
     atomic_write(problems, frame.to_csv(index=False))
     identity, what = broken[0].offenders[0]
+    whose = f" for trajectory {identity}" if identity >= 0 else ""
     raise InputError(
-        f"{problems.parent}: {len(rows)} broken rules, first: {broken[0].name!r} for trajectory "
-        f"{identity}: {what}; all of them are listed in {problems}"
+        f"{problems.parent}: {len(rows)} broken rules, first: {broken[0].name!r}{whose}: {what}; "
+        f"all of them are listed in {problems}"
     )

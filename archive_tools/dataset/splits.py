@@ -4,7 +4,7 @@ Near-duplicates always land on one side: an archive holds many elites that drive
 path, and a test item whose twin was trained on measures memory only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,26 @@ class SplitRule:
     train_fraction: float
     """Share of the training trajectories that keep their side; the others get ""."""
 
+    def whole(
+        self,
+        groups: NDArray[np.int64],
+        bd: NDArray[np.float32],
+        low: NDArray[np.floating],
+        high: NDArray[np.floating],
+        tiles: Sequence[tuple[str, ...]],
+    ) -> list[Hashable]:
+        """What each of N trajectories must share its side with: those of an equal key.
+
+        Args:
+            groups: [N], of near-duplicates.
+            bd: [N, n_bd] reached BD.
+            low, high: [n_bd] bounds of the BD space.
+            tiles: of each trajectory, in the order in which they were entered.
+        """
+        if self.recipe == "routes":
+            return list(tiles)
+        return (region_blocks(bd, low, high) if self.recipe == "regions" else groups).tolist()
+
     def split(
         self,
         groups: NDArray[np.int64],
@@ -61,27 +81,22 @@ class SplitRule:
         the recipe withholds: its group of near-duplicates, its block of the BD space, its route.
 
         Args:
-            groups: [N], of near-duplicates.
-            bd: [N, n_bd] reached BD.
-            low, high: [n_bd] bounds of the BD space.
-            tiles: of each trajectory, in the order in which they were entered.
+            groups, bd, low, high, tiles: as for `whole`.
             elites: how many trajectories the archive has.
         """
         rng = np.random.default_rng([self.seed, 5])
         shares = Shares(self.validation, self.test)
         if self.recipe == "regions":
             split = region_split(bd[:elites], low, high, shares, rng)
-            keys = region_blocks(bd, low, high).tolist()
         elif self.recipe == "routes":
             split = route_split(tiles[:elites], shares, rng)
-            keys = list(tiles)
         else:
             split = random_split(groups[:elites], shares, rng)
-            keys = groups.tolist()
         if self.train_fraction < 1:
             train = np.flatnonzero(split == "train")
             count = max(1, round(self.train_fraction * len(train)))
             split[np.setdiff1d(train, rng.permutation(train)[:count])] = ""
+        keys = self.whole(groups, bd, low, high, tiles)
         pairs = zip(keys[:elites], split, strict=True)
         withheld = {key for key, side in pairs if side not in ("train", "")}
         given = ["" if key in withheld else "train" for key in keys[elites:]]

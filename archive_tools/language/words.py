@@ -111,6 +111,16 @@ COLOURS = frozenset(COLOUR_SYNONYMS) | {
     *("beige", "crimson", "scarlet", "golden", "silver", "maroon", "indigo", "teal", "lime"),
 }
 
+# Words for how a floor looks beside the basic colours: they take a noun ("the olive room").
+LOOKS = COLOURS | {
+    *("amber", "apricot", "aqua", "aquamarine", "azure", "bronze", "burgundy", "charcoal"),
+    *("checked", "checkered", "chequered", "chocolate", "copper", "coral", "cream", "dotted"),
+    *("emerald", "fuchsia", "gold", "ivory", "jade", "khaki", "lavender", "lilac", "marbled"),
+    *("mauve", "mint", "mustard", "navy", "ochre", "olive", "orchid", "patterned", "peach", "plum"),
+    *("rose", "ruby", "rust", "salmon", "sand", "sapphire", "sienna", "slate", "spotted"),
+    *("striped", "tan", "taupe", "terracotta", "tiled", "tomato", "umber", "wheat", "wooden"),
+}
+
 SINGULAR_S = {"atlas", "canvas", "christmas", "gas", "lens"}
 
 SIDE = "|".join(sorted((c.replace("-", "[- ]?") for c in COMPASS), key=len, reverse=True))
@@ -121,6 +131,11 @@ def spoken(name: str) -> str:
     """How the name of an object or tile is said: `dining_table` → "dining table"."""
     words = re.sub(r"[_\s]+", " ", name).strip()
     return re.sub(r"^(the|a|an) ", "", words, flags=re.IGNORECASE)
+
+
+def is_look(name: str) -> bool:
+    """Whether a tile is named by how it looks: "olive", "light blue"; "hall" is not."""
+    return re.split(r"[\s-]", spoken(name).lower())[-1] in LOOKS
 
 
 def is_plural(name: str) -> bool:

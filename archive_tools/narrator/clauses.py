@@ -109,7 +109,7 @@ class Clauses:
         colour = base.lower() in words.COLOURS
         if self.bare and colour and self.chance(0.6):
             return base
-        if not colour and self.chance(0.7):
+        if not words.is_look(base) and self.chance(0.7):
             return f"the {base}"
         return f"the {base} {self.noun_of_tiles(base)}"
 

@@ -1,6 +1,7 @@
 """From a dataclass to a command line: one dataclass is the options, the help and the defaults."""
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -67,6 +68,13 @@ def with_preset(config_type: type[C], preset: str, **options: Any) -> C:
     return config_type(**{"preset": preset, **config_type.presets.get(preset, {}), **options})
 
 
+def one_line(
+    message: Warning | str, category: type[Warning], file: str, number: int, line: str | None = None
+) -> str:
+    """A warning as users read it: without the place in the code that gave it."""
+    return f"warning: {message}\n"
+
+
 def main(
     run: Callable[[C], Path], config_type: type[C], doc: str | None, *errors: type[ValueError]
 ) -> None:
@@ -78,6 +86,7 @@ def main(
         doc: the script's docstring, shown by --help.
         errors: further error types whose message is for the user.
     """
+    warnings.formatwarning = one_line
     try:
         run(parse(config_type, doc or ""))
     except (InputError, *errors) as error:

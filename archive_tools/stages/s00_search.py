@@ -11,6 +11,7 @@ import tyro
 
 from archive_tools.archive import Archive, Cells, algorithms, importing, plots, search
 from archive_tools.files import write_table
+from archive_tools.language import lexicon
 from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import Environment, registry
 from envs import save_world
@@ -51,8 +52,8 @@ class SearchConfig(StageConfig):
     """Mean distance to the k nearest that a newcomer needs, in shares of the BD's range."""
 
     environment: str = "navigation"
-    """navigation, a Gymnasium id, or package.module:function or path/file.py:function that makes
-    an environment (see archive_tools/tasks/task.py)."""
+    """navigation, a Gymnasium id (module:Name-v0 imports its module), or package.module:function
+    or path/file.py:function that makes an environment (see archive_tools/tasks/task.py)."""
     environment_options: str = "{}"
     """Its arguments as JSON, e.g. '{"bd_obs": [0, 1], "bd_names": ["position", "speed"]}'."""
     layers: bounds.Counts = ()
@@ -161,6 +162,8 @@ def run(config: SearchConfig) -> Path:
     """
     config.check()
     environment, foreign = prepare(config)
+    if environment.world is not None and environment.world.scene is not None:
+        lexicon(environment.world.scene)  # names that no text could use, before the search
     cvt = config.algorithm == "cvt-map-elites" and foreign is None
     cells = search.make_cells(environment, config.cells, cvt=cvt)
     extra: dict[str, Any] = {"environment file": registry.factory_digest(config.environment)}

@@ -93,7 +93,7 @@ def run(config: DatasetConfig) -> Path:
         refuse_trial(stage.input("descriptions"))
         descriptions = read_table(
             stage.input("descriptions") / "descriptions.parquet",
-            ("trajectory_id", "sample", "style", "text", "status"),
+            ("trajectory_id", "sample", "style", "text", "status", "reason"),
         ).sort_values(["trajectory_id", "sample"])
         trajectories = load_trajectories(stage.input("trajectories"))
         annotations = load_annotations(stage.input("annotations"))

@@ -5,6 +5,10 @@ a scene such trajectories can be annotated. "wayword/Plane-v0" gives both to any
 `envs.plane` and the option `plane`.
 """
 
+import contextlib
+import re
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,12 @@ from envs.errors import InputError
 from envs.plane import load_plane
 from envs.world import World
 
+OLD_GYM = (
+    "this is the interface of OpenAI Gym before 0.26, where reset takes no seed and gives no info, "
+    "and step gives 4 values; mend it by Gymnasium's migration guide "
+    "(https://gymnasium.farama.org/introduction/migration_guide/), or wrap it with shimmy's "
+    "GymV21CompatibilityV0"
+)
 BD = Callable[[Floats, Floats, Mapping[str, Any]], Sequence[float] | Floats]
 """bd(obs [T + 1, n_obs], action [T, n_act], last info) -> n_bd numbers."""
 
@@ -34,6 +44,44 @@ def _boxes(env: gymnasium.Env[Any, Any], id: str) -> tuple[Box, Box]:
             "expected Box for both (wrap the environment)"
         )
     return obs, act
+
+
+def theirs(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what a user wrote, and turn what it raises into a line that says where.
+
+    Raises:
+        InputError: it raised; an interface of the time of OpenAI Gym is named as such.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no output of a stage
+            return call(*args, **kwargs)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0][:300]
+        if isinstance(error, gymnasium.error.Error):
+            raise InputError(f"{what}: {reason}") from None
+        if re.search(r"unexpected keyword argument '(seed|options)'|values? to unpack", reason):
+            raise InputError(f"{what}: {reason}; {OLD_GYM}") from None
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"{what}: {type(error).__name__}: {reason} ({Path(frame.filename).name}, line "
+            f"{frame.lineno})"
+        ) from error
+
+
+def make_gymnasium(id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """A Gymnasium environment by its id; "module:Name-v0" imports its module first.
+
+    Raises:
+        InputError: it is not registered, needs more packages, or its constructor raises.
+    """
+    env = theirs(f"environment {id!r} cannot be made", gymnasium.make, id,
+                 disable_env_checker=True, **kwargs)  # fmt: skip
+    for name in ("reset", "step", "observation_space", "action_space"):
+        if not hasattr(env, name):
+            raise InputError(f"environment {id!r} has no {name}; {OLD_GYM}")
+    return env
 
 
 class GymnasiumTask:
@@ -100,15 +148,11 @@ class GymnasiumTask:
         self._centre = np.where(bounded, (low + high) / 2, 0).astype(np.float32)
         self._gain = np.where(bounded, 2 / np.where(bounded, high - low, 1), 1).astype(np.float32)
         self._action_shape, self._action_dtype = act.shape, act.dtype
+        self._reset(0, 0)  # says at once what a search would meet later
 
     def _env(self, number: int) -> gymnasium.Env[Any, Any]:
         while len(self._envs) <= number:
-            try:
-                env = gymnasium.make(self.id, disable_env_checker=True, **self.kwargs)
-            except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
-                reason = str(error).splitlines()[0]
-                raise InputError(f"environment {self.id!r} cannot be made: {reason}") from None
-            self._envs.append(env)
+            self._envs.append(make_gymnasium(self.id, **self.kwargs))
         return self._envs[number]
 
     def record(self, solutions: Floats, seed: int = 0) -> Rollouts:
@@ -122,8 +166,7 @@ class GymnasiumTask:
         reward = np.zeros(count)
         infos: list[Mapping[str, Any]] = []
         for n in range(count):
-            first, info = self._env(n).reset(seed=seed)
-            obs[n, 0] = np.asarray(first).reshape(-1)
+            obs[n, 0], info = self._reset(n, seed)
             infos.append(info)
         has_pose = all("pose" in info for info in infos)
         if has_pose:
@@ -156,8 +199,38 @@ class GymnasiumTask:
     def _step(self, n: int, action: Floats) -> tuple[Floats, float, bool, Mapping[str, Any]]:
         """Observation [n_obs], reward, whether it ended, and info of one environment."""
         shaped = action.reshape(self._action_shape).astype(self._action_dtype)
-        obs, reward, terminated, truncated, info = self._env(n).step(shaped)
-        return np.asarray(obs).reshape(-1), float(reward), terminated or truncated, info
+        result = theirs(f"{self.id}: step raised", self._env(n).step, shaped)
+        if not isinstance(result, tuple) or len(result) != 5 or not isinstance(result[4], Mapping):
+            count = len(result) if isinstance(result, tuple) else 1
+            raise InputError(f"{self.id}: step gives {count} values, expected 5; {OLD_GYM}")
+        obs, reward, terminated, truncated, info = result
+        try:
+            gain = float(reward)
+        except (TypeError, ValueError):
+            raise InputError(f"{self.id}: step's reward is {reward!r}; expected a number") from None
+        return self._flat(obs, "step"), gain, bool(terminated or truncated), info
+
+    def _reset(self, n: int, seed: int) -> tuple[Floats, Mapping[str, Any]]:
+        """First observation [n_obs] and info of one environment."""
+        result = theirs(f"{self.id}: reset raised", self._env(n).reset, seed=seed)
+        pair = isinstance(result, tuple) and len(result) == 2
+        if not pair or not isinstance(result[1], Mapping):
+            raise InputError(f"{self.id}: reset gives no info beside the observation; {OLD_GYM}")
+        return self._flat(result[0], "reset"), result[1]
+
+    def _flat(self, obs: Any, where: str) -> Floats:
+        """An observation as [n_obs]."""
+        try:
+            flat = np.asarray(obs, dtype=np.float32).reshape(-1)
+        except (TypeError, ValueError):
+            flat = np.empty(0, np.float32)
+        if len(flat) != self.controller.layers[0] or not np.isfinite(flat).all():
+            raise InputError(
+                f"{self.id}: {where} observes {np.array2string(flat[:6])}, {len(flat)} numbers; "
+                f"expected {self.controller.layers[0]} finite numbers, as its observation_space "
+                "says"
+            )
+        return flat
 
     def _measured(self, rollouts: Rollouts, infos: Sequence[Mapping[str, Any]]) -> Floats:
         """The BDs reached, [N, n_bd]."""
@@ -205,11 +278,7 @@ def gymnasium_task(
     Raises:
         InputError: as `GymnasiumTask`, or a BD without bounds.
     """
-    try:
-        env = gymnasium.make(id, **(kwargs or {}))
-    except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"environment {id!r} cannot be made: {reason}") from None
+    env = make_gymnasium(id, **(kwargs or {}))
     space, _ = _boxes(env, id)
     width = int(np.prod(space.shape))
     places = list(range(width)) if bd_obs is None else [int(i) for i in bd_obs]

@@ -1,14 +1,17 @@
 """From the name that --environment gives to a task, and from an archive back to its task."""
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from archive_tools.tasks.gymnasium import gymnasium_task
+import gymnasium
+
+from archive_tools.tasks.gymnasium import gymnasium_task, theirs
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
@@ -26,11 +29,57 @@ def _factory(name: str) -> Callable[..., Environment]:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(source)
-        return getattr(module, function)
-    except (ImportError, FileNotFoundError, AttributeError, SyntaxError) as error:
+        found: Any = getattr(module, function)
+    except (ImportError, OSError, AttributeError, SyntaxError) as error:
         raise InputError(
-            f"--environment {name}: {error}; expected module:function or path/file.py:function"
+            f"--environment {name}: {error}; expected module:function, path/file.py:function, or "
+            "module:Name-v0 of an environment that the module registers with Gymnasium"
         ) from None
+    except Exception as error:
+        raise InputError(f"--environment {name}: {source}: {_told(error)}") from error
+    if callable(found):
+        return cast(Callable[..., Environment], found)
+    raise InputError(f"--environment {name}: {function} is {found!r}; expected a function")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:300]}"
+
+
+def _is_gymnasium_id(name: str) -> bool:
+    """Whether a name with a colon is Gymnasium's "module:Name-v0", not "module:function"."""
+    source, _, last = name.rpartition(":")
+    if source.endswith(".py"):
+        return False
+    if not last.isidentifier():  # a version, or a namespace
+        return True
+    with contextlib.suppress(Exception):  # `_factory` says what is wrong
+        module = importlib.import_module(source)
+        found = getattr(module, last, gymnasium.Env)
+        return (
+            isinstance(found, type)
+            and issubclass(found, gymnasium.Env)
+            and any(
+                spec.namespace is None and spec.name == last for spec in gymnasium.registry.values()
+            )
+        )
+    return False
+
+
+MEMBERS = ("id", "kwargs", "controller", "measures", "steps", "action_low", "action_high",
+           "stochastic", "world", "record", "reachable")  # fmt: skip
+
+
+def _made(name: str, function: Callable[..., Any], **options: Any) -> Environment:
+    """What a user's function makes, if it is an environment."""
+    made = theirs(f"--environment {name} raised", function, **options)
+    missing = [member for member in MEMBERS if not hasattr(made, member)]
+    if missing:
+        raise InputError(
+            f"--environment {name}: gives {type(made).__name__} without {', '.join(missing[:4])}; "
+            "expected the members of archive_tools.tasks.Environment"
+        )
+    return made
 
 
 def factory_digest(name: str) -> str | None:
@@ -47,8 +96,9 @@ def make_environment(
     """The environment that --environment names.
 
     Args:
-        name: "navigation" (option world), a Gymnasium id (options of `gymnasium_task`), or
-            module:function or path/file.py:function.
+        name: "navigation" (option world), a Gymnasium id, with the module that registers it before
+            a colon where need be (options of `gymnasium_task`), or module:function or
+            path/file.py:function.
         controller: fields of `ControllerSpec` that differ from the environment's own choice.
         options: arguments, JSON values.
 
@@ -58,11 +108,14 @@ def make_environment(
     function: Callable[..., Environment]
     if name == "navigation":
         function = Navigation
-    elif ":" in name:
+    elif ":" in name and not _is_gymnasium_id(name):
         function = _factory(name)
     else:
         function, options = gymnasium_task, {"id": name, **options}
-    parameters = inspect.signature(function).parameters
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        raise InputError(f"--environment {name}: no function of Python's own") from None
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for option in options:
         if option not in parameters and not free:
@@ -70,7 +123,9 @@ def make_environment(
             raise InputError(
                 f"--environment-options: {name} takes no {option!r}; known are {known}"
             )
-    return function(controller=dict(controller or {}), **options)
+    if function is Navigation or function is gymnasium_task:
+        return function(controller=dict(controller or {}), **options)
+    return _made(name, function, controller=dict(controller or {}), **options)
 
 
 def environment_of(folder: Path, info: Mapping[str, Any]) -> Environment:

@@ -1,19 +1,15 @@
 """The floor plan of a world as SVG in world units: tiles, walls and furniture."""
 
-import base64
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
-from envs.drawing.svg import INK, escape, num
-from envs.errors import InputError
+from envs.drawing.svg import INK, num
 from envs.geometry import scene_to_world
+from envs.pictures.svg import read_picture
 from envs.scene import Box, SceneObject
 from envs.world import World
 
@@ -185,7 +181,8 @@ def _object(item: SceneObject, index: int, world: World) -> str:
             f'opacity=".14"/><rect x="{num(x0)}" y="{num(y0)}" {box} fill="#efe6d6" '
             f'stroke="#4b4039" stroke-width="{num(1.2 * unit)}"/>'
         )
-    width, height, inside = _picture(item.picture)
+    picture = read_picture(item.picture)
+    width, height = picture.width, picture.height
     turned = _turned(width / height, (x1 - x0) / (y1 - y0))
     across, down = (height, width) if turned else (width, height)
     scale_x, scale_y = (x1 - x0) / across, (y1 - y0) / down
@@ -204,62 +201,12 @@ def _object(item: SceneObject, index: int, world: World) -> str:
             move += f"translate({num(height)} 0)rotate(90)"
         else:
             move += f"translate(0 {num(width)})rotate(-90)"
-    return f'<g transform="{move}">{inside}</g>'
+    return f'<g transform="{move}">{picture.markup}</g>'
 
 
 def _turned(picture: float, box: float) -> bool:
     # Aspects compare as logarithms: turning a picture makes its aspect 1 / aspect.
     return abs(math.log(picture) + math.log(box)) + 0.05 < abs(math.log(picture) - math.log(box))
-
-
-_SHAPES = {"g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon"}
-_SVG = "{http://www.w3.org/2000/svg}"
-
-
-@lru_cache(maxsize=256)
-def _picture(path: Path) -> tuple[float, float, str]:
-    """Width, height and markup of an SVG picture.
-
-    Plain shapes are inlined. Pictures with styles, ids, scripts or the like become an image of
-    their own, where none of that can meet another picture or the page.
-    """
-    source = path.read_bytes()
-    try:
-        root = ElementTree.fromstring(source)
-    except ElementTree.ParseError as error:
-        raise InputError(f"{path}: not readable as SVG ({error}); redraw or remove it") from None
-    try:
-        left, top, width, height = (float(part) for part in re.split(
-            r"[\s,]+", root.get("viewBox", f"0 0 {root.get('width')} {root.get('height')}").strip()
-        ))  # fmt: skip
-    except ValueError:
-        raise InputError(f'{path}: no viewBox="0 0 width height" in the <svg> element') from None
-    if not (width > 0 and height > 0):
-        raise InputError(f"{path}: viewBox is {width:g} x {height:g}; expected lengths above 0")
-    plain = all(
-        element.tag.removeprefix(_SVG) in _SHAPES
-        and not any(key in ("id", "class", "style") or key[:2] == "on" for key in element.attrib)
-        and not any("url(" in value for value in element.attrib.values())
-        for element in list(root.iter())[1:]
-    )
-    if not plain:
-        data = base64.b64encode(source).decode()
-        return width, height, (
-            f'<image width="{num(width)}" height="{num(height)}" '
-            f'href="data:image/svg+xml;base64,{data}"/>'
-        )  # fmt: skip
-    for element in root.iter():
-        element.tag = element.tag.removeprefix(_SVG)
-        element.text = element.tail = None
-    inherited = "".join(
-        f' {key}="{escape(value)}"'
-        for key, value in root.attrib.items()
-        if key.startswith(("fill", "stroke", "opacity"))
-    )
-    if (left, top) != (0, 0):
-        inherited += f' transform="translate({num(-left)} {num(-top)})"'
-    shapes = "".join(ElementTree.tostring(element, encoding="unicode") for element in root)
-    return width, height, f"<g{inherited}>{shapes.replace(' />', '/>')}</g>"
 
 
 def _wall_share(world: World, rect: Rect) -> float:

@@ -115,6 +115,7 @@ def svg_to_png(svg: str, path: Path | str | None = None, scale: float = 2.0) -> 
         resvg_py.svg_to_bytes(
             svg_string=svg,
             zoom=scale,
+            dpi=96,  # else it cannot tell how long a millimetre is
             skip_system_fonts=True,
             font_files=[str(file) for file in _font_files()],
             font_family="DejaVu Sans",

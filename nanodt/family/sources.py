@@ -10,11 +10,10 @@ Gymnasium and h5py are imported only when something asks for them.
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,20 +26,11 @@ from nanodt.data.episodes import Episodes
 from nanodt.data.folder import load_dataset, located
 from nanodt.driving.environments import make_vector_env
 from nanodt.errors import InputError
+from nanodt.family.extra import EXTRA, need
+from nanodt.family.minari_data import load_minari
 
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
 """(observation, random numbers) -> action, as the environment takes it."""
-EXTRA = "pip install 'wayword[gym]'"
-
-
-def need(module: str) -> Any:
-    """Import a module of the `gym` extra, or say how to install it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of simulators about their own parts
-            return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"{module} is needed ({error}): {EXTRA}") from error
 
 
 def make_env(name: str, **kwargs: Any) -> Any:
@@ -58,6 +48,9 @@ def make_env(name: str, **kwargs: Any) -> Any:
         raise InputError(f"environment {name} needs more ({reason}): {EXTRA}") from error
     except gymnasium.error.Error as error:
         raise InputError(f"environment {name}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a constructor of someone else's
+        reason = (str(error) or "no message").splitlines()[0]
+        raise InputError(f"environment {name}: {type(error).__name__}: {reason}") from error
 
 
 def make_envs(name: str, n: int, **kwargs: Any) -> Any:
@@ -169,72 +162,6 @@ def load_folder(folder: Path) -> Episodes:
     return join(parts)
 
 
-def load_minari(name: str, root: Path | None = None) -> Episodes:
-    """A Minari dataset found locally: main_data.hdf5 of ROOT/name/data, read with h5py.
-
-    ROOT is $MINARI_DATASETS_PATH, or ~/.minari/datasets. Observations must be arrays.
-    """
-    h5py = need("h5py")
-    root = root or Path(os.environ.get("MINARI_DATASETS_PATH", "~/.minari/datasets")).expanduser()
-    path = root / name / "data" / "main_data.hdf5"
-    if not path.exists():
-        found = sorted(str(p.parents[1].relative_to(root)) for p in root.glob("**/main_data.hdf5"))
-        raise InputError(
-            f"{path} does not exist (found {', '.join(found) or 'no dataset'} in {root}): fetch it "
-            f"with `minari download {name}`, or set MINARI_DATASETS_PATH"
-        )
-    length, terminated = [], []
-    steps: dict[str, list[np.ndarray]] = {"obs": [], "action": [], "reward": []}
-    try:
-        with h5py.File(path, "r") as file:
-            groups = [k for k in file if k.startswith("episode_")]
-            for key in sorted(groups, key=lambda k: int(k.split("_")[1])):
-                group = file[key]
-                missing = [
-                    k
-                    for k in ("observations", "actions", "rewards", "terminations")
-                    if not isinstance(group.get(k), h5py.Dataset)
-                ]
-                if missing:
-                    raise InputError(
-                        f"{path}: {key} has no array {', '.join(missing)}: dictionaries of "
-                        "observations must be flattened first (gymnasium's FlattenObservation)"
-                    )
-                action = np.asarray(group["actions"], np.float32)
-                n = len(action)
-                steps["action"].append(action.reshape(n, -1))
-                obs = np.asarray(group["observations"], np.float32)[:n]
-                steps["obs"].append(obs.reshape(n, -1))
-                steps["reward"].append(np.asarray(group["rewards"], np.float32).reshape(n, 1))
-                terminated.append([float(np.asarray(group["terminations"])[-1])])
-                length.append(n)
-    except OSError as error:
-        raise InputError(f"{path} is not a whole HDF5 file ({error}): fetch it again") from error
-    if not length:
-        raise InputError(f"{path} holds no episode")
-    return Episodes(
-        np.array(length),
-        {k: np.concatenate(v) for k, v in steps.items()},
-        {"terminated": np.array(terminated, np.float32)},
-        info=_minari_info(path.with_name("metadata.json")),
-        where=f"minari:{name}",
-    ).check("obs", "action", "reward")
-
-
-def _minari_info(path: Path) -> dict[str, Any]:
-    """The action space of a Minari dataset, as `Episodes.info` says it."""
-    if not path.exists():
-        return {}
-    space = json.loads(path.read_text(encoding="utf-8")).get("action_space", {})
-    space = json.loads(space) if isinstance(space, str) else space
-    if space.get("type") == "Discrete":
-        return {"actions": int(space["n"])}
-    if space.get("type") == "Box":
-        low, high = np.ravel(space["low"]).tolist(), np.ravel(space["high"]).tolist()
-        return {"action_low": low, "action_high": high}
-    return {}
-
-
 def save_npz(data: Episodes, path: Path) -> None:
     """Write the npz, at once; of several texts the first."""
     partial = path.with_name("." + path.name)
@@ -273,10 +200,20 @@ def load_npz(path: Path) -> Episodes:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {k: file[k] for k in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a whole npz file ({error}): make it again") from error
+    except (ValueError, OSError, EOFError, KeyError, TypeError, MemoryError, OverflowError,
+            NotImplementedError, RuntimeError, SyntaxError, AttributeError,
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if "pickle" in reason.lower():
+            reason = "it holds objects, which are pickles and can run any code: save plain numbers"
+        raise InputError(f"{path} is not a whole npz file ({reason}): make it again") from error
     if "length" not in arrays:
         raise InputError(f"{path}: no array 'length' (found {', '.join(arrays)})")
+    for name, values in arrays.items():
+        if name != "info" and (
+            values.ndim == 0 or (name != "texts" and values.dtype.kind not in "biuf")
+        ):
+            raise InputError(f"{path}: {name} holds {values.dtype}, expected an array of numbers")
     length = arrays["length"].astype(np.int64)
     if length.ndim != 1 or len(length) == 0 or (length < 1).any():
         raise InputError(f"{path}: length must be one positive number for each episode")

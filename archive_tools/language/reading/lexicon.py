@@ -1,9 +1,11 @@
 """The words of one scene: which places each may mean, in full or with a slip of the keys."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 
@@ -17,9 +19,36 @@ from archive_tools.language.words import (
     plural,
     spoken,
 )
+from envs.errors import InputError
 from envs.scene import Scene
 
 Kind = Literal["object", "tile", "room", "foreign thing", "foreign colour"]
+
+
+LETTER = (
+    "[a-z\u00c0-\u1fff\u2070-\u218f\u2200-\u2fff\u3040-\ud7ff\uf900-\uffef\U00010000-\U0010ffff]"
+)
+"""Regular expression of what words are made of: letters of all languages, pictographs."""
+_NAME = re.compile(rf"{LETTER}+(?:'{LETTER}+)*|\d+|[.,;:!?()&]")
+
+
+def name_words(name: str) -> Iterator[str]:
+    """The words of a name in lower case, as `simplify` takes texts apart."""
+    for word in _NAME.findall(name):
+        base, mark, tail = word.rpartition("'")
+        yield base.replace("'", "") if mark else word
+        if mark:
+            yield mark + tail
+
+
+COMMANDING = frozenset(
+    (
+        *("a", "after", "and", "at", "avoid", "before", "begin", "by", "cross", "drive", "east"),
+        *("end", "finish", "go", "left", "north", "not", "past", "reach", "right", "south"),
+        *("start", "stop", "the", "then", "through", "to", "touch", "turn", "west", "you"),
+    )
+)
+"""Words that commands are made of: as a place's name alone they could not be told from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +94,13 @@ class Lexicon:
 
     def add(self, name: str, sense: Sense) -> None:
         """Let a name have a sense, unless it has one already; one of the same rank joins it."""
-        plain = spoken(name).lower().replace("-", " ").replace("\u2019", "'")
-        words = tuple(plain.replace("'s", " 's").replace(" '", " '").split())
-        if words and words not in self.senses:
-            self.senses[words] = sense
-            self.longest[words[0]] = max(self.longest.get(words[0], 0), len(words))
+        plain = spoken(name).lower().replace("\u2019", "'")
+        # Accents are typed as letters of their own, too.
+        for form in dict.fromkeys((plain, *(normalize(f, plain) for f in ("NFC", "NFD")))):
+            words = tuple(name_words(form))
+            if words and words not in self.senses:
+                self.senses[words] = sense
+                self.longest[words[0]] = max(self.longest.get(words[0], 0), len(words))
 
 
 def _merged(pairs: Iterable[tuple[str, str, Kind]]) -> dict[str, Sense]:
@@ -90,6 +121,9 @@ def lexicon(scene: Scene) -> Lexicon:
 
     The scene's own names go first, then its aliases, then common synonyms, so that a synonym never
     takes another thing's name.
+
+    Raises:
+        InputError: a name is a word that commands are made of.
     """
     words = Lexicon()
     _add_own(words, scene)
@@ -135,6 +169,11 @@ def _add_own(words: Lexicon, scene: Scene) -> None:
     for room in scene.rooms:
         own.append((room.name, room.aliases, Sense(scene.room_tiles(room), "room")))
     for name, _, sense in own:
+        if spoken(name).lower() in COMMANDING or "<descriptor>" in name.lower():
+            raise InputError(
+                f"{sense.kind} {name!r}: commands are made of this word; "
+                f"give it another name, like {name + ' sign'!r}"
+            )
         words.add(name, sense)
     for name, aliases, sense in own:
         for alias in aliases:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from archive_tools.language.reading.cues import COMPASS_OF, DIRECTIONS, FILLERS, LEMMAS, ROOM_NOUNS
-from archive_tools.language.reading.lexicon import Lexicon, Sense, correct
+from archive_tools.language.reading.lexicon import LETTER, Lexicon, Sense, correct
 
 PLACEHOLDER = "<DESCRIPTOR>"
 FIRST_PLACE = 0xE000
@@ -23,7 +23,8 @@ D = "[\uf000-\uf007]"
 _CODES = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 
 _RAW = re.compile(
-    r"<descriptor>|\bw/o?(?= )|[a-z]+(?:'[a-z]+)*|\d+|[.,;:!?()&\u2026\u2014\u2013]|(?<= )-+(?= )"
+    rf"<descriptor>|\bw/o?(?= )|{LETTER}+(?:'{LETTER}+)*|\d+|[.,;:!?()&\u2026\u2014\u2013]"
+    r"|(?<= )-+(?= )"
 )
 _CLOCK = re.compile(r"(?:counter|anti)[- ]?clock[- ]?wise")
 _ATOP = re.compile(r"\b(?:right |directly |squarely )?on top of\b")

@@ -12,6 +12,7 @@ context is evicted by halves instead of sliding by one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -166,7 +167,9 @@ class BehaviorTransformer(Recipe[BeTOptions]):
         control = self.control(options, data)
         sampled, right = self.drive(options, model, "sample")
         likeliest, _ = self.drive(options, model, "argmax")
-        _, alike = self.drive(options, model, "sample", spread=NEAR)
+        reached, alike = self.drive(options, model, "sample", spread=NEAR)
+        if not reached:  # drives that all fail show no two ways
+            alike = math.nan
         squared, apart = self.drive(options, control, "argmax")
         _, near = self.drive(options, control, "argmax", spread=NEAR)
         return [

@@ -22,7 +22,7 @@ from nanodt.data.episodes import Episodes
 from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
-from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
@@ -127,7 +127,7 @@ class CartPole(Recipe[CartPoleOptions]):
             Figure("asked for 500, argmax: mean return", best, least=475),
             Figure("asked for 500, sampled: mean return", high),
             Figure("asked for 200, sampled: mean return", low),
-            Figure("sampled: 500 over 200", high / low, least=2),
+            Figure("sampled: 500 over 200", ratio(high, low), least=2),
         ]
 
 

@@ -137,6 +137,12 @@ class DecisionTransformer(Recipe[DTOptions]):
                 f"{data.where}: recipe dt needs continuous actions; its info must state their "
                 "bounds, action_low and action_high"
             )
+        ends = np.array([data.info["action_low"], data.info["action_high"]], np.float64)
+        if ends.shape != (2, data.size("action")) or not np.isfinite(ends).all():
+            raise InputError(
+                f"{data.where}: actions have bounds {ends[0].tolist()} to {ends[1].tolist()}; a "
+                f"tanh head needs finite ones for each of {data.size('action')} numbers"
+            )
         if data.length.max() > options.longest:
             raise InputError(
                 f"{data.where}: a trajectory has {data.length.max()} steps: give --longest "

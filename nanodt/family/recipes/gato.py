@@ -39,7 +39,7 @@ from nanodt.family.recipes.gato_tasks import (
     demonstrator,
     gather,
 )
-from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import join, make_envs
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
@@ -244,7 +244,7 @@ class Gato(Recipe[GatoOptions]):
             reached, seed = self.drive(options, model, task), options.seed + 2_000_000
             expert = gather(task, options.drives, seed, task.expert).returns.mean()
             random = gather(task, options.drives, seed, anything).returns.mean()
-            share = (reached - random) / (expert - random)
+            share = ratio(reached - random, expert - random)
             found += [
                 Figure(f"{task.name}: mean return", reached),
                 Figure(f"{task.name}: its expert's", expert),

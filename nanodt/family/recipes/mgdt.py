@@ -23,7 +23,7 @@ from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.cartpole import ENV, LONGEST, behaviour
-from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import collect, join, make_env, make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
@@ -144,7 +144,7 @@ class MultiGame(Recipe[MGDTOptions]):
             found += [
                 Figure(f"{game}: mean return, κ = 0", plain[i]),
                 Figure(f"{game}: mean return, κ = {options.kappa:g}", expert[i]),
-                Figure(f"{game}: the second over the first", expert[i] / plain[i], least=1.5),
+                Figure(f"{game}: the second over the first", ratio(expert[i], plain[i]), least=1.5),
             ]
         return [*found, Figure("wrong task token: mean return", wrong, most=50)]
 

@@ -27,7 +27,7 @@ from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import Acts, drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.dt import TRAINING
-from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import make_envs
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
@@ -180,9 +180,9 @@ class QDT(Recipe[QDTOptions]):
             Figure("median error in cells", quiet, most=1.5),
             Figure("under noise: median error in cells", noisy),
             Figure("nearest elite replayed under noise: cells", rival),
-            Figure("under noise: error over the elite's", noisy / rival, most=1),
+            Figure("under noise: error over the elite's", ratio(noisy, rival), most=1),
             Figure("nearest elite replayed without noise: cells", still),
-            Figure("asked for others' BDs: error over its own", other / quiet, least=3),
+            Figure("asked for others' BDs: error over its own", ratio(other, quiet), least=3),
         ]
 
 

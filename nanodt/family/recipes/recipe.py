@@ -111,6 +111,11 @@ class Figure:
         return f"{line} (wanted {self.wanted}: {'met' if self.passes else 'MISSED'})"
 
 
+def ratio(value: float, of: float) -> float:
+    """A share of what is above 0; of anything else there is none: nan, which misses every mark."""
+    return float(value / of) if of > 0 else math.nan
+
+
 S = TypeVar("S", bound=Options)
 
 

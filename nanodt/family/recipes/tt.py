@@ -21,7 +21,7 @@ from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.planner import Beam, Planner
-from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import collect, make_env, make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
@@ -153,10 +153,13 @@ class TrajectoryTransformer(Recipe[TTOptions]):
         return [
             Figure("mean return of the data", data_mean),
             Figure(
-                "actions drawn: mean return over the data's", returns[0] / data_mean, 0.75, 1.25
+                "actions drawn: mean return over the data's",
+                ratio(returns[0], data_mean),
+                0.75,
+                1.25,
             ),
             Figure("beam search: mean return", returns[1]),
-            Figure("beam search over drawn actions", returns[1] / returns[0], least=5),
+            Figure("beam search over drawn actions", ratio(returns[1], returns[0]), least=5),
         ]
 
 

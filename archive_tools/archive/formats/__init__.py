@@ -1,0 +1,1 @@
+"""Parts of reading foreign archives: what a file holds, its columns, its text."""

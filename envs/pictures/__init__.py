@@ -1,0 +1,1 @@
+"""Pictures of objects: the bundled ones, and how any SVG file is read (envs.pictures.svg)."""
