@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from archive_tools.evaluation import METRICS, Metric
-from archive_tools.files import read_json
+from archive_tools.files import read_json, reading
 from archive_tools.rollouts import system_of
-from archive_tools.run import SCRIPTS, Preset
+from archive_tools.run import SCRIPTS, Preset, bounds, main, read_manifest
 from envs.errors import InputError
 
 
@@ -40,7 +39,7 @@ class Config:
     """The run directory."""
     preset: Preset = "demo"
     """Size of the run: demo takes minutes on a laptop, paper is the full size."""
-    seed: int = 0
+    seed: bounds.Whole = 0
     """Seed of every stage."""
     options: Path | None = None
     """TOML file with a table of options for each script that should differ from the preset."""
@@ -70,12 +69,8 @@ def read_options(path: Path | None) -> dict[str, list[str]]:
     """
     if path is None:
         return {}
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+    with reading(path):
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     known = {Path(script).stem for script in SCRIPTS.values()}
     for name, table in tables.items():
         if name not in known or not isinstance(table, dict):
@@ -108,7 +103,7 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
         table.add_column(heading, justify="right")
     table.add_column("rows")
     for name in SCRIPTS:
-        manifest = read_json(run / name / "manifest.json")
+        manifest = read_manifest(run / name)
         rows = ", ".join(f"{value:,} {key}" for key, value in manifest["rows"].items())
         size = folder_bytes(run / name) / 1e6
         work = f"{manifest['wall_time_s']:.1f} s"
@@ -147,7 +142,7 @@ def run(config: Config) -> Path:
         stem = Path(script).stem
         console.rule(f"[bold]{number:02d} {stem[3:].replace('_', ' ')}")
         begin = time.perf_counter()
-        command = [sys.executable, str(here / f"{stem}.py"), *common, "--redo"]
+        command = [sys.executable, str(here / f"{stem}.py"), *common, "--redo-changed"]
         status = subprocess.run([*command, *extra.get(stem, [])]).returncode
         if status != 0:
             console.print(f"stopped: scripts/{stem}.py ended with status {status}")
@@ -157,16 +152,5 @@ def run(config: Config) -> Path:
     return config.run
 
 
-def main() -> None:
-    """The command line."""
-    try:
-        run(tyro.cli(Config, description=__doc__))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    main(run, Config, __doc__)

@@ -63,9 +63,9 @@ class SearchConfig(StageConfig):
     """Of the last layer."""
     raw_obs: bool = False
     """Feed observations to controllers as they are, not scaled by their range."""
-    action_scale: float | None = None
+    action_scale: bounds.Positive | None = None
     """Factor on the outputs; by default the bound of the actions."""
-    action_decimals: int | None = None
+    action_decimals: bounds.Decimals | None = None
     """Decimals that actions are rounded to; by default 1 for navigation and no rounding
     elsewhere. -1 turns rounding off."""
 

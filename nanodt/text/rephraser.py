@@ -28,10 +28,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from nanodt.errors import InputError
-from nanodt.files import model_folder, write_text
+from nanodt.files import WORDS, check_beside, model_folder, write_text
 from nanodt.text.encoders import Embed, sentence_embedder, unit
 
-WORDS = "words.json"
 STRENGTH = 30.0
 """Weight of the meaning against that of the neighbours, in nats per unit of cosine."""
 LEFT_OUT = 0.4
@@ -98,7 +97,7 @@ class Bigrams:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             return cls(found["forms"], found["pairs"])
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             raise InputError(
                 f"{path} is not a list of words ({error}): delete the model's folder and train "
                 "it again"
@@ -215,7 +214,9 @@ def load_rephraser(folder: Path | str, encoder: str) -> Rephraser:
         folder: of a trained model, or its id on the Hugging Face Hub.
         encoder: a sentence-transformers model, by name or path.
     """
-    return Rephraser(Bigrams.load(model_folder(folder)), sentence_embedder(encoder))
+    folder = model_folder(folder)
+    check_beside(folder, (WORDS,))
+    return Rephraser(Bigrams.load(folder), sentence_embedder(encoder))
 
 
 def _plain(part: str) -> str:
