@@ -1,10 +1,15 @@
-"""Whether a size fits into memory: said in a line before anything starts, not found out at the end.
-"""
+"""Whether a size fits into memory: said in a line before anything starts."""
 
 import os
 from pathlib import Path
 
 from envs.errors import InputError
+
+CONTAINER = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""Files in /sys/fs/cgroup: what a container is granted, and what it took (versions 2 and 1)."""
 
 
 def available_memory() -> int:
@@ -17,8 +22,7 @@ def available_memory() -> int:
     for line in info.read_text(encoding="ascii").splitlines() if info.exists() else ():
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024
-    for limit, used in (("memory.max", "memory.current"),
-                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):  # fmt: skip
+    for limit, used in CONTAINER:
         try:
             granted, taken = (
                 int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii"))

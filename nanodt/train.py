@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -25,11 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from nanodt.data.folder import AUGMENTATION, INFO, TABLE, Dataset, load_dataset
 from nanodt.data.windows import Windows
-from nanodt.errors import InputError
 from nanodt.files import CONFIG, digest, write_json
 from nanodt.model.network import Network
 from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
@@ -41,9 +38,11 @@ from nanodt.training.faults import guarded
 from nanodt.training.folder import CHECKPOINT, STATE, TRAINING, opened
 from nanodt.training.journal import Journal
 from nanodt.training.manifest import inputs_of_run, version_of, write_manifest
+from nanodt.training.memory import check_memory
 from nanodt.training.options import WITHOUT_EFFECT, TrainConfig, newest_run, parse
 from nanodt.training.trainer import Processes, Trainer, pick_device, processes
 from nanodt.training.validation import Validation, better, in_words
+
 
 def train(config: TrainConfig) -> Path:
     """Train, or go on training, the model of `config.out`; its folder."""
@@ -74,6 +73,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     fitting, remarks = offered(config, dataset)
     if config.tf32:
         torch.set_float32_matmul_precision("high")
+    check_memory(fitting, dataset, device)
     # Before --redo removes anything: it refuses options and data that do not fit.
     network = build_network(fitting, dataset)
     made = made_of(config, network, group.world)

@@ -19,7 +19,6 @@ from archive_tools.run import Stage, StageConfig, bounds, main
 from nanodt import train_tokenizer
 from nanodt.text.comparison import comparison, to_markdown
 
-
 LEAST = 258
 
 

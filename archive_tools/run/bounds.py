@@ -12,7 +12,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from envs.errors import InputError
 
-
 MOST = 2**31 - 1
 """No option means more than this, and everything that counts or draws can hold it."""
 

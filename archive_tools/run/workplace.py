@@ -97,7 +97,9 @@ class Workplace:
         if os.path.lexists(self.old) and not self.final.exists():
             os.replace(self.old, self.final)
 
-    def begin(self, fingerprint: str, parts: Mapping[str, Any], *, redo: bool, update: bool) -> None:
+    def begin(
+        self, fingerprint: str, parts: Mapping[str, Any], *, redo: bool, update: bool
+    ) -> None:
         """Make the partial folder, or go on in the one that a start with this fingerprint left.
 
         Args:

@@ -43,6 +43,8 @@ ENDINGS = (".", "?", "!")
 TYPED = str.maketrans({"’": "'", "\u2010": "-", "\u2011": "-"})
 END = "<|end|>"
 """Stands before the first and after the last word; no part of a text is like it."""
+UNFIT = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What reading a file of words that is none may raise."""
 PART = re.compile(r"<\w+>|\w+(?:[-'’\u2010\u2011]\w+)*|[^\w\s]")
 
 
@@ -97,7 +99,7 @@ class Bigrams:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             return cls(found["forms"], found["pairs"])
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        except UNFIT as error:
             raise InputError(
                 f"{path} is not a list of words ({error}): delete the model's folder and train "
                 "it again"

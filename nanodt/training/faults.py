@@ -38,7 +38,7 @@ def guarded(body: Callable[[], object]) -> int:
 
 
 def in_a_line(error: Exception) -> str | None:
-    """A mistake of the user's, or a fault of disks, files or memory; None for one of the program."""
+    """A mistake of the user's or a mishap of the machine; None for a fault of the program."""
     text = " ".join(str(error).split())
     said = text.lower()
     if isinstance(error, InputError):

@@ -57,7 +57,8 @@ def _is_finished(config: TrainConfig, made: dict[str, Any], lead: bool) -> bool:
     assert out is not None
     state = out / STATE
     if config.redo:
-        if lead and not (state.exists() and not (out / TRAINING).exists() and _goes_on(state, made)):
+        goes_on = state.exists() and not (out / TRAINING).exists() and _goes_on(state, made)
+        if lead and not goes_on:
             for name in (MANIFEST, TRAINING, LOG, WEIGHTS, WORDS):
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)

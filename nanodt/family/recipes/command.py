@@ -35,6 +35,7 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
         return 0
+
     def body() -> int:
         if arguments[0] == "--all":
             return run_all(arguments[1:])
@@ -62,7 +63,7 @@ def parse(recipe: Recipe, arguments: list[str]) -> Options:
     preset = finder.parse_known_args(arguments)[0].preset
     given = recipe.published if preset == "published" else {}
     return tyro.cli(
-        recipe.options,
+        show_bounds(recipe.options),
         default=recipe.options(preset=preset, **given),
         args=arguments,
         description=f"{recipe.title}\n\n{recipe.source}",
