@@ -51,9 +51,10 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
     """A JSON object. Raises InputError, with some advice, where a file is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read as JSON ({reason}): {advice}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): {advice}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}): {advice}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds {str(value)[:40]!r}, expected a JSON object: {advice}")
     return value

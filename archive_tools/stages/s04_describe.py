@@ -29,6 +29,7 @@ from archive_tools.narrator import Alternatives, read_shares
 from archive_tools.run import Stage, bounds, check_folder, read_manifest
 from envs import load_world
 from envs.errors import InputError
+from envs.memory import require_memory
 from envs.scene import Scene
 
 
@@ -104,6 +105,8 @@ def _inputs(
             f"{archive / 'world'}: the world has no scene, so nothing can be described"
         )
     found = load_annotations(annotations)
+    texts = float(len(found)) * config.per_trajectory
+    require_memory(1000 * texts, f"--per-trajectory {config.per_trajectory} ({texts:,.0f} texts)")
     jobs = jobs_of(
         found,
         config.seed,

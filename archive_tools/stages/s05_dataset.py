@@ -18,6 +18,7 @@ from archive_tools.run import Stage, StageConfig, bounds, read_manifest
 from archive_tools.trajectories import load_trajectories
 from envs import load_world
 from envs.errors import InputError
+from envs.memory import require_memory
 
 
 @dataclass
@@ -108,6 +109,12 @@ def run(config: DatasetConfig) -> Path:
         write_table(stage.path("trajectories.parquet"), table)
         wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
         write_table(stage.path("test_wording.parquet"), wording)
+        info = trajectories.info
+        each = 4.0 * info["steps"] * (info["n_obs"] + 2 * info["n_act"] + 3)
+        rollouts = float(len(joined.ids)) * config.augmentation
+        require_memory(
+            each * rollouts, f"--augmentation {config.augmentation} ({rollouts:,.0f} rollouts)"
+        )
         more = joined.augmentation(config.augmentation, NearRule.of(stage.input("annotations")))
         if more is not None:
             write_table(stage.path("augmentation.parquet"), more)

@@ -4,19 +4,28 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from archive_tools.tasks.gymnasium import gymnasium_task
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
 
+MEMBERS = (*Environment.__annotations__, "record", "reachable")
+
 
 def _factory(name: str) -> Callable[..., Environment]:
     """The function that a name like package.module:function or file.py:function means."""
     source, _, function = name.rpartition(":")
+    wanted = "expected module:function or path/file.py:function"
+    if source.partition(".")[0] in sys.stdlib_module_names:
+        raise InputError(f"--environment {name}: a module of Python itself; {wanted}")
     try:
         if source.endswith(".py"):
             stem = hashlib.sha256(source.encode()).hexdigest()[:12]
@@ -26,11 +35,19 @@ def _factory(name: str) -> Callable[..., Environment]:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(source)
-        return getattr(module, function)
-    except (ImportError, FileNotFoundError, AttributeError, SyntaxError) as error:
+        made = getattr(module, function)
+    except (Exception, SystemExit) as error:  # whatever a file of the user's raises
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"--environment {name}: {reason}; {wanted}") from None
+    # What is called must be meant for it: a name may stand for anything, os.system too.
+    if not (inspect.isfunction(made) or inspect.isclass(made)) or "controller" not in (
+        inspect.signature(made).parameters
+    ):
         raise InputError(
-            f"--environment {name}: {error}; expected module:function or path/file.py:function"
-        ) from None
+            f"--environment {name}: no function that takes a controller and makes an environment; "
+            f"{wanted} (docs/environments.md)"
+        )
+    return made
 
 
 def factory_digest(name: str) -> str | None:
@@ -70,7 +87,34 @@ def make_environment(
             raise InputError(
                 f"--environment-options: {name} takes no {option!r}; known are {known}"
             )
-    return function(controller=dict(controller or {}), **options)
+    _check_options(function, options)
+    environment = function(controller=dict(controller or {}), **options)
+    missing = [member for member in MEMBERS if not hasattr(environment, member)]
+    if missing:
+        raise InputError(
+            f"--environment {name}: makes a {type(environment).__name__} without "
+            f"{', '.join(missing)}; expected the members of Environment (docs/environments.md)"
+        )
+    return environment
+
+
+def _check_options(function: Callable[..., Environment], options: Mapping[str, Any]) -> None:
+    """Hold options against the annotations of a function, where it has any."""
+    with suppress(NameError, TypeError):  # annotations that nobody can read say nothing
+        typed = function.__init__ if inspect.isclass(function) else function
+        hints = get_type_hints(typed, include_extras=True)
+        for option, value in options.items():
+            if option not in hints:
+                continue
+            try:
+                config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False, strict=True)
+                TypeAdapter(hints[option], config=config).validate_python(value)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise InputError(
+                    f"--environment-options: {option} is {str(value)[:60]!r}; "
+                    f"expected {first['msg'].removeprefix('Input should be ')}"
+                ) from None
 
 
 def environment_of(folder: Path, info: Mapping[str, Any]) -> Environment:
