@@ -69,6 +69,8 @@ def in_a_line(error: Exception, where: Path | str) -> str | None:
         return f"{where}: the memory does not suffice ({text}); choose smaller sizes; {GO_ON}"
     if isinstance(error, RecursionError):
         return f"{where}: something in a file is nested too deeply ({text})"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{where}: a name or text that is no {error.encoding} ({text}); rename it"
     if isinstance(error, UnicodeError):
         return f"{where}: not a text in UTF-8 ({text}); save it as UTF-8"
     if not isinstance(error, (OSError, sqlite3.Error)):

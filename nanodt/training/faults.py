@@ -47,6 +47,8 @@ def in_a_line(error: Exception) -> str | None:
         return f"the memory does not suffice ({text[:200]}): choose smaller sizes"
     if isinstance(error, RecursionError):
         return f"something in a file is nested too deeply ({text})"
+    if isinstance(error, UnicodeEncodeError):
+        return f"a name or text that is no {error.encoding} ({text}); rename it"
     if isinstance(error, UnicodeError):
         return f"not a text in UTF-8 ({text})"
     if not isinstance(error, OSError):
