@@ -88,7 +88,7 @@ def check_place(folder: Path, what: str) -> None:
             "remove the link"
         )
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{what}: is a file; expected a folder: move the file away")
+        raise InputError(f"{what}: is a file; expected a folder")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

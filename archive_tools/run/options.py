@@ -9,6 +9,7 @@ import tyro
 
 from archive_tools.run.bounds import check_options
 from archive_tools.run.faults import guarded
+from archive_tools.run.manifest import check_place
 from archive_tools.run.stage import Preset
 from envs.errors import InputError
 
@@ -88,4 +89,5 @@ def main(
         config = parse(config_type, doc)
         guard.where = config.run
         check_options(config)
+        check_place(Path(config.run), f"--run {config.run}")
         run(config)
