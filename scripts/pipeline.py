@@ -2,6 +2,7 @@
 
 Every stage is its own process and can be run alone. A finished stage whose inputs and options are
 unchanged is left alone; one whose inputs or options changed is done again, and so is what follows.
+What an interrupted stage with other options left is kept, and the pipeline stops there.
 A TOML file given with --options sets options by script, named as on the command line:
 
     [00_search_archive]

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from envs.errors import InputError
 
@@ -113,7 +113,7 @@ def steady_output() -> None:
 class _Stream(io.FileIO):
     """A standard stream; what its reader does not take any more is dropped."""
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data) or 0
         except OSError:

@@ -86,7 +86,7 @@ def main(
         parse: (config_type, doc) → options, for scripts with presets of their own.
     """
     with guarded(*errors) as guard:
-        config = parse(config_type, doc)
+        config: Any = parse(config_type, doc)
         guard.where = config.run
         check_options(config)
         check_place(Path(config.run), f"--run {config.run}")

@@ -40,9 +40,8 @@ def _factory(name: str) -> Callable[..., Environment]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"--environment {name}: {reason}; {wanted}") from None
     # What is called must be meant for it: a name may stand for anything, os.system too.
-    if not (inspect.isfunction(made) or inspect.isclass(made)) or "controller" not in (
-        inspect.signature(made).parameters
-    ):
+    fits = inspect.isfunction(made) or inspect.isclass(made)
+    if not fits or "controller" not in inspect.signature(made).parameters:
         raise InputError(
             f"--environment {name}: no function that takes a controller and makes an environment; "
             f"{wanted} (docs/environments.md)"

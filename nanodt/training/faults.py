@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nanodt.errors import InputError
 
@@ -76,7 +76,7 @@ def _steady_output() -> None:
 class _Stream(io.FileIO):
     """A standard stream; what its reader does not take any more is dropped."""
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data) or 0
         except OSError:

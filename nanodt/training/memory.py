@@ -57,11 +57,7 @@ def needed_memory(config: TrainConfig, longest: int) -> dict[str, float]:
         "--n-layer --n-embd": 12.0 * config.n_layer * c**2 * numbers,
         "--block-size --clusters --bins --visitation-map --text-prefix": float(wide) * c * numbers,
         "--batch-size --windows-per-text": config.batch_size * config.windows_per_text * 64.0,
-        "--n-layer --n-embd --micro-batch --windows-per-text": tokens
-        * c
-        * config.n_layer
-        * 8
-        * 4.0,
+        "--n-layer --n-embd --micro-batch --windows-per-text": 32.0 * tokens * c * config.n_layer,
     }
 
 
