@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 
+import bounds
 import numpy as np
 import torch
 from train import build, synthetic
@@ -36,12 +37,14 @@ def drive(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--robots", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--singles", type=int, default=2, help="robots driven one at a time")
-    parser.add_argument("--block-size", type=int, default=350)
-    parser.add_argument("--tokens-per-step", type=int, default=3, choices=(1, 3))
-    parser.add_argument("--window", type=int, help="steps in a context at most")
+    parser.add_argument("--robots", type=bounds.count, default=256)
+    parser.add_argument("--steps", type=bounds.count, default=400)
+    parser.add_argument(
+        "--singles", type=bounds.count, default=2, help="robots driven one at a time"
+    )
+    parser.add_argument("--block-size", type=bounds.count, default=350)
+    parser.add_argument("--tokens-per-step", type=bounds.count, default=3, choices=(1, 3))
+    parser.add_argument("--window", type=bounds.count, help="steps in a context at most")
     options = parser.parse_args()
 
     n, steps = options.robots, options.steps

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bounds
 import numpy as np
 import pandas as pd
 
@@ -35,10 +36,12 @@ def row(first: str, second: str, a: np.ndarray, b: np.ndarray) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ratings", type=Path, required=True)
-    parser.add_argument("--items", type=int, default=10, help="drives that the model judges")
+    parser.add_argument(
+        "--items", type=bounds.count, default=10, help="drives that the model judges"
+    )
     parser.add_argument("--model", default="", help="none: rules only")
     parser.add_argument("--base-url", default=LlmConfig.base_url)
-    parser.add_argument("--max-tokens", type=int, default=300)
+    parser.add_argument("--max-tokens", type=bounds.count, default=300)
     parser.add_argument("--ledger", type=Path, help="keep the replies in this file")
     options = parser.parse_args()
     table = pd.read_parquet(options.ratings)

@@ -24,6 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import bounds
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -108,10 +110,10 @@ def kill(folder: Path, items: int, concurrency: int) -> bool:
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=2000)
-    parser.add_argument("--delay", type=float, default=0.2)
-    parser.add_argument("--concurrency", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--items", type=bounds.count, default=2000)
+    parser.add_argument("--delay", type=bounds.seconds, default=0.2)
+    parser.add_argument("--concurrency", type=bounds.count, default=32)
+    parser.add_argument("--repeats", type=bounds.count, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

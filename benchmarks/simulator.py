@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import bounds
 import gymnasium
 import numba
 import numpy as np
@@ -208,10 +209,14 @@ def main() -> None:
     )
     parser.add_argument("--world", default="apartment", help="name or file of the world")
     parser.add_argument(
-        "--policies", type=int, nargs="+", default=[100, 1000, 10_000], help="batch sizes"
+        "--policies", type=bounds.count, nargs="+", default=[100, 1000, 10_000], help="batch sizes"
     )
-    parser.add_argument("--lasers", type=int, nargs="+", default=[3, 32], help="numbers of lasers")
-    parser.add_argument("--repeats", type=int, default=5, help="timings, of which the best counts")
+    parser.add_argument(
+        "--lasers", type=bounds.count, nargs="+", default=[3, 32], help="numbers of lasers"
+    )
+    parser.add_argument(
+        "--repeats", type=bounds.count, default=5, help="timings, of which the best counts"
+    )
     options = parser.parse_args()
     try:
         world = envs.load_world(options.world)

@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import bounds
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -129,12 +130,12 @@ def gpt_step(config: TrunkConfig, block_size: int, rows: int, micro: int) -> Cal
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=3, help="rounds to measure")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--block-size", type=int, default=350)
-    parser.add_argument("--n-layer", type=int, default=4)
-    parser.add_argument("--n-head", type=int, default=4)
-    parser.add_argument("--n-embd", type=int, default=128)
+    parser.add_argument("--steps", type=bounds.count, default=3, help="rounds to measure")
+    parser.add_argument("--batch-size", type=bounds.count, default=64)
+    parser.add_argument("--block-size", type=bounds.count, default=350)
+    parser.add_argument("--n-layer", type=bounds.count, default=4)
+    parser.add_argument("--n-head", type=bounds.count, default=4)
+    parser.add_argument("--n-embd", type=bounds.count, default=128)
     options = parser.parse_args()
 
     trunk = TrunkConfig(options.n_layer, options.n_head, options.n_embd)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from envs import kernel
 from envs.errors import InputError
+from envs.memory import require_memory
 from envs.world import World
 
 # Below this number of robots a single step takes under a millisecond on one core: threads would
@@ -124,6 +125,10 @@ def empty_recording(
     world: World, count: int, steps: int, start: ArrayLike | None = None
 ) -> Simulation:
     """Room for a recording, with the starts in `pose[:, 0]` and the rest not yet written."""
+    each = 4 * (3 + world.n_obs + 2) + 1  # bytes of a step: pose, observation, action, collision
+    require_memory(
+        float(count) * (steps + 1) * each, f"{count:,} drives of {steps:,} steps at once"
+    )
     pose = np.empty((count, steps + 1, 3), dtype=np.float32)
     pose[:, 0] = start_poses(world, count, start)
     return Simulation(

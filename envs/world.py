@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from envs.errors import InputError
 from envs.geometry import world_to_pixel
+from envs.memory import require_memory
 from envs.scene import Scene
 
 MAX_WHEEL = 4.0
@@ -206,20 +207,27 @@ class World:
         Around the map bodies feel what libfastsim reads there: above and below it nothing, beside
         it the pixels of the neighbouring rows, as its map is one flat array.
         """
-        reach = self.radius_pixels + margin
-        index = np.arange(-reach, self.width + reach)
-        flat = index[:, None] * self.width + index
+        around = range(-margin, self.width + margin)
+        return self._touching(around, around)
+
+    def _touching(self, rows: range, columns: range) -> np.ndarray:
+        """`_blocked` of some rows and columns of pixels: bool [rows, columns]."""
+        cut = self.radius_pixels
+        shape = len(rows) + 2 * cut, len(columns) + 2 * cut
+        require_memory(80.0 * shape[0] * shape[1], f"a map of {self.width} x {self.width} pixels")
+        row = np.arange(rows.start - cut, rows.stop + cut)
+        column = np.arange(columns.start - cut, columns.stop + cut)
+        flat = row[:, None] * self.width + column
         inside = (flat >= 0) & (flat < self.occupied.size)
         felt = np.where(inside, self.occupied.reshape(-1)[np.where(inside, flat, 0)], False)
         if not felt.any():
-            return np.zeros([self.width + 2 * margin] * 2, dtype=bool)
+            return np.zeros((len(rows), len(columns)), dtype=bool)
         # Exact squared distance to the nearest occupied pixel.
         nearest = ndimage.distance_transform_edt(~felt, return_distances=False, return_indices=True)
         assert isinstance(nearest, np.ndarray)
         offset = nearest.astype(np.int64) - np.indices(felt.shape)
         touching = (offset**2).sum(axis=0) <= self.radius_pixels**2
-        cut = self.radius_pixels
-        return touching[cut : len(index) - cut, cut : len(index) - cut].copy()
+        return touching[cut : shape[0] - cut, cut : shape[1] - cut].copy()
 
     @cached_property
     def clearance(self) -> np.ndarray:
@@ -242,9 +250,9 @@ class World:
         if self.occupied[row, column]:
             return "lies inside a wall; move it to free floor"
         reach = int(np.ceil(MAX_WHEEL * self.scale)) + 1
-        window = self.blocked[
-            max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1
-        ]
+        window = self._touching(
+            *(range(max(at - reach, 0), min(at + reach + 1, self.width)) for at in (row, column))
+        )
         if window.all():
             return (
                 f"leaves no room for a robot of radius {self.robot.radius:g}; move it to free floor"

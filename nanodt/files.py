@@ -6,44 +6,136 @@ import hashlib
 import json
 import types
 import typing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from nanodt.errors import InputError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER, WORDS = "tokenizer.json", "words.json"
 C = TypeVar("C")
+
+
+@contextmanager
+def at_once(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` when all is well: it is there whole or not."""
+    partial = path.with_name("." + path.name)
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:  # a full disk, Ctrl-C: half a file is of no use, and takes room
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file at once: it is there whole or not at all."""
-    partial = path.with_name("." + path.name)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with at_once(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors as safetensors, at once. Same tensors, same bytes."""
-    partial = path.with_name("." + path.name)
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """A JSON object. Raises InputError, with some advice, where a file is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): {advice}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}): {advice}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {str(value)[:40]!r}, expected a JSON object: {advice}")
+    return value
+
+
+def save_weights(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], beside: Sequence[str] = ()
+) -> None:
+    """Write tensors as safetensors, at once. Same tensors, same bytes.
+
+    Its metadata carries a digest of the tensors, and one of each JSON file of the folder that
+    `beside` names and that is there, against which `read_weights` and `check_beside` read.
+    """
     tensors = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
+    digests = {name: digest_json(path.parent / name) for name in beside}
+    metadata = {**metadata, "sha256": digest_tensors(tensors)}
+    metadata |= {f"sha256 of {name}": value for name, value in digests.items() if value}
+    with at_once(path) as partial:
+        data = save(tensors, metadata)
+        # The library writes metadata in any order; sorted, the same tensors give the same bytes.
+        end = 8 + int.from_bytes(data[:8], "little")
+        header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+        header += b" " * (-len(header) % 8)
+        partial.write_bytes(len(header).to_bytes(8, "little") + header + data[end:])
 
 
 def read_weights(path: Path, advice: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises InputError, with some advice, where it is none."""
+    """The tensors of a safetensors file, held against the digest that it carries.
+
+    Raises InputError, with some advice, where it is none, or a byte of it was changed.
+    """
     try:
-        return load_file(path)
+        tensors, metadata = load_file(path), _metadata(path)
     except Exception as error:  # the reader's own error type is not public
         raise InputError(f"{path} cannot be read ({error}): {advice}") from None
+    if metadata.get("sha256", "") not in ("", digest_tensors(tensors)):
+        raise InputError(f"{path} was changed since it was written (sha256 differs): {advice}")
+    return tensors
+
+
+def check_beside(folder: Path, names: Sequence[str]) -> None:
+    """Hold files of a model's folder against the digests that its weights carry of them.
+
+    Raises InputError for one that is missing, or another's.
+    """
+    try:
+        metadata = _metadata(folder / WEIGHTS)
+    except Exception:  # none, or damaged: whoever reads them says so
+        return
+    for name in names:
+        known = metadata.get(f"sha256 of {name}")
+        if known is not None and digest_json(folder / name) != known:
+            found = "was changed" if (folder / name).exists() else "is missing"
+            raise InputError(
+                f"{folder / name} {found}; {folder / WEIGHTS} was trained with the one that lay "
+                "beside it: copy the whole folder of the model again, or train it again"
+            )
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
+def digest_tensors(tensors: dict[str, Tensor]) -> str:
+    """sha256 of tensors: their names, kinds, shapes and numbers."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def digest_json(path: Path) -> str | None:
+    """sha256 of a JSON file's content, however it is laid out; None where it is no such file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def digest(path: Path) -> str:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -25,25 +24,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from nanodt.data.folder import AUGMENTATION, INFO, TABLE, Dataset, load_dataset
 from nanodt.data.windows import Windows
-from nanodt.errors import InputError
-from nanodt.files import CONFIG, WEIGHTS, digest, save_weights, write_json
+from nanodt.files import CONFIG, digest, write_json
 from nanodt.model.network import Network
 from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
 from nanodt.text.reader import take_reader
 from nanodt.training.bounds import check_bounds
 from nanodt.training.build import build_network, offered
-from nanodt.training.checkpoint import check_same, load_checkpoint, save_checkpoint
-from nanodt.training.journal import LOG, Journal
-from nanodt.training.manifest import MANIFEST, belongs_to_run, write_manifest
+from nanodt.training.checkpoint import load_checkpoint, save_checkpoint
+from nanodt.training.faults import guarded
+from nanodt.training.folder import CHECKPOINT, STATE, TRAINING, opened
+from nanodt.training.journal import Journal
+from nanodt.training.manifest import inputs_of_run, version_of, write_manifest
+from nanodt.training.memory import check_memory
 from nanodt.training.options import WITHOUT_EFFECT, TrainConfig, newest_run, parse
 from nanodt.training.trainer import Processes, Trainer, pick_device, processes
 from nanodt.training.validation import Validation, better, in_words
-
-CHECKPOINT, TRAINING = "checkpoint", "training.json"
 
 
 def train(config: TrainConfig) -> Path:
@@ -75,29 +73,35 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     fitting, remarks = offered(config, dataset)
     if config.tf32:
         torch.set_float32_matmul_precision("high")
+    check_memory(fitting, dataset, device)
     # Before --redo removes anything: it refuses options and data that do not fit.
     network = build_network(fitting, dataset)
     made = made_of(config, network, group.world)
-    prepare_folder(config, group)
-    if finished(config, made, lead):
-        return out
-    if lead:
-        print("\n".join([f"learning from {config.data}, into {out}", *remarks]))
-    network.to(device)
-    windows = Windows(dataset.split("train"), network, device=device)
-    validation = None
-    if lead:
-        items = config.score_items
-        validation = Validation(dataset, network, items, config.seed, config.micro_batch)
-    trainer = Trainer(network, windows, fitting, group)
-    state = resume(config, trainer, made, lead)
-    journal = None
-    if lead:
-        write_beside(out, network, dataset)
-        journal = Journal(fitting, trainer, state, out)
-    optimise(fitting, trainer, state, journal, validation)
-    if journal is not None:
-        finish(config, network, state, journal.seconds)
+    with opened(config, made, group) as finished:
+        if finished:
+            if lead:
+                print(
+                    f"{out}: already trained on {config.data} with these options (--redo trains it "
+                    "anew, --out FOLDER elsewhere)"
+                )
+            return out
+        if lead:
+            print("\n".join([f"learning from {config.data}, into {out}", *remarks]))
+        network.to(device)
+        windows = Windows(dataset.split("train"), network, device=device)
+        validation = None
+        if lead:
+            items = config.score_items
+            validation = Validation(dataset, network, items, config.seed, config.micro_batch)
+        trainer = Trainer(network, windows, fitting, group)
+        state = resume(config, trainer, made, lead)
+        journal = None
+        if lead:
+            write_beside(out, network, dataset)
+            journal = Journal(fitting, trainer, state, out)
+        optimise(fitting, trainer, state, journal, validation)
+        if journal is not None:
+            finish(config, network, state, journal.seconds)
     return out
 
 
@@ -106,7 +110,7 @@ def made_of(config: TrainConfig, network: Network, world: int) -> dict[str, Any]
     assert config.data is not None
     made = {k: v for k, v in asdict(config).items() if k not in WITHOUT_EFFECT}
     made["betas"] = list(config.betas)
-    made["world"] = world
+    made["world"], made["version"] = world, version_of("wayword")
     files = [TABLE, INFO]
     if config.augmentation_share and (config.data / AUGMENTATION).exists():
         files.append(AUGMENTATION)
@@ -117,51 +121,12 @@ def made_of(config: TrainConfig, network: Network, world: int) -> dict[str, Any]
     return made
 
 
-def prepare_folder(config: TrainConfig, group: Processes) -> None:
-    """Make the model's folder; with --redo, remove the old model."""
-    out = config.out
-    assert out is not None
-    if group.rank == 0:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
-        if config.redo:
-            for name in (MANIFEST, TRAINING, LOG, WEIGHTS):
-                (out / name).unlink(missing_ok=True)
-            shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
-    if group.world > 1:
-        dist.barrier()
-
-
-def finished(config: TrainConfig, made: dict[str, Any], lead: bool) -> bool:
-    """Whether the folder holds the finished model of these very options; another is refused."""
-    assert config.out is not None
-    path = config.out / TRAINING
-    if not path.exists():
-        return False
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if "made" not in record:
-        raise InputError(
-            f"{config.out} holds a model of an earlier version: give another --out, or --redo to "
-            "replace it"
-        )
-    check_same(path, record["made"], made)
-    if lead:
-        shutil.rmtree(config.out / CHECKPOINT, ignore_errors=True)
-        print(
-            f"{config.out}: already trained on {config.data} with these options (--redo trains it "
-            "anew, --out FOLDER elsewhere)"
-        )
-    return True
-
-
 def resume(
     config: TrainConfig, trainer: Trainer, made: dict[str, Any], lead: bool
 ) -> dict[str, Any]:
     """The state of the run: that of its checkpoint, if there is one, put into the trainer."""
     assert config.out is not None
-    path = config.out / CHECKPOINT / "state.safetensors"
+    path = config.out / STATE
     state: dict[str, Any] = {"made": made, "step": 0, "best": None}
     state |= {"loss": 0.0, "norm": 0.0, "count": 0, "seconds": 0.0}
     if path.exists():
@@ -209,15 +174,13 @@ def optimise(
             if best is not None:
                 due = True  # so that the weights never are ahead of their record
                 state["best"] = {"step": done, **best}
-                weights = trainer.network.state_dict()
-                save_weights(config.out / WEIGHTS, weights, {"format": "pt"})
+                trainer.network.save_weights(config.out)
             journal.score(done, record)
         if due and not last:
             state["step"], state["seconds"] = done, journal.seconds
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()
-            path = config.out / CHECKPOINT / "state.safetensors"
-            save_checkpoint(path, trainer.network, trainer.optimizer, state)
+            save_checkpoint(config.out / STATE, trainer.network, trainer.optimizer, state)
     if journal is not None:
         journal.bar.close()
 
@@ -228,8 +191,9 @@ def finish(config: TrainConfig, network: Network, state: dict[str, Any], seconds
     best = state["best"]
     shutil.rmtree(config.out / CHECKPOINT)
     write_json(config.out / TRAINING, {"made": state["made"], "best": best})
-    if belongs_to_run(config):
-        write_manifest(config, facts(network, best), seconds)
+    inputs = inputs_of_run(config)
+    if inputs is not None:
+        write_manifest(config, inputs, facts(network, best), seconds)
     print(f"{config.out}: best at step {best['step']}: {in_words(best)}".rstrip(": "))
 
 
@@ -246,12 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[:1] == ["--recipe"]:
         # By its name: nothing here depends on the other systems of the family.
         return importlib.import_module("nanodt.family.recipes.command").run(arguments[1:])
-    try:
-        train(parse(TrainConfig, arguments, __doc__, "nanodt.train"))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return guarded(lambda: train(parse(TrainConfig, arguments, __doc__, "nanodt.train")))
 
 
 if __name__ == "__main__":

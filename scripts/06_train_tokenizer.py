@@ -10,24 +10,28 @@ Example: python scripts/06_train_tokenizer.py --run runs/demo --vocab-size 900
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from archive_tools.files import atomic_write, read_json, read_table, write_json
-from archive_tools.run import Stage, StageConfig, main
+from archive_tools.run import Stage, StageConfig, bounds, main
 from envs import InputError
 from nanodt import train_tokenizer
 from nanodt.text.comparison import comparison, to_markdown
+
+LEAST = 258
 
 
 @dataclass
 class Config(StageConfig):
     """Learn the tokenizer."""
 
-    vocab_size: int = 900
-    """At most so many tokens."""
-    n_embd: int = 128
+    vocab_size: Annotated[int, Ge(LEAST)] = 900
+    """At most so many tokens, and at least 258 (the bytes and two special tokens)."""
+    n_embd: bounds.Count = 128
     """Width of the model, for the column of parameters in the comparison."""
-    patience: float = 6.0
+    patience: bounds.NonNegative = 6.0
     """Seconds to wait for each vocabulary that would have to be fetched."""
 
     not_fingerprint: ClassVar[set[str]] = {"patience"}
@@ -39,9 +43,6 @@ def run(config: Config) -> Path:
     Raises:
         InputError: the vocabulary is too small for the bytes, or the dataset is missing or stale.
     """
-    least = 258  # all bytes and the two special tokens
-    if config.vocab_size < least:
-        raise InputError(f"--vocab-size {config.vocab_size}: must be at least {least}")
     with Stage(config, "tokenizer", inputs=("dataset",)) as stage:
         if stage.done:
             return stage.folder

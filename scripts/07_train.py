@@ -19,8 +19,7 @@ from typing import ClassVar
 
 import nanodt
 from archive_tools.files import read_json
-from archive_tools.run import Stage, StageConfig
-from envs.errors import InputError
+from archive_tools.run import Stage, StageConfig, main
 from nanodt.train import CHECKPOINT, TRAINING, facts, train
 from nanodt.training.manifest import NOT_FINGERPRINT
 from nanodt.training.options import PRESETS, Preset, TrainConfig, TrainOptions, parse
@@ -64,17 +63,6 @@ def run(config: Config) -> Path:
     return stage.folder
 
 
-def main() -> None:
-    """The command line."""
-    try:
-        run(parse(Config, sys.argv[1:], __doc__))
-    except (InputError, nanodt.InputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    main(run, Config, __doc__, nanodt.InputError,
+         parse=lambda kind, doc: parse(kind, sys.argv[1:], doc))  # fmt: skip

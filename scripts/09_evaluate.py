@@ -28,7 +28,7 @@ from typing import ClassVar
 import nanodt
 from archive_tools.playground import rate
 from archive_tools.rollouts import driving
-from archive_tools.run import main
+from archive_tools.run import bounds, main
 from archive_tools.stages import s09_evaluate as evaluate
 from archive_tools.stages.say import say
 from envs.errors import InputError
@@ -40,14 +40,14 @@ class Config(evaluate.EvaluateConfig):
 
     say: str | None = None
     """Drive this sentence instead of evaluating."""
-    bd: tuple[float, ...] | None = None
+    bd: bounds.Place | None = None
     """With --say: where to end, in world units (x to the right, y down); without, as the text."""
 
     rate: bool = False
     """Let people rate drives on a local page instead of evaluating."""
     rater: str = "me"
     """With --rate: who rates; letters, digits, - and _."""
-    port: int = 0
+    port: bounds.Port = 0
     """With --rate: port of the page on 127.0.0.1; 0 takes a free one."""
 
     not_fingerprint: ClassVar[set[str]] = evaluate.EvaluateConfig.not_fingerprint | {

@@ -24,14 +24,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from pipeline import read_options, words
 from rich.console import Console
 
 import nanodt
 from archive_tools.files import read_json, write_json
-from archive_tools.run import SCRIPTS, Preset, read_manifest, refuse_renamed, siblings
-from envs.errors import InputError
+from archive_tools.run import SCRIPTS, Preset, bounds, main, read_manifest, siblings
 from nanodt.data.folder import load_dataset
 from nanodt.data.windows import Windows
 from nanodt.training.build import build_network, offered
@@ -49,9 +47,9 @@ class Config:
     """Defaults of stages that the run itself does not have yet."""
     splits: tuple[str, ...] = ("regions", "routes")
     """Splits to train and test on, beside the run's own."""
-    fractions: tuple[float, ...] = (0.1, 0.3)
+    fractions: bounds.Shares = (0.1, 0.3)
     """Shares of the training trajectories to train on."""
-    seeds: tuple[int, ...] = ()
+    seeds: bounds.Wholes = ()
     """Further seeds of the training."""
     variants: tuple[Literal["plain", "published"], ...] = ("plain", "published")
     """Other layouts, trained for as long as the run's own model was."""
@@ -126,8 +124,8 @@ def command(
     """The command line of one stage of `run`, with the options that `source` has for it."""
     script = Path(__file__).parent / Path(SCRIPTS[stage]).name
     options = {"preset": preset, **siblings.inherited(source, stage), **changed}
-    return [sys.executable, str(script), "--run", str(run), *words(options, stage), "--redo",
-            *extra]  # fmt: skip
+    return [sys.executable, str(script), "--run", str(run), *words(options, stage),
+            "--redo-changed", *extra]  # fmt: skip
 
 
 def run_stages(
@@ -182,18 +180,5 @@ def run(config: Config) -> Path:
     return config.run
 
 
-def main() -> None:
-    """The command line."""
-    try:
-        refuse_renamed(sys.argv[1:], "experiments")
-        run(tyro.cli(Config, description=__doc__))
-    except (InputError, nanodt.InputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    main(run, Config, __doc__, nanodt.InputError)

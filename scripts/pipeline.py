@@ -2,6 +2,7 @@
 
 Every stage is its own process and can be run alone. A finished stage whose inputs and options are
 unchanged is left alone; one whose inputs or options changed is done again, and so is what follows.
+What an interrupted stage with other options left is kept, and the pipeline stops there.
 A TOML file given with --options sets options by script, named as on the command line:
 
     [00_search_archive]
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +27,7 @@ from rich.table import Table
 from archive_tools.evaluation import METRICS, Metric
 from archive_tools.files import read_json
 from archive_tools.rollouts import system_of
-from archive_tools.run import SCRIPTS, Preset
+from archive_tools.run import SCRIPTS, Preset, bounds, main, read_manifest
 from envs.errors import InputError
 from envs.worldfile import read_toml
 
@@ -40,7 +40,7 @@ class Config:
     """The run directory."""
     preset: Preset = "demo"
     """Size of the run: demo takes minutes on a laptop, paper is the full size."""
-    seed: int = 0
+    seed: bounds.Whole = 0
     """Seed of every stage."""
     options: Path | None = None
     """TOML file with a table of options for each script that should differ from the preset."""
@@ -103,7 +103,7 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
         table.add_column(heading, justify="right")
     table.add_column("rows")
     for name in SCRIPTS:
-        manifest = read_json(run / name / "manifest.json")
+        manifest = read_manifest(run / name)
         rows = ", ".join(f"{value:,} {key}" for key, value in manifest["rows"].items())
         size = folder_bytes(run / name) / 1e6
         work = f"{manifest['wall_time_s']:.1f} s"
@@ -142,7 +142,7 @@ def run(config: Config) -> Path:
         stem = Path(script).stem
         console.rule(f"[bold]{number:02d} {stem[3:].replace('_', ' ')}")
         begin = time.perf_counter()
-        command = [sys.executable, str(here / f"{stem}.py"), *common, "--redo"]
+        command = [sys.executable, str(here / f"{stem}.py"), *common, "--redo-changed"]
         status = subprocess.run([*command, *extra.get(stem, [])]).returncode
         if status != 0:
             console.print(f"stopped: scripts/{stem}.py ended with status {status}")
@@ -152,16 +152,5 @@ def run(config: Config) -> Path:
     return config.run
 
 
-def main() -> None:
-    """The command line."""
-    try:
-        run(tyro.cli(Config, description=__doc__))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 if __name__ == "__main__":
-    main()
+    main(run, Config, __doc__)

@@ -5,17 +5,14 @@ Example: python scripts/results.py --run runs/paper
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from archive_tools.evaluation import METRICS
 from archive_tools.report import Figures, Goal, share, span, write_results
-from envs.errors import InputError
+from archive_tools.run import main
 
 CONDITION = "For an hour of training on two CPU cores."
 
@@ -108,18 +105,14 @@ def goals(figures: Figures, beside: Sequence[dict[str, Any]]) -> list[Goal]:
     return rows
 
 
-def main() -> None:
-    """The command line."""
-    config = tyro.cli(Config, description=__doc__)
-    try:
-        page = write_results(
-            config.run, config.page, config.command, config.title, config.note, goals, CONDITION
-        )
-        print(page)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+def run(config: Config) -> Path:
+    """Write the page; returns its path."""
+    page = write_results(
+        config.run, config.page, config.command, config.title, config.note, goals, CONDITION
+    )
+    print(page)
+    return page
 
 
 if __name__ == "__main__":
-    main()
+    main(run, Config, __doc__)

@@ -206,7 +206,11 @@ def test_options_are_those_of_the_run_but_for_one(family, script, tmp_path):
     folder = sibling.folder(family)
     changed = sibling.options
     line = script.command(folder, family, "dataset", "demo", changed, ["--test", "0.2"])
-    assert line[1].endswith("05_verify_dataset.py") and line[-3:] == ["--redo", "--test", "0.2"]
+    assert line[1].endswith("05_verify_dataset.py") and line[-3:] == [
+        "--redo-changed",
+        "--test",
+        "0.2",
+    ]
     assert line[line.index("--train-fraction") + 1] == "0.1"
     line = script.command(folder, family, "rollouts", "demo", {}, [])
     assert line[line.index("--items") + 1] == "20"

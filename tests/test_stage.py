@@ -1,6 +1,9 @@
 """A run's folders: whole or not there, never mixed, resumable, guarded against changed files."""
 
+import errno
+import importlib.metadata
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from archive_tools.files.tables import read_json, read_table, write_json
-from archive_tools.run.stage import Stage, StageConfig, check_folder
+from archive_tools.run.stage import Stage, StageConfig, check_folder, read_manifest
+from archive_tools.run.workplace import Workplace
 from envs.errors import InputError
 
 
@@ -108,12 +112,208 @@ def test_failed_stage_leaves_no_folder_and_can_go_on(tmp_path):
         assert stage.path("chunk-0").read_text() == "kept"
 
 
-def test_partial_work_of_other_options_is_discarded(tmp_path):
-    with pytest.raises(RuntimeError), Stage(Config(run=tmp_path), "archive") as stage:
-        stage.path("chunk-0").write_text("old")
+def interrupt(run: Path, name: str = "archive", text: str = "old", inputs=(), **options) -> None:
+    """A start that leaves one chunk of work."""
+    config = Config(run=run, **options)
+    with pytest.raises(RuntimeError), Stage(config, name, inputs=inputs) as stage:
+        stage.path("chunk-0").write_text(text)
         raise RuntimeError
-    with Stage(Config(run=tmp_path, option=2), "archive") as stage:
+
+
+def test_work_of_an_interrupted_start_goes_with_redo_only(tmp_path):
+    interrupt(tmp_path)
+    with pytest.raises(InputError, match=r"option \(1\).*--redo") as caught:
+        make(tmp_path, option=2)
+    assert "\n" not in str(caught.value)
+    with Stage(Config(run=tmp_path), "archive") as stage:  # the same options find it, and go on
+        assert stage.path("chunk-0").read_text() == "old"
+    interrupt(tmp_path, option=2, redo=True)
+    with Stage(Config(run=tmp_path, option=2, redo=True), "archive") as stage:  # --redo or not
+        assert stage.path("chunk-0").exists()
+    interrupt(tmp_path, option=3, redo=True)
+    with Stage(Config(run=tmp_path, option=4, redo=True), "archive") as stage:
         assert not stage.path("chunk-0").exists()
+
+
+def test_a_start_that_did_nothing_stands_in_nobodys_way(tmp_path):
+    with pytest.raises(RuntimeError), Stage(Config(run=tmp_path), "archive") as stage:
+        stage.path("chunk-0").touch()
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    make(tmp_path, option=2)
+
+
+def test_redo_makes_an_unchanged_result_anew_and_the_line_says_so(tmp_path, capsys):
+    folder = make(tmp_path, text="first")
+    make(tmp_path, text="second")
+    assert "up to date (--redo makes it anew)" in capsys.readouterr().err
+    make(tmp_path, text="second", redo_changed=True)
+    assert (folder / "data.txt").read_text() == "first"
+    make(tmp_path, text="second", redo=True)
+    assert (folder / "data.txt").read_text() == "second"
+
+
+def test_redo_changed_keeps_the_work_of_other_options(tmp_path):
+    make(tmp_path, text="first")
+    make(tmp_path, text="second", option=2, redo_changed=True)
+    assert (tmp_path / "archive" / "data.txt").read_text() == "second"
+    make(tmp_path, "trajectories", inputs=("archive",))
+    interrupt(tmp_path, "trajectories", inputs=("archive",), option=2, redo=True)
+    with pytest.raises(InputError, match=r"option \(2\)"):
+        make(tmp_path, "trajectories", inputs=("archive",), option=3, redo_changed=True)
+    make(tmp_path, text="third", option=3, redo=True)  # that work can never go on
+    make(tmp_path, "trajectories", inputs=("archive",), option=2, redo_changed=True)
+
+
+def test_another_version_of_the_project_is_another_result(tmp_path, monkeypatch):
+    make(tmp_path)
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "99.0")
+    with pytest.raises(InputError, match=r"version \(\d.*--redo"):
+        make(tmp_path)
+    make(tmp_path, redo=True)
+
+
+@pytest.mark.parametrize("redo", [False, True])
+def test_a_second_start_removes_nothing_of_the_first(tmp_path, redo):
+    with Stage(Config(run=tmp_path), "archive") as stage:
+        stage.path("chunk-0").write_text("first")
+        with pytest.raises(InputError, match="another process"):
+            make(tmp_path, option=2, redo=redo)
+        assert stage.path("chunk-0").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["archive"]
+
+
+def test_what_another_finished_before_the_lock_is_not_replaced(tmp_path, monkeypatch):
+    opened = Workplace.open
+
+    def late(place):
+        monkeypatch.setattr(Workplace, "open", opened)
+        make(tmp_path, text="first")
+        opened(place)
+
+    monkeypatch.setattr(Workplace, "open", late)
+    with pytest.raises(InputError, match=r"option \(1\).*--redo"):
+        make(tmp_path, text="second", option=2)
+    assert (tmp_path / "archive" / "data.txt").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["archive"]
+
+
+def test_a_disk_without_locks_and_a_dead_process_lock_do_not_block(tmp_path, monkeypatch):
+    (tmp_path / ".archive.lock").touch()
+    make(tmp_path)
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    make(tmp_path, "model")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["archive", "model"]
+
+
+def test_a_folder_behind_a_link_is_replaced_where_it_lies(tmp_path):
+    run, disk = tmp_path / "run", tmp_path / "disk"
+    make(run)
+    disk.mkdir()
+    shutil.move(run / "archive", disk / "moved")
+    (run / "archive").symlink_to(disk / "moved")
+    for _ in range(2):
+        make(run, text="second", option=2, redo=True)
+        assert (run / "archive").is_symlink()
+        assert (disk / "moved" / "data.txt").read_text() == "second"
+    make(run, text="third", option=2)
+    assert [p.name for p in run.iterdir()] == ["archive"]
+    assert [p.name for p in disk.iterdir()] == ["moved"]
+
+
+def test_another_runs_folder_is_not_replaced_through_a_link(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    make(theirs, "archive")
+    make(theirs, "trajectories", inputs=("archive",))
+    ours.mkdir()
+    (ours / "archive").symlink_to(theirs / "archive")
+    with pytest.raises(InputError, match=r"a link into the run .*theirs"):
+        make(ours, option=2, redo=True)
+    make(ours)  # to read it is all right
+
+
+def test_what_is_no_folder_is_told(tmp_path):
+    (tmp_path / "archive").symlink_to(tmp_path / "unmounted" / "archive")
+    for redo in (False, True):
+        with pytest.raises(InputError, match=r"archive: a link to .*unmounted.*not there"):
+            make(tmp_path, redo=redo)
+        with pytest.raises(InputError, match="not there"):
+            make(tmp_path, "trajectories", inputs=("archive",), redo=redo)
+    (tmp_path / "model").write_text("mine")
+    for redo in (False, True):
+        with pytest.raises(InputError, match="model: is a file"):
+            make(tmp_path, "model", redo=redo)
+    with pytest.raises(InputError, match=r"--run .*model: is a file"):
+        make(tmp_path / "model")
+    assert (tmp_path / "model").read_text() == "mine"
+
+
+def test_files_without_a_manifest_go_with_redo_only(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "checkpoint").write_text("hours of work")
+    with pytest.raises(InputError, match=r"model: holds files but no manifest\.json.*--redo"):
+        make(tmp_path, "model")
+    make(tmp_path, "model", redo=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"{}", b"[]", b"3", b"", b'{"stage": "archive"', b"\x00\xff\x93 binary", b'"text"'),
+        *(b"[" * 200_000, b'{"seed": NaN}', b'{"seed": 1, "seed": 2}', b"9" * 5000, b"1e999"),
+    ],
+)
+def test_a_damaged_manifest_is_told_in_a_line(tmp_path, content):
+    folder = make(tmp_path)
+    (folder / "manifest.json").write_bytes(content)
+    for start in (
+        lambda: make(tmp_path),
+        lambda: make(tmp_path, "trajectories", inputs=("archive",)),
+        lambda: read_manifest(folder),
+    ):
+        with pytest.raises(InputError, match=r"archive/manifest\.json: .*--redo") as caught:
+            start()
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    make(tmp_path, redo=True)
+    make(tmp_path)
+
+
+def test_every_field_of_a_manifest_that_is_read_is_checked(tmp_path):
+    folder = make(tmp_path)
+    whole = read_json(folder / "manifest.json")
+    for field in ("config", "outputs", "digest", "fingerprint", "parts", "rows", "inputs"):
+        for wrong in (None, 3, [1], {"data.txt": 7}):
+            write_json(folder / "manifest.json", {**whole, field: wrong})
+            if field in ("config", "rows") and isinstance(wrong, dict):
+                continue  # that is what it may hold
+            with pytest.raises(InputError):
+                make(tmp_path, "trajectories", inputs=("archive",))
+
+
+def test_a_copy_with_other_times_is_the_same_run(tmp_path):
+    run = tmp_path / "ein Lauf mit Ä"
+    make(run)
+    make(run, "trajectories", inputs=("archive",))
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    for path in copy.rglob("*"):
+        os.utime(path, (0, 0))
+    make(copy, "trajectories", text="other", inputs=("archive",))
+    assert (copy / "trajectories" / "data.txt").read_text() == "a"
+
+
+def test_a_failed_write_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_json(tmp_path / "x.json", {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_scratch_files_are_gone_in_the_end(tmp_path):

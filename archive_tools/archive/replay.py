@@ -10,6 +10,7 @@ from tqdm import tqdm
 from archive_tools.archive.elites import Archive
 from archive_tools.tasks import Environment
 from envs.errors import InputError
+from envs.memory import require_memory
 
 Floats = NDArray[np.float32]
 CHUNK = 256
@@ -69,6 +70,7 @@ def replay(
         chunk: policies driven at once.
     """
     count, n_bd = archive.measures.shape
+    require_memory(8.0 * replays * count * (n_bd + 1), f"{replays:,} replays of {count:,} policies")
     whole = np.isfinite(archive.solutions).all(axis=1)
     rows = np.flatnonzero(whole)
     seeds = [seed] if replays == 1 else [seed + 1 + k for k in range(replays)]

@@ -1,5 +1,6 @@
 """Search an archive: an algorithm asks, controllers drive, and the best of each cell stay."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -40,7 +41,7 @@ def make_cells(environment: Environment, shape: Sequence[int], *, cvt: bool) -> 
             f"--cells {' '.join(map(str, shape))}: expected {len(names)} numbers, one for "
             f"each of {', '.join(names)}"
         )
-    shape = (int(np.prod(shape)),) if cvt else tuple(shape)
+    shape = (math.prod(shape),) if cvt else tuple(shape)
     return Cells(environment.measures, shape, None, environment.reachable())
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    yield temporary
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:  # a full disk, Ctrl-C: half a file is of no use, and takes room
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
     """Write `data` to a file, atomically."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        # A file's name that is no UTF-8 stands in a JSON text as an escape.
+        file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
 
 
 def file_digest(path: Path) -> str:
     """sha256 of a file, in hex."""
-    with open(path, "rb") as file:
+    with reading(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -46,19 +53,61 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Reading a file of text: whatever is wrong with it becomes one line that names it.
+
+    Raises:
+        InputError: it is not there, no file, not to be read, no UTF-8, or (JSON and TOML) not of
+            its format, or nested too deeply.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; expected a file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply to be read") from None
+    except InputError:
+        raise
+    except ValueError as error:
+        name = {".json": "JSON", ".toml": "TOML"}.get(Path(path).suffix, "text in UTF-8")
+        raise InputError(f"{path}: not valid {name} ({error}); write it again") from None
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file. Numbers are finite, and each key of an object stands once.
 
     Raises:
         InputError: the file is missing or is not JSON.
     """
     path = Path(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); write it again") from None
+    with reading(path):
+        return json.loads(
+            path.read_text(encoding="utf-8-sig"),
+            object_pairs_hook=_object,
+            parse_constant=_number,
+            parse_float=_number,
+        )
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in an object")
+    return found
+
+
+def _number(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written} is not finite")
+    return number
 
 
 def write_table(
@@ -107,7 +156,9 @@ def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
         return pq.read_table(path, columns=list(columns) or None)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{path}: not a readable Parquet file, truncated perhaps ({reason}); write it again"

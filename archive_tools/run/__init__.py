@@ -4,15 +4,9 @@ Imports files only. It knows no stage by what it does.
 """
 
 from archive_tools.run import bounds, siblings
-from archive_tools.run.options import main, refuse_renamed
-from archive_tools.run.stage import (
-    SCRIPTS,
-    Preset,
-    Stage,
-    StageConfig,
-    check_folder,
-    read_manifest,
-)
+from archive_tools.run.manifest import SCRIPTS, check_folder, read_manifest
+from archive_tools.run.options import main
+from archive_tools.run.stage import Preset, Stage, StageConfig
 from archive_tools.run.training_log import read_log
 
 __all__ = [
@@ -25,6 +19,5 @@ __all__ = [
     "main",
     "read_log",
     "read_manifest",
-    "refuse_renamed",
     "siblings",
 ]

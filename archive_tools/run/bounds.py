@@ -7,10 +7,13 @@ from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
 import tyro
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from envs.errors import InputError
+
+MOST = 2**31 - 1
+"""No option means more than this, and everything that counts or draws can hold it."""
 
 
 def _shown(bound: str) -> Any:
@@ -21,12 +24,18 @@ def _shown(bound: str) -> Any:
 Count = Annotated[int, Ge(1), _shown("at least 1")]
 Whole = Annotated[int, Ge(0), _shown("at least 0")]
 Words = Annotated[int, Ge(8), _shown("at least 8")]
+Port = Annotated[int, Ge(0), Le(65_535), _shown("0 to 65535")]
 Positive = Annotated[float, Gt(0), _shown("above 0")]
 NonNegative = Annotated[float, Ge(0), _shown("at least 0")]
 Share = Annotated[float, Ge(0), Le(1), _shown("0 to 1")]
 PositiveShare = Annotated[float, Gt(0), Le(1), _shown("above 0, at most 1")]
+Decimals = Annotated[int, Ge(-1), Le(9), _shown("-1 to 9")]
 Counts = Annotated[tuple[Annotated[int, Ge(1)], ...], _shown("each at least 1")]
+Wholes = Annotated[tuple[Annotated[int, Ge(0)], ...], _shown("each at least 0")]
 NonNegatives = Annotated[tuple[Annotated[float, Ge(0)], ...], _shown("each at least 0")]
+Shares = Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], _shown("each above 0, below 1")]
+Place = tuple[Annotated[float, Ge(-MOST)], ...]
+"""A point of a BD space, of which this module knows nothing."""
 SAID = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
@@ -51,10 +60,13 @@ def check_options(config: Any) -> None:
                 if bound
                 else first["msg"].removeprefix("Input should be ")
             )
-            flag = option.name.replace("_", "-")
-            raise InputError(f"--{flag} {_plain(value)}: expected {expected}") from None
+            raise InputError(f"{_flag(option.name, value)}: expected {expected}") from None
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(n, (int, float)) and n > MOST for n in numbers):
+            raise InputError(f"{_flag(option.name, value)}: expected at most {MOST}")
 
 
-def _plain(value: Any) -> str:
-    """A value as it stands on a command line."""
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _flag(name: str, value: Any) -> str:
+    """An option as it stands on a command line."""
+    shown = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return f"--{name.replace('_', '-')} {shown}"

@@ -8,10 +8,13 @@ from typing import Any, TypeVar, get_args
 
 import tyro
 
-from archive_tools.run.stage import Preset, StageConfig
+from archive_tools.run.bounds import check_options
+from archive_tools.run.faults import guarded
+from archive_tools.run.manifest import check_place
+from archive_tools.run.stage import Preset
 from envs.errors import InputError
 
-C = TypeVar("C", bound=StageConfig)
+C = TypeVar("C")
 RENAMED = {
     "experiments": {"settings": "variants"},
     "04_describe": {"instruction": "styles", "narrative": "styles", "attempts": "patience"},
@@ -43,8 +46,8 @@ def refuse_renamed(argv: Sequence[str], script: str) -> None:
             raise InputError(f"there is no --{old} any more: {gone[old]}")
 
 
-def parse(config_type: type[C], doc: str, argv: list[str] | None = None) -> C:
-    """Parse `argv` (default: the process's) into `config_type`.
+def parse(config_type: type[C], doc: str | None, argv: Sequence[str] | None = None) -> C:
+    """Parse `argv` (default: the process's) into `config_type`, and check its bounds.
 
     `--preset` is read first and sets the defaults that --help shows and other options override.
 
@@ -65,7 +68,10 @@ def parse(config_type: type[C], doc: str, argv: list[str] | None = None) -> C:
 
 def with_preset(config_type: type[C], preset: str, **options: Any) -> C:
     """The configuration of a preset, with `options` set on top of it."""
-    return config_type(**{"preset": preset, **config_type.presets.get(preset, {}), **options})
+    presets = getattr(config_type, "presets", None)
+    if presets is None:
+        return config_type(**options)
+    return config_type(**{"preset": preset, **presets.get(preset, {}), **options})
 
 
 def one_line(
@@ -76,22 +82,25 @@ def one_line(
 
 
 def main(
-    run: Callable[[C], Path], config_type: type[C], doc: str | None, *errors: type[ValueError]
+    run: Callable[[C], object],
+    config_type: type[C],
+    doc: str | None,
+    *errors: type[Exception],
+    parse: Callable[..., C] = parse,
 ) -> None:
-    """Run one stage from the command line; a user's mistake ends in one line and exit status 2.
+    """Run a script from the command line; a mistake or mishap ends in one line (see `guarded`).
 
     Args:
-        run: the stage.
-        config_type: its options.
+        run: the stage, or what else the script does.
+        config_type: its options, a dataclass with a field `run`.
         doc: the script's docstring, shown by --help.
         errors: further error types whose message is for the user.
+        parse: (config_type, doc) → options, for scripts with presets of their own.
     """
     warnings.formatwarning = one_line
-    try:
-        run(parse(config_type, doc or ""))
-    except (InputError, *errors) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    with guarded(*errors) as guard:
+        config: Any = parse(config_type, doc)
+        guard.where = config.run
+        check_options(config)
+        check_place(Path(config.run), f"--run {config.run}")
+        run(config)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archive_tools.files import read_json
-from archive_tools.run.stage import SCRIPTS, check_folder, read_manifest
+from archive_tools.run.manifest import SCRIPTS, check_folder, read_manifest
 from archive_tools.run.training_log import read_log
 from envs.errors import InputError
 
@@ -122,7 +122,7 @@ def inherited(run: Path, stage: str) -> dict[str, Any]:
     if not (run / stage / "manifest.json").exists():
         return {}
     config = read_manifest(run / stage)["config"]
-    return {k: v for k, v in config.items() if k not in ("run", "redo")}
+    return {k: v for k, v in config.items() if k not in ("run", "redo", "redo_changed")}
 
 
 def training_seconds(run: Path) -> float:

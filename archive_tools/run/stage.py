@@ -3,14 +3,11 @@
 A run is one directory. A stage reads folders that earlier stages wrote and writes its own. It
 works in a hidden partial folder, renamed to its final name only when all is done, so a folder that
 can be seen is whole. `manifest.json` in it says from what and how it was made. The fingerprint of a
-stage is the hash of its options and of the content of its inputs: with the same fingerprint a
-finished stage is left alone and an interrupted one goes on; with another it refuses to mix.
+stage is the hash of its options, of the content of its inputs and of the project's version: with
+the same fingerprint a finished stage is left alone and an interrupted one goes on; with another it
+refuses to mix. Nothing that took work is removed without --redo.
 """
 
-import hashlib
-import importlib.metadata
-import json
-import os
 import platform
 import shlex
 import shutil
@@ -21,23 +18,22 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from archive_tools.files import file_digest, read_json, write_json
+from archive_tools.files import file_digest, write_json
 from archive_tools.run import bounds
+from archive_tools.run.manifest import (
+    MANIFEST,
+    SCRIPTS,
+    Parts,
+    check_folder,
+    check_place,
+    digest_of,
+    read_manifest,
+    version_of,
+)
+from archive_tools.run.workplace import BEGUN, Workplace, differences
 from envs.errors import InputError
 
-# folder of a run -> the script that writes it
-SCRIPTS = {
-    "archive": "scripts/00_search_archive.py",
-    "verification": "scripts/01_verify_archive.py",
-    "trajectories": "scripts/02_record_trajectories.py",
-    "annotations": "scripts/03_annotate.py",
-    "descriptions": "scripts/04_describe.py",
-    "dataset": "scripts/05_verify_dataset.py",
-    "tokenizer": "scripts/06_train_tokenizer.py",
-    "model": "scripts/07_train.py",
-    "rollouts": "scripts/08_rollout.py",
-    "evaluation": "scripts/09_evaluate.py",
-}
+__all__ = ["SCRIPTS", "Preset", "Stage", "StageConfig", "check_folder", "read_manifest"]
 PACKAGES = ("wayword", "torch", "numpy", "numba", "ribs", "gymnasium", "tokenizers", "pyarrow")
 
 
@@ -55,7 +51,10 @@ class StageConfig:
     seed: bounds.Whole = 0
     """Seed of every random choice. Same seed, same result."""
     redo: bool = False
-    """Replace a finished result that was made from other inputs or with other options."""
+    """Make the result anew. It replaces a finished one, and discards what an interrupted start from
+    other inputs or with other options left; what the same start left is gone on with."""
+    redo_changed: bool = False
+    """Replace a finished result only where its inputs or options changed."""
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     """Defaults that differ from the fields' own, by preset."""
@@ -66,13 +65,10 @@ class StageConfig:
         """Hold the options against their bounds; stages add what must hold between options.
 
         Raises:
-            InputError: an option is out of its bounds.
+            InputError: an option is out of its bounds, or --run is no folder.
         """
         bounds.check_options(self)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        check_place(Path(self.run), f"--run {self.run}")
 
 
 def _plain(value: Any) -> Any:
@@ -84,70 +80,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished stage's folder.
-
-    Raises:
-        InputError: the stage has not been run (names the script that runs it).
-    """
-    if not (folder / "manifest.json").exists():
-        script = SCRIPTS.get(folder.name, "the stage that writes it")
-        raise InputError(
-            f"{folder}: not there or not finished; "
-            f"run `python {script} --run {folder.parent}` first"
-        )
-    return read_json(folder / "manifest.json")
-
-
-def check_folder(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished folder, after checking that its files are the ones it lists.
-
-    Raises:
-        InputError: a file is missing, truncated or changed, or the folder is stale: made from a
-            state of an earlier stage that has been replaced since.
-    """
-    manifest = read_manifest(folder)
-    again = f"run `python {SCRIPTS.get(folder.name, '…')} --run {folder.parent} --redo`"
-    for name, entry in manifest["outputs"].items():
-        path = folder / name
-        if not path.exists():
-            raise InputError(f"{path}: missing, though its manifest lists it; {again}")
-        size = path.stat().st_size
-        if size != entry["bytes"]:
-            raise InputError(
-                f"{path}: {size} bytes, its manifest says {entry['bytes']}: "
-                f"truncated or changed; {again}"
-            )
-        if file_digest(path) != entry["sha256"]:
-            raise InputError(f"{path}: changed since it was written (sha256 differs); {again}")
-    _check_fresh(folder, manifest)
-    return manifest
-
-
-def _check_fresh(folder: Path, manifest: Mapping[str, Any]) -> None:
-    for name, digest in manifest["inputs"].items():
-        earlier = folder.parent / name
-        if not (earlier / "manifest.json").exists():
-            continue  # a run that was trimmed of early stages is still usable
-        current = read_manifest(earlier)
-        if current["digest"] != digest:
-            raise InputError(
-                f"{folder}: stale, {earlier.name}/ was replaced since it was made; "
-                f"run `python {SCRIPTS.get(folder.name, '…')} --run {folder.parent} --redo`"
-            )
-        _check_fresh(earlier, current)
 
 
 class Stage:
@@ -190,49 +122,84 @@ class Stage:
         config.check()
         self.config, self.name = config, name
         self.folder = Path(config.run) / name
-        self.partial = self.folder.with_name(f".{name}.partial")
+        self._place = Workplace(self.folder)
+        self.partial = self._place.partial
         self.done = False
         self.rows: dict[str, int] = {}
         self.facts: dict[str, Any] = {}
         self._scratch: set[str] = set()
         self._inputs = {i: check_folder(self.folder.parent / i)["digest"] for i in inputs}
-        skip = {"run", "redo", *config.not_fingerprint}
+        skip = {"run", "redo", "redo_changed", *config.not_fingerprint}
         self._options = {f.name: _plain(getattr(config, f.name)) for f in fields(config)}
         self._extra = _plain(extra or {})
         self._parts = {
             "options": {k: v for k, v in self._options.items() if k not in skip},
             "inputs": self._inputs,
             "extra": self._extra,
+            "version": version_of("wayword"),
         }
-        self.fingerprint = _digest({"stage": name, **self._parts})
-        self._lock: int | None = None
+        self.fingerprint = digest_of({"stage": name, **self._parts})
 
     def __enter__(self) -> Self:
         self._start = time.perf_counter()
-        self._recover()
-        if (self.folder / "manifest.json").exists():
-            manifest = read_manifest(self.folder)
-            if manifest["fingerprint"] == self.fingerprint:
-                check_folder(self.folder)
-                self.done = True
-                self.rows, self.facts = manifest["rows"], manifest["facts"]
-                print(f"{self.folder}: up to date", file=sys.stderr)
-                return self
-            if not self.config.redo:
-                raise InputError(
-                    f"{self.folder}: made from other {self._difference(manifest)}; "
-                    "add --redo to replace it, or use another --run"
+        # What is done is read without a lock, so that a run may lie on a disk that is read only.
+        if not self._place.unsettled and self._is_done():
+            return self
+        try:
+            self._place.open()
+            self._place.settle(self.fingerprint)
+            if self._is_done():  # by another process, before this one had the lock
+                self._place.close()
+            else:
+                config = self.config
+                self._place.begin(
+                    self.fingerprint, self._parts, redo=config.redo, update=config.redo_changed
                 )
-        self._open_partial()
+        except BaseException:
+            self._place.leave()
+            self._place.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.done:
+            return
         try:
-            if kind is None and not self.done:
+            if kind is None:
                 self._finish()
+            else:
+                self._place.leave()
         finally:
-            if self._lock is not None:
-                os.close(self._lock)
+            self._place.close()
+
+    def _is_done(self) -> bool:
+        """Whether the folder holds this very result; another one is refused, unless it may go."""
+        config = self.config
+        check_place(self.folder, str(self.folder))
+        if not (self.folder / MANIFEST).exists():
+            if self.folder.exists() and any(self.folder.iterdir()) and not config.redo:
+                raise InputError(
+                    f"{self.folder}: holds files but no {MANIFEST}, so it is not what a finished "
+                    "stage leaves; move it away, or add --redo to replace it"
+                )
+            return False
+        if config.redo:
+            return False
+        manifest = read_manifest(self.folder)
+        if manifest["fingerprint"] == self.fingerprint:
+            check_folder(self.folder)
+            self.done = True
+            self.rows, self.facts = manifest["rows"], manifest["facts"]
+            print(f"{self.folder}: up to date (--redo makes it anew)", file=sys.stderr)
+            return True
+        if not config.redo_changed:
+            changed = differences(Parts.model_validate(manifest["parts"]), self._parts)
+            kind = "inputs" if changed[0].endswith("/") else "options"
+            raise InputError(
+                f"{self.folder}: made from other {kind}: {', '.join(changed)}; "
+                "add --redo to replace it, or use another --run"
+            )
+        return False
 
     def input(self, name: str) -> Path:
         """The folder of an input named at the start (already checked)."""
@@ -251,56 +218,6 @@ class Stage:
         self._scratch.add(name)
         return self.path(name)
 
-    def _recover(self) -> None:
-        """Complete a replacement that was killed between its two renames."""
-        old = self.folder.with_name(f".{self.name}.old")
-        if (self.partial / "manifest.json").exists():
-            whole = read_json(self.partial / "manifest.json")
-            if not self.folder.exists() or whole["fingerprint"] == self.fingerprint:
-                self._publish()
-        if old.exists():
-            if self.folder.exists():
-                shutil.rmtree(old)
-            else:
-                os.replace(old, self.folder)
-
-    def _difference(self, manifest: Mapping[str, Any]) -> str:
-        before, changed = manifest["parts"], []
-        for name, digest in self._inputs.items():
-            if before["inputs"].get(name) != digest:
-                changed.append(f"{name}/")
-        for name, value in self._parts["options"].items():
-            if name not in before["options"] or before["options"][name] != value:
-                changed.append(f"--{name.replace('_', '-')} ({before['options'].get(name)})")
-        changed += [key for key in self._extra if before["extra"].get(key) != self._extra[key]]
-        kind = "inputs" if changed and changed[0].endswith("/") else "options"
-        return f"{kind}: {', '.join(changed) or 'an older layout'}"
-
-    def _open_partial(self) -> None:
-        begun = self.partial / ".fingerprint"
-        if self.partial.exists() and (
-            not begun.exists() or begun.read_text().strip() != self.fingerprint
-        ):
-            print(f"{self.partial}: left by other inputs or options, discarded", file=sys.stderr)
-            shutil.rmtree(self.partial)
-        self.partial.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        begun.write_text(self.fingerprint + "\n")
-
-    def _take_lock(self) -> None:
-        """Two processes in one partial folder would mix their files; Windows goes without."""
-        try:
-            import fcntl
-        except ImportError:
-            return
-        self._lock = os.open(self.partial, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{self.folder}: another process is writing it; wait for it, or use another --run"
-            ) from None
-
     def _finish(self) -> None:
         for name in self._scratch:
             path = self.partial / name
@@ -308,38 +225,32 @@ class Stage:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (self.partial / ".fingerprint").unlink(missing_ok=True)
+        for leftover in self.partial.rglob("*.tmp"):  # of a write that was killed
+            leftover.unlink()
         outputs = {
             path.relative_to(self.partial).as_posix(): {
                 "bytes": path.stat().st_size,
                 "sha256": file_digest(path),
             }
-            for path in sorted(self.partial.rglob("*"))
-            if path.is_file() and not path.name.endswith(".tmp")
+            for path in self._place.written()
+            if path.name not in (BEGUN, MANIFEST)
         }
         manifest = {
             "stage": self.name,
             "command": shlex.join(["python", *sys.argv]),
             "config": self._options,
             "seed": self.config.seed,
-            "versions": _versions(),
+            "versions": {"python": platform.python_version()}
+            | {package: version_of(package) for package in PACKAGES},
             "inputs": self._inputs,
             "extra": self._extra,
             "rows": self.rows,
             "facts": self.facts,
             "outputs": outputs,
-            "digest": _digest({name: entry["sha256"] for name, entry in outputs.items()}),
+            "digest": digest_of({name: entry["sha256"] for name, entry in outputs.items()}),
             "fingerprint": self.fingerprint,
             "parts": self._parts,
             "wall_time_s": round(time.perf_counter() - self._start, 3),
         }
-        write_json(self.partial / "manifest.json", manifest)
-        self._publish()
-
-    def _publish(self) -> None:
-        """Put the partial folder, whole by now, in the final one's place."""
-        old = self.folder.with_name(f".{self.name}.old")
-        if self.folder.exists():
-            os.replace(self.folder, old)
-        os.replace(self.partial, self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        write_json(self.partial / MANIFEST, manifest)
+        self._place.publish()

@@ -1,6 +1,7 @@
 """Stage 00: find an archive of controllers that reach as many places as possible, or import one."""
 
 import json
+import math
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import Environment, registry
 from envs import save_world
 from envs.errors import InputError
+from envs.memory import require_memory
 from envs.worldfile import WORLDS
 
 
@@ -64,9 +66,9 @@ class SearchConfig(StageConfig):
     """Of the last layer."""
     raw_obs: bool = False
     """Feed observations to controllers as they are, not scaled by their range."""
-    action_scale: float | None = None
+    action_scale: bounds.Positive | None = None
     """Factor on the outputs; by default the bound of the actions."""
-    action_decimals: int | None = None
+    action_decimals: bounds.Decimals | None = None
     """Decimals that actions are rounded to; by default 1 for navigation and no rounding
     elsewhere. -1 turns rounding off."""
 
@@ -120,7 +122,7 @@ class SearchConfig(StageConfig):
         """
         try:
             options = json.loads(self.environment_options)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"--environment-options: not valid JSON ({error})") from None
         if not isinstance(options, dict):
             raise InputError('--environment-options: expected a JSON object, {"name": value}')
@@ -154,6 +156,33 @@ def prepare(config: SearchConfig) -> tuple[Environment, importing.Foreign | None
     return importing.prepare_import(config.import_file, make, infer=not config.layers)
 
 
+def check_memory(config: SearchConfig, environment: Environment, *, searched: bool) -> None:
+    """Refuse sizes that are sure not to fit, before anything starts.
+
+    Raises:
+        InputError: which options, what they would need and what is there.
+    """
+    n_bd, n_params = len(environment.measures.names), environment.controller.n_params
+    cells, layers = math.prod(config.cells), environment.controller.layers
+    of_cell = 18.0  # in which coverage is counted: whether it is filled and reachable, its best
+    if searched and config.algorithm != "novelty":
+        of_cell += 4 * n_params + 8 * n_bd + 32  # ribs keeps room for an elite in each
+    if config.algorithm == "cvt-map-elites":
+        of_cell += 25 * 8 * n_bd * 2  # points from which the centroids are found
+    weights = f"controllers of {n_params:,} weights"
+    needed = {f"--cells {' '.join(map(str, config.cells))} ({weights})": cells * of_cell}
+    if searched:
+        steps = environment.steps * (layers[0] + layers[-1] + 3)
+        needed |= {
+            f"--batch {config.batch} ({weights} for {environment.steps:,} steps)": 4.0
+            * config.batch
+            * (3 * n_params + steps),
+            f"--evaluations {config.evaluations}": 4.0 * config.evaluations * (1 + n_bd),
+        }
+    most = max(needed, key=lambda what: needed[what])
+    require_memory(sum(needed.values()), most)
+
+
 def run(config: SearchConfig) -> Path:
     """Stage 00: world (or a foreign archive) → `archive/`.
 
@@ -165,6 +194,7 @@ def run(config: SearchConfig) -> Path:
     if environment.world is not None and environment.world.scene is not None:
         lexicon(environment.world.scene)  # names that no text could use, before the search
     cvt = config.algorithm == "cvt-map-elites" and foreign is None
+    check_memory(config, environment, searched=foreign is None)
     cells = search.make_cells(environment, config.cells, cvt=cvt)
     extra: dict[str, Any] = {"environment file": registry.factory_digest(config.environment)}
     if environment.world is not None:

@@ -21,14 +21,15 @@ from archive_tools.descriptions import (
     narrate,
     refusals,
 )
-from archive_tools.files import read_json, read_table, write_table
+from archive_tools.files import read_table, write_table
 from archive_tools.language import MAX_WORDS, route_told
 from archive_tools.llm import Ledger, LlmConfig, ask_all, remedy_for
 from archive_tools.llm import batch_api as batch
 from archive_tools.narrator import Alternatives, read_shares
-from archive_tools.run import Stage, bounds, check_folder
+from archive_tools.run import Stage, bounds, check_folder, read_manifest
 from envs import load_world
 from envs.errors import InputError
+from envs.memory import require_memory
 from envs.scene import Scene
 from envs.worlds.commands import bundled_commands
 
@@ -123,6 +124,8 @@ def _inputs(
             f"{archive / 'world'}: the world has no scene, so nothing can be described"
         )
     found = load_annotations(annotations)
+    texts = float(len(found)) * config.per_trajectory
+    require_memory(1000 * texts, f"--per-trajectory {config.per_trajectory} ({texts:,.0f} texts)")
     jobs = jobs_of(
         found,
         config.seed,
@@ -170,19 +173,19 @@ def _ask_model(
 
 
 def _goes_on(config: DescribeConfig) -> DescribeConfig:
-    """The options, with --redo where what is there is a trial of the same run with --limit."""
-    path = Path(config.run) / "descriptions" / "manifest.json"
-    if not path.exists():
+    """The options, with --redo-changed where what is there is a trial of the same run (--limit)."""
+    folder = Path(config.run) / "descriptions"
+    if not (folder / "manifest.json").exists():
         return config
-    before = read_json(path)["config"]
+    before = read_manifest(folder)["config"]
     limit = before.get("limit", 0)
     larger = limit and (config.limit == 0 or config.limit > limit)
     same = all(
         before.get(name) == (list(value) if isinstance(value, tuple) else value)
         for name, value in vars(config).items()
-        if name not in {"run", "redo", "limit", *config.not_fingerprint}
+        if name not in {"run", "redo", "redo_changed", "limit", *config.not_fingerprint}
     )
-    return replace(config, redo=True) if larger and same else config
+    return replace(config, redo_changed=True) if larger and same else config
 
 
 def run(config: DescribeConfig) -> Path:

@@ -19,6 +19,7 @@ from archive_tools.run import Stage, StageConfig, bounds, read_manifest
 from archive_tools.trajectories import load_trajectories
 from envs import load_world
 from envs.errors import InputError
+from envs.memory import require_memory
 
 
 @dataclass
@@ -116,6 +117,14 @@ def run(config: DatasetConfig) -> Path:
         write_table(stage.path("trajectories.parquet"), table)
         wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
         write_table(stage.path("test_wording.parquet"), wording)
+        info = trajectories.info
+        each = 4.0 * info["steps"] * (info["n_obs"] + 2 * info["n_act"] + 3)
+        rollouts = float(len(joined.ids)) * (config.augmentation + config.composed)
+        require_memory(
+            each * rollouts,
+            f"--augmentation {config.augmentation} --composed {config.composed} "
+            f"({rollouts:,.0f} rollouts)",
+        )
         rule = NearRule.of(stage.input("annotations"))
         more = joined.augmentation(config.augmentation, config.composed, rule)
         if more is not None:

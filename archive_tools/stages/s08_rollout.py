@@ -23,6 +23,7 @@ from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import registry
 from envs import load_world
 from envs.errors import InputError
+from envs.memory import require_memory
 
 COLUMNS = ("trajectory_id", "split", "bd", "length", "action", "texts")
 __all__ = ["RolloutConfig", "run"]
@@ -85,6 +86,10 @@ def run(
             name: ("test",) if SYSTEMS[name].one_set else ("test", "contrast")
             for name in config.systems
         }
+        drives = float(len(items)) * len(sets) * config.seeds
+        require_memory(
+            drives * 20 * info["steps"], f"--seeds {config.seeds} ({drives:,.0f} drives at most)"
+        )
         seeds = range(config.seed, config.seed + config.seeds)
         work = list(batches(items, instructions, sets, seeds, config.batch))
         if not work:

@@ -11,10 +11,11 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box
 
 from archive_tools.tasks.controllers import ControllerSpec
@@ -22,6 +23,7 @@ from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import HIDDEN
 from archive_tools.tasks.recording import Floats, Rollouts
 from envs.errors import InputError
+from envs.memory import require_memory
 from envs.plane import load_plane
 from envs.world import World
 
@@ -159,6 +161,9 @@ class GymnasiumTask:
         """Drive N policies side by side, each in its own copy, all reset with the same seed."""
         count, steps = len(solutions), self.steps
         n_obs, n_act = self.controller.layers[0], self.controller.layers[-1]
+        require_memory(
+            4.0 * count * (steps + 1) * (n_obs + n_act + 3), f"{count:,} drives of {steps:,} steps"
+        )
         obs = np.zeros((count, steps + 1, n_obs), dtype=np.float32)
         action = np.zeros((count, steps, n_act), dtype=np.float32)
         pose = np.zeros((count, steps + 1, 3), dtype=np.float32)
@@ -259,7 +264,7 @@ def gymnasium_task(
     bd_names: Sequence[str] | None = None,
     bd_low: Sequence[float] | None = None,
     bd_high: Sequence[float] | None = None,
-    steps: int | None = None,
+    steps: Annotated[int, Ge(1)] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     plane: str | Path | Mapping[str, Any] | None = None,
 ) -> GymnasiumTask:

@@ -12,6 +12,7 @@ from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.recording import Rollouts
 from envs import load_world
 from envs.errors import InputError
+from envs.memory import require_memory
 from envs.world import MAX_WHEEL, World
 
 Floats = NDArray[np.float32]
@@ -84,6 +85,9 @@ class Navigation:
 
     def reachable(self) -> Floats:
         """Points of the floor that the robot's centre can reach, 5 × 5 for each pixel."""
+        wide = self._world.width
+        pixels = float(np.count_nonzero(~self._world.occupied))
+        require_memory(25 * 2 * 12 * pixels, f"all places of a map of {wide} x {wide} pixels")
         row, column = np.nonzero(self._world.reachable())
         fine = (np.arange(5) + 0.5) / 5 - 0.5  # a pixel reaches half its width to either side
         x = column[:, None, None] + fine[None, :, None]

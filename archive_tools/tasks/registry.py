@@ -1,25 +1,35 @@
 """From the name that --environment gives to a task, and from an archive back to its task."""
 
-import contextlib
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import gymnasium
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from archive_tools.tasks.gymnasium import gymnasium_task, theirs
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
 
+MEMBERS = (*Environment.__annotations__, "record", "reachable")
+
 
 def _factory(name: str) -> Callable[..., Environment]:
     """The function that a name like package.module:function or file.py:function means."""
     source, _, function = name.rpartition(":")
+    wanted = (
+        "expected module:function, path/file.py:function, or module:Name-v0 of an environment that "
+        "the module registers with Gymnasium"
+    )
+    if source.partition(".")[0] in sys.stdlib_module_names:
+        raise InputError(f"--environment {name}: a module of Python itself; {wanted}")
     try:
         if source.endswith(".py"):
             stem = hashlib.sha256(source.encode()).hexdigest()[:12]
@@ -29,21 +39,21 @@ def _factory(name: str) -> Callable[..., Environment]:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(source)
-        found: Any = getattr(module, function)
-    except (ImportError, OSError, AttributeError, SyntaxError) as error:
+        made: Any = getattr(module, function)
+    except (Exception, SystemExit) as error:  # whatever a file of the user's raises
+        raise InputError(f"--environment {name}: {_told(error)}; {wanted}") from None
+    # What is called must be meant for it: a name may stand for anything, os.system too.
+    fits = inspect.isfunction(made) or inspect.isclass(made)
+    if not fits or "controller" not in inspect.signature(made).parameters:
         raise InputError(
-            f"--environment {name}: {error}; expected module:function, path/file.py:function, or "
-            "module:Name-v0 of an environment that the module registers with Gymnasium"
-        ) from None
-    except Exception as error:
-        raise InputError(f"--environment {name}: {source}: {_told(error)}") from error
-    if callable(found):
-        return cast(Callable[..., Environment], found)
-    raise InputError(f"--environment {name}: {function} is {found!r}; expected a function")
+            f"--environment {name}: no function that takes a controller and makes an environment; "
+            f"{wanted} (docs/environments.md)"
+        )
+    return cast(Callable[..., Environment], made)
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:300]}"
+def _told(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _is_gymnasium_id(name: str) -> bool:
@@ -53,7 +63,9 @@ def _is_gymnasium_id(name: str) -> bool:
         return False
     if not last.isidentifier():  # a version, or a namespace
         return True
-    with contextlib.suppress(Exception):  # `_factory` says what is wrong
+    if source.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    with suppress(Exception):  # `_factory` says what is wrong
         module = importlib.import_module(source)
         found = getattr(module, last, gymnasium.Env)
         return (
@@ -66,18 +78,14 @@ def _is_gymnasium_id(name: str) -> bool:
     return False
 
 
-MEMBERS = ("id", "kwargs", "controller", "measures", "steps", "action_low", "action_high",
-           "stochastic", "world", "record", "reachable")  # fmt: skip
-
-
 def _made(name: str, function: Callable[..., Any], **options: Any) -> Environment:
     """What a user's function makes, if it is an environment."""
     made = theirs(f"--environment {name} raised", function, **options)
     missing = [member for member in MEMBERS if not hasattr(made, member)]
     if missing:
         raise InputError(
-            f"--environment {name}: gives {type(made).__name__} without {', '.join(missing[:4])}; "
-            "expected the members of archive_tools.tasks.Environment"
+            f"--environment {name}: makes a {type(made).__name__} without {', '.join(missing)}; "
+            "expected the members of Environment (docs/environments.md)"
         )
     return made
 
@@ -123,9 +131,29 @@ def make_environment(
             raise InputError(
                 f"--environment-options: {name} takes no {option!r}; known are {known}"
             )
+    _check_options(function, options)
     if function is Navigation or function is gymnasium_task:
         return function(controller=dict(controller or {}), **options)
     return _made(name, function, controller=dict(controller or {}), **options)
+
+
+def _check_options(function: Callable[..., Environment], options: Mapping[str, Any]) -> None:
+    """Hold options against the annotations of a function, where it has any."""
+    with suppress(NameError, TypeError):  # annotations that nobody can read say nothing
+        typed = function.__init__ if inspect.isclass(function) else function
+        hints = get_type_hints(typed, include_extras=True)
+        for option, value in options.items():
+            if option not in hints:
+                continue
+            try:
+                config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False, strict=True)
+                TypeAdapter(hints[option], config=config).validate_python(value)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise InputError(
+                    f"--environment-options: {option} is {str(value)[:60]!r}; "
+                    f"expected {first['msg'].removeprefix('Input should be ')}"
+                ) from None
 
 
 def environment_of(folder: Path, info: Mapping[str, Any]) -> Environment:

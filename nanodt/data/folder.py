@@ -25,7 +25,6 @@ episodes for the split train, read where they are asked for. A next subgoal is a
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,12 @@ import pyarrow.parquet as pq
 
 from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
+from nanodt.files import read_json
 from nanodt.packing import ragged
 
 TABLE, AUGMENTATION, INFO = "trajectories.parquet", "augmentation.parquet", "dataset.json"
+OUTSIDE = 0.1
+"""At most this share of the BDs may lie outside the bounds of dataset.json."""
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
 
 
@@ -83,6 +85,7 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
         bad = int(ids[np.argmax(length < 1)])
         raise InputError(f"{path}: trajectory {bad} has no step; drop it from the dataset")
     steps, bd = _numbers(path, table, ids, length, info)
+    _check_rows(folder / INFO, info, length, bd)
     weight = (
         _column(table, "weight").to_numpy().astype(np.float64)
         if "weight" in table.column_names
@@ -176,19 +179,53 @@ def located(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path} does not exist: --data must name a dataset folder")
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+    info = read_json(path, "make the dataset again")
     missing = [k for k in ("n_obs", "n_act", "n_bd", "action_low", "action_high") if k not in info]
     if missing:
         raise InputError(f"{path}: no field {', '.join(missing)}")
-    for name in ("action_low", "action_high"):
-        if len(info[name]) != info["n_act"]:
-            raise InputError(
-                f"{path}: {name} has {len(info[name])} numbers, n_act is {info['n_act']}"
-            )
+    for name in ("n_obs", "n_act", "n_bd", "steps"):
+        value = info.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{path}: {name} is {value!r}, expected a whole number above 0")
+    for name, size in (("action", "n_act"), ("bd", "n_bd")):
+        for bound in (f"{name}_low", f"{name}_high"):
+            if bound in info:
+                _check_bound(path, bound, info[bound], size, info[size])
+        if f"{name}_low" in info and f"{name}_high" in info:
+            low, high = info[f"{name}_low"], info[f"{name}_high"]
+            if any(a > b or (a == b and name == "bd") for a, b in zip(low, high, strict=True)):
+                raise InputError(f"{path}: {name}_low {low} is not below {name}_high {high}")
     return info
+
+
+def _check_bound(path: Path, name: str, value: Any, size: str, n: int) -> None:
+    numbers = value if isinstance(value, list) else []
+    wrong = [v for v in numbers if isinstance(v, bool) or not isinstance(v, (int, float))]
+    if not isinstance(value, list) or wrong or not np.isfinite(np.array(numbers, float)).all():
+        raise InputError(f"{path}: {name} is {value!r}, expected a list of finite numbers")
+    if len(value) != n:
+        raise InputError(f"{path}: {name} has {len(value)} numbers, {size} is {n}")
+
+
+def _check_rows(path: Path, info: dict[str, Any], length: np.ndarray, bd: np.ndarray) -> None:
+    """Refuse a dataset.json that cannot be that of its rows: of another run, or edited."""
+    longest = int(length.max())
+    if info.get("steps", longest) < longest:
+        raise InputError(
+            f"{path}: steps is {info['steps']}, but a trajectory has {longest}: it is not the "
+            "dataset.json of these rows"
+        )
+    if "bd_low" not in info or "bd_high" not in info:
+        return
+    low, high = np.array(info["bd_low"], float), np.array(info["bd_high"], float)
+    slack = 1e-3 * (high - low)
+    outside = ((bd < low - slack) | (bd > high + slack)).any(1)
+    # Where the bounds are a user's own, some BDs may lie beyond them.
+    if outside.mean() > OUTSIDE:
+        raise InputError(
+            f"{path}: {outside.sum()} of {len(bd)} BDs lie outside bd_low {info['bd_low']} and "
+            f"bd_high {info['bd_high']}: it is not the dataset.json of these rows"
+        )
 
 
 def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:

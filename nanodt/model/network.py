@@ -13,7 +13,6 @@ descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,9 +26,13 @@ from torch import Tensor, nn
 from nanodt.errors import InputError
 from nanodt.files import (
     CONFIG,
+    TOKENIZER,
     WEIGHTS,
+    WORDS,
+    check_beside,
     from_json,
     model_folder,
+    read_json,
     read_weights,
     save_weights,
     write_json,
@@ -338,7 +341,12 @@ class Network(nn.Module):
         """Write config.json and model.safetensors, each at once."""
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / CONFIG, asdict(self.config))
-        save_weights(folder / WEIGHTS, self.state_dict(), {"format": "pt"})
+        self.save_weights(folder)
+
+    def save_weights(self, folder: Path) -> None:
+        """Write model.safetensors, with the digests of what lies beside it and belongs to it."""
+        beside = (CONFIG, TOKENIZER, WORDS)
+        save_weights(folder / WEIGHTS, self.state_dict(), {"format": "pt"}, beside)
 
 
 def load_network(path: Path | str, device: str = "cpu") -> Network:
@@ -348,13 +356,14 @@ def load_network(path: Path | str, device: str = "cpu") -> Network:
     for file in (config_path, weights_path):
         if not file.exists():
             raise InputError(f"{file} does not exist: {folder} is not a trained model")
+    fields = read_json(config_path, "train it again")
+    if fields.get("format") != FORMAT:
+        raise InputError(
+            f"{config_path}: written by another version of nanodt, whose models cannot be "
+            "read: train it again"
+        )
+    check_beside(folder, (CONFIG, TOKENIZER))
     try:
-        fields = json.loads(config_path.read_text(encoding="utf-8"))
-        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-            raise InputError(
-                f"{config_path}: written by another version of nanodt, whose models cannot be "
-                "read: train it again"
-            )
         network = Network(from_json(NetworkConfig, fields))
     except InputError:
         raise

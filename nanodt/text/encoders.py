@@ -23,10 +23,11 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from nanodt.errors import InputError
+from nanodt.files import TOKENIZER, at_once
 from nanodt.packing import ragged
 from nanodt.text.tokenizer import Tokenizer
 
@@ -219,9 +220,12 @@ class VectorCache:
         self.path, self.embed = path, embed
         self.known: dict[str, np.ndarray] = {}
         if path.exists():
-            with safe_open(path, "np") as file:
-                keys = json.loads((file.metadata() or {})["texts"])
-                self.known = dict(zip(keys, file.get_tensor("vectors"), strict=True))
+            try:
+                with safe_open(path, "np") as file:
+                    keys = json.loads((file.metadata() or {})["texts"])
+                    self.known = dict(zip(keys, file.get_tensor("vectors"), strict=True))
+            except Exception as error:  # the reader's own error type is not public
+                raise InputError(f"{path} cannot be read ({error}): delete it") from None
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         keys = [hashlib.sha256(t.encode()).hexdigest()[:32] for t in texts]
@@ -232,10 +236,9 @@ class VectorCache:
 
     def save(self) -> None:
         """Write the file anew, at once."""
-        partial = self.path.with_name("." + self.path.name)
         vectors = torch.from_numpy(np.array(list(self.known.values()), np.float32))
-        save_file({"vectors": vectors}, partial, {"texts": json.dumps(list(self.known))})
-        partial.replace(self.path)
+        with at_once(self.path) as partial:
+            partial.write_bytes(save({"vectors": vectors}, {"texts": json.dumps(list(self.known))}))
 
 
 def frozen_embedder(config: TextConfig) -> Embed:
@@ -248,7 +251,7 @@ def frozen_embedder(config: TextConfig) -> Embed:
 def attach_source(encoder: TextEncoder, config: TextConfig, folder: Path) -> None:
     """Give an encoder its tokenizer, or its frozen model with the vectors kept in the folder."""
     if isinstance(encoder, TokenEncoder):
-        path = folder / "tokenizer.json"
+        path = folder / TOKENIZER
         encoder.tokenizer = Tokenizer.load(path) if path.exists() else None
     elif isinstance(encoder, VectorEncoder):
         encoder.embed = VectorCache(folder / VECTORS, frozen_embedder(config))

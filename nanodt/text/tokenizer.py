@@ -14,6 +14,7 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from nanodt.errors import InputError
+from nanodt.files import TOKENIZER, write_text
 
 PAD, DESCRIPTOR = "<pad>", "<DESCRIPTOR>"
 
@@ -38,16 +39,13 @@ class Tokenizer:
     def save(self, path: Path | str) -> None:
         """Write one `tokenizer.json` (the format of Hugging Face tokenizers), at once."""
         path = Path(path)
-        path = path / "tokenizer.json" if path.is_dir() else path
-        partial = path.with_name("." + path.name)
-        partial.write_text(self.inner.to_str(pretty=True), encoding="utf-8")
-        partial.replace(path)
+        write_text(path / TOKENIZER if path.is_dir() else path, self.inner.to_str(pretty=True))
 
     @staticmethod
     def load(path: Path | str) -> Tokenizer:
         """Read a `tokenizer.json`, or the folder that holds one."""
         path = Path(path)
-        path = path / "tokenizer.json" if path.is_dir() else path
+        path = path / TOKENIZER if path.is_dir() else path
         if not path.exists():
             raise InputError(f"{path} does not exist: train the tokenizer first")
         try:

@@ -15,6 +15,16 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from nanodt.errors import InputError
 
+MOST = 2**31 - 1
+"""No option means more than this, and everything that counts or draws can hold it."""
+Count = Annotated[int, Ge(1)]
+Whole = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Signed = Annotated[float, Ge(-MOST)]
+Share = Annotated[float, Ge(0), Le(1)]
+PositiveShare = Annotated[float, Gt(0), Le(1)]
+BelowOne = Annotated[float, Ge(0), Lt(1)]
 KINDS = {
     Ge: ("at least", operator.ge),
     Gt: ("above", operator.gt),
@@ -39,15 +49,19 @@ def bounds(hint: Any) -> dict[str, Any]:
 def check_bounds(options: Any) -> None:
     """Raise InputError for the first field of a dataclass that is out of its bounds.
 
-    None is always allowed where an option may be None.
+    None is always allowed where an option may be None; NaN and what is beyond MOST never is.
     """
     hints = typing.get_type_hints(type(options), include_extras=True)
     for name, value in vars(options).items():
         limits = bounds(hints[name])
         for one in value if isinstance(value, tuple) else (value,):
-            if one is not None and not all(fits(one) for fits in limits.values()):
+            if one is None or isinstance(one, bool) or not isinstance(one, (int, float)):
+                continue
+            if not all(fits(one) for fits in limits.values()):
                 flag, expected = name.replace("_", "-"), " and ".join(limits)
                 raise InputError(f"--{flag} {one}: expected {expected}")
+            if not -MOST <= one <= MOST:
+                raise InputError(f"--{name.replace('_', '-')} {one}: expected at most {MOST}")
 
 
 def show_bounds(kind: type) -> type:

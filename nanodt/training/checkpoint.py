@@ -14,8 +14,10 @@ from safetensors import safe_open
 from torch import nn
 
 from nanodt.errors import InputError
-from nanodt.files import save_weights
+from nanodt.files import read_weights, save_weights
 from nanodt.training.optimizer import Optimizer
+
+ADVICE = "it is not a whole checkpoint: delete it"
 
 
 def save_checkpoint(
@@ -31,17 +33,12 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Put model and optimiser back as they were; return the state saved with them.
 
-    Raises InputError when the checkpoint was made with other options or data, naming the first.
+    Raises InputError when the checkpoint was made with other options or data, naming the first, or
+    is not whole.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            state = json.loads((file.metadata() or {})["state"])
-            check_same(path, state["made"], made)
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except InputError:
-        raise
-    except Exception as error:  # the reader's own error type is not public
-        raise InputError(f"{path} is not a whole checkpoint ({error}): delete it") from None
+    state = read_state(path)
+    check_same(path.parent, state["made"], made)
+    tensors = read_weights(path, ADVICE)
     kinds: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
     for name, value in tensors.items():
         kind, rest = name.split(".", 1)
@@ -51,11 +48,22 @@ def load_checkpoint(
     return state
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The state that was saved with a checkpoint, `made` in it."""
+    try:
+        with safe_open(path, "pt") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            state["made"].items()
+            return state
+    except Exception as error:  # the reader's own error type is not public
+        raise InputError(f"{path} cannot be read ({error}): {ADVICE}") from None
+
+
 def check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Refuse to go on from a run made with other options or data."""
+    """Refuse to go on from what was made with other options or data."""
     for key in new:
         if old.get(key) != new[key]:
             raise InputError(
-                f"{path.parent} was made with {key}={old.get(key)!r}, now {key}={new[key]!r}: "
+                f"{path} was made with {key}={old.get(key)!r}, now {key}={new[key]!r}: "
                 "give another --out, or --redo to replace it"
             )

@@ -16,28 +16,32 @@ import sys
 from dataclasses import fields
 from typing import Any
 
-from nanodt.files import digest, write_json
+from nanodt.files import digest, read_json, write_json
 from nanodt.training.options import TrainConfig, TrainOptions
 
-MANIFEST, INPUTS = "manifest.json", ("dataset", "tokenizer")
+MANIFEST = "manifest.json"
 NOT_FINGERPRINT = {"log_every", "tracker", "device"}
 """Options that change no weight, and that stage 07 leaves out of its fingerprint."""
 
 
-def belongs_to_run(config: TrainConfig) -> bool:
-    """Whether a model goes into the `model/` folder of a run whose stages wrote what it reads."""
+def inputs_of_run(config: TrainConfig) -> dict[str, str] | None:
+    """Digests of what a model was made of, where it goes into the `model/` folder of a run whose
+    stages wrote what it reads; None elsewhere."""
     assert config.out is not None
     run, found = config.out.parent, {"dataset": config.data, "tokenizer": config.tokenizer}
-    return config.out.name == "model" and all(
-        (run / name / MANIFEST).exists()
-        and path is not None
-        and path.resolve() == (run / name).resolve()
-        for name, path in found.items()
-    )
+    inputs = {}
+    for name, path in found.items():
+        manifest = run / name / MANIFEST
+        if path is None or path.resolve() != (run / name).resolve() or not manifest.exists():
+            return None
+        inputs[name] = read_json(manifest, f"make {name}/ anew").get("digest")
+    return inputs if config.out.name == "model" and all(inputs.values()) else None
 
 
-def write_manifest(config: TrainConfig, facts: dict[str, Any], seconds: float) -> None:
-    """Write the manifest of a finished model into its folder."""
+def write_manifest(
+    config: TrainConfig, inputs: dict[str, str], facts: dict[str, Any], seconds: float
+) -> None:
+    """Write the manifest of a finished model into its folder, made of `inputs_of_run`."""
     assert config.out is not None
     folder, run = config.out, config.out.parent
     outputs = {
@@ -45,15 +49,15 @@ def write_manifest(config: TrainConfig, facts: dict[str, Any], seconds: float) -
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
     }
-    inputs = {name: json.loads((run / name / MANIFEST).read_text())["digest"] for name in INPUTS}
     options = {f.name: _plain(getattr(config, f.name)) for f in fields(TrainOptions)}
-    options |= {"run": run.as_posix(), "redo": config.redo}
+    options |= {"run": run.as_posix(), "redo": config.redo, "redo_changed": False}
     options |= {"preset": config.preset, "seed": config.seed}
-    skip = {"run", "redo", *NOT_FINGERPRINT}
+    skip = {"run", "redo", "redo_changed", *NOT_FINGERPRINT}
     parts = {
         "options": {k: v for k, v in options.items() if k not in skip},
         "inputs": inputs,
         "extra": {},
+        "version": version_of("wayword"),
     }
     manifest = {
         "stage": "model",
@@ -62,7 +66,7 @@ def write_manifest(config: TrainConfig, facts: dict[str, Any], seconds: float) -
         "seed": config.seed,
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("torch", "numpy", "tokenizers")},
+            **{name: version_of(name) for name in ("wayword", "torch", "numpy", "tokenizers")},
         },
         "inputs": inputs,
         "extra": {},
@@ -75,6 +79,14 @@ def write_manifest(config: TrainConfig, facts: dict[str, Any], seconds: float) -
         "wall_time_s": round(seconds, 3),
     }
     write_json(folder / MANIFEST, manifest)
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _hash(value: Any) -> str:

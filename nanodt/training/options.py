@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le
 
 from nanodt.errors import InputError
 from nanodt.model.heads import HeadKind
 from nanodt.text.encoders import TextKind
-from nanodt.training.bounds import show_bounds
+from nanodt.training.bounds import BelowOne, Share, show_bounds
 
 C = TypeVar("C")
 Preset = Literal["demo", "paper", "gpu"]
-Share = Annotated[float, Ge(0), Le(1)]
 TOKENS_PER_STEP: Literal[1, 3] = 1
 """The default of --tokens-per-step, for all presets."""
 
@@ -136,7 +135,7 @@ class TrainOptions:
     """Of matrices only."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """muon: for the transformer's matrices, AdamW for the rest; adamw: for everything."""
-    betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.95)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     """Of AdamW."""
     clip: Annotated[float, Gt(0)] = 1.0
     """Largest gradient norm."""
@@ -183,7 +182,7 @@ class TrainConfig(TrainOptions):
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the weights and of every draw."""
     redo: bool = False
-    """Replace what OUT holds."""
+    """Replace what OUT holds: a finished model, or the checkpoint of one with other options."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -25,7 +25,9 @@ class ClosedLoop:
         if "bd_low" not in info or "bd_high" not in info:
             raise InputError("dataset.json has no bd_low and bd_high, which the score divides by")
         # Evenly spread over the split, so that the same few are driven every time.
-        chosen = np.unique(np.linspace(0, len(episodes.ids) - 1, items).round().astype(int))
+        chosen = np.unique(
+            np.linspace(0, len(episodes.ids) - 1, min(items, len(episodes.ids))).round().astype(int)
+        )
         texts = episodes.texts or [[] for _ in episodes.ids]
         self.texts = [texts[i][0] if texts[i] else None for i in chosen]
         self.bd = episodes.each["bd"][chosen]

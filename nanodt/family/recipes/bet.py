@@ -27,6 +27,7 @@ from nanodt.files import WEIGHTS
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network, load_network
 from nanodt.model.stream import Layout, Slot
+from nanodt.training.bounds import Count, NonNegative
 
 GOAL, RADIUS, LARGEST, STEPS = np.array([0.0, 1.0]), 0.45, 0.2, 40
 NEAR = 0.001  # spread of starts that hardly differ: less than where squared error changes sides
@@ -84,15 +85,15 @@ class Guide:
 
 @dataclass(kw_only=True)
 class BeTOptions(Options):
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 64
-    context: int = 5
-    steps: int = 600
-    clusters: int = 16
-    offset_weight: float = 1.0
-    trajectories: int = 400
-    drives: int = 200
+    n_layer: Count = 3
+    n_head: Count = 4
+    n_embd: Count = 64
+    context: Count = 5
+    steps: Count = 600
+    clusters: Count = 16
+    offset_weight: NonNegative = 1.0
+    trajectories: Count = 400
+    drives: Count = 200
     head: str = "clusters"
     """clusters, or mse: the control."""
 

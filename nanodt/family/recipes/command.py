@@ -19,6 +19,8 @@ from nanodt.errors import InputError
 from nanodt.family.recipes.recipe import Options, Recipe
 from nanodt.files import write_json
 from nanodt.model.network import Network, load_network
+from nanodt.training.bounds import check_bounds, show_bounds
+from nanodt.training.faults import guarded
 
 NAMES = ("dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt")
 HELP = f"""usage: python -m nanodt.family.recipes NAME [--preset small|published] [options]
@@ -33,14 +35,16 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
         return 0
-    try:
+
+    def body() -> int:
         if arguments[0] == "--all":
             return run_all(arguments[1:])
         recipe = get_recipe(arguments[0])
-        return 0 if run_one(recipe, parse(recipe, arguments[1:])) else 1
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        options = parse(recipe, arguments[1:])
+        check_bounds(options)
+        return 0 if run_one(recipe, options) else 1
+
+    return guarded(body)
 
 
 def get_recipe(name: str) -> Recipe:
@@ -59,7 +63,7 @@ def parse(recipe: Recipe, arguments: list[str]) -> Options:
     preset = finder.parse_known_args(arguments)[0].preset
     given = recipe.published if preset == "published" else {}
     return tyro.cli(
-        recipe.options,
+        show_bounds(recipe.options),
         default=recipe.options(preset=preset, **given),
         args=arguments,
         description=f"{recipe.title}\n\n{recipe.source}",

@@ -24,6 +24,7 @@ from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
+from nanodt.training.bounds import Count, Positive, Signed
 
 GAINS = np.array([0.5, 6.0, 0.8, 1.0])  # of a controller that balances: x, angle, and their speeds
 
@@ -46,21 +47,21 @@ TRAINING: dict[str, Any] = {
 class DTOptions(Options):
     env: str = "InvertedPendulum-v5"
     """Gymnasium environment to collect from and to drive in."""
-    n_layer: int = 3
-    n_head: int = 1
-    n_embd: int = 64
+    n_layer: Count = 3
+    n_head: Count = 1
+    n_embd: Count = 64
     activation: Literal["gelu_tanh", "gelu", "relu"] = "relu"
-    context: int = 20
-    steps: int = 800
-    lr: float = 1e-3
-    scale: float = 200.0
+    context: Count = 20
+    steps: Count = 800
+    lr: Positive = 1e-3
+    scale: Positive = 200.0
     """Returns are divided by it."""
-    longest: int = 1000
+    longest: Count = 1000
     """Steps of the longest trajectory."""
-    targets: tuple[float, ...] = (30, 60, 120, 250, 500, 1000)
+    targets: tuple[Signed, ...] = (30, 60, 120, 250, 500, 1000)
     """Returns asked for to measure."""
-    trajectories: int = 400
-    drives: int = 20
+    trajectories: Count = 400
+    drives: Count = 20
     """For each target."""
 
 

@@ -45,31 +45,32 @@ from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
 from nanodt.packing import ragged
+from nanodt.training.bounds import Count, Positive, Share
 
 
 @dataclass(kw_only=True)
 class GatoOptions(Options):
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 96
-    context: int = 36
+    n_layer: Count = 3
+    n_head: Count = 4
+    n_embd: Count = 96
+    context: Count = 36
     """Tokens in a window."""
-    steps: int = 2400
-    batch_size: int = 24
-    lr: float = 3e-3
-    words: int = 32
+    steps: Count = 2400
+    batch_size: Count = 24
+    lr: Positive = 3e-3
+    words: Count = 32
     """Ids for text."""
-    discrete: int = 64
+    discrete: Count = 64
     """Ids for discrete values."""
-    bins: int = 128
+    bins: Count = 128
     """Ids for continuous values. A bin is learned from the values that fall into it alone."""
-    prompted: float = 0.25
+    prompted: Share = 0.25
     """Share of training sequences whose first half is a demonstration of the same task."""
-    trajectories: tuple[int, ...] = (100, 800, 2500)
+    trajectories: tuple[Count, ...] = (100, 800, 2500)
     """Of each task's expert, collected."""
-    drives: int = 50
+    drives: Count = 50
     """Driven in each task to measure."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
 
 
 class Player:

@@ -30,6 +30,7 @@ from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
+from nanodt.training.bounds import Count, NonNegative, Positive
 
 TASKS = ("reach-v3", "drawer-close-v3", "button-press-v3", "door-open-v3", "point_mass")
 DOMAIN = (0, 0, 0, 0, 1)  # Meta-World, dm_control
@@ -39,24 +40,24 @@ UNIFORM = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 @dataclass(kw_only=True)
 class MDDTOptions(Options):
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 128
+    n_layer: Count = 3
+    n_head: Count = 4
+    n_embd: Count = 128
     activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu"
-    context: int = 5
-    steps: int = 1500
-    batch_size: int = 64
+    context: Count = 5
+    steps: Count = 1500
+    batch_size: Count = 64
     """Windows of each domain per optimiser step."""
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     places: bool = True
     """Tell tokens of a step apart by learned places. L2M leaves that to their order, which takes
     long to learn: until then every dimension of an action is that of the first."""
-    longest: int = 1000
-    trajectories: int = 60
+    longest: Count = 1000
+    trajectories: Count = 60
     """Demonstrations of each task."""
-    noise: float = 0.3
+    noise: NonNegative = 0.3
     """Spread of what is added to the demonstrations' actions as they are executed."""
-    drives: int = 20
+    drives: Count = 20
     """Driven in each task to measure, with goals that are not in the data."""
 
 

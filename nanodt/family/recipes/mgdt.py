@@ -30,6 +30,7 @@ from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
 from nanodt.text.encoders import TextConfig
+from nanodt.training.bounds import Count, NonNegative, Positive
 
 GAMES = ("as it is", "left is right")
 # Rewards enter and are predicted by their sign, as classes in the order of the released code: 0, +,
@@ -39,20 +40,20 @@ ZERO, PLUS, LAST, MINUS = range(4)
 
 @dataclass(kw_only=True)
 class MGDTOptions(Options):
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 64
-    context: int = 4
-    steps: int = 1000
-    batch_size: int = 256
-    lr: float = 2e-3
-    return_bins: int = 50
-    kappa: float = 10.0
+    n_layer: Count = 3
+    n_head: Count = 4
+    n_embd: Count = 64
+    context: Count = 4
+    steps: Count = 1000
+    batch_size: Count = 256
+    lr: Positive = 2e-3
+    return_bins: Count = 50
+    kappa: NonNegative = 10.0
     """How strongly high returns are asked for."""
-    trajectories: int = 300
+    trajectories: Count = 300
     """Collected of each game: a balancing controller that acts at random with a probability of its
     own."""
-    drives: int = 50
+    drives: Count = 50
     """Driven in each game to measure."""
 
 

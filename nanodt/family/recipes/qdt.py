@@ -33,6 +33,7 @@ from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
 from nanodt.place.odometry import FEATURES, OdometryConfig
+from nanodt.training.bounds import Count, NonNegative, Positive
 
 TRAIN, TEST = 0.0, 2.0  # of the field `split`
 
@@ -41,20 +42,20 @@ TRAIN, TEST = 0.0, 2.0  # of the field `split`
 class QDTOptions(Options):
     data: str | None = "runs/demo/dataset"
     """Dataset folder; or an npz file with the fields obs, action, bd and split."""
-    n_layer: int = 2
-    n_head: int = 4
-    n_embd: int = 128
-    context: int = 8
-    steps: int = 3000
-    batch_size: int = 256
-    lr: float = 2e-3
+    n_layer: Count = 2
+    n_head: Count = 4
+    n_embd: Count = 128
+    context: Count = 8
+    steps: Count = 3000
+    batch_size: Count = 256
+    lr: Positive = 2e-3
     plain: bool = False
     """The paper's layout: bd, s, a, and no reckoning."""
-    items: int = 256
+    items: Count = 256
     """Test BDs asked for."""
-    noise: float = 0.4
+    noise: NonNegative = 0.4
     """Spread of the actuation noise, a tenth of the largest action of the apartment's robot."""
-    cells: int = 64
+    cells: Count = 64
     """Cells along each side of the BD space, the unit of errors, whatever the archive's own: the
     apartment's is 600 long, so a cell 9.4."""
 

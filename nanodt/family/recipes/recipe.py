@@ -28,6 +28,7 @@ from nanodt.model.stream import Layout
 from nanodt.model.trunk import TrunkConfig
 from nanodt.place.odometry import OdometryConfig
 from nanodt.text.encoders import text_table
+from nanodt.training.bounds import BelowOne, Count, NonNegative, Positive, Share, Whole
 from nanodt.training.journal import Log
 from nanodt.training.trainer import Trainer
 
@@ -45,26 +46,26 @@ class Options:
     """Picks the defaults of the options below: for two CPU cores, or as published."""
     evaluate: bool = False
     """Do not train: try the model that OUT/NAME holds."""
-    seed: int = 0
+    seed: Whole = 0
 
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 64
-    dropout: float = 0.0
+    n_layer: Count = 3
+    n_head: Count = 4
+    n_embd: Count = 64
+    dropout: BelowOne = 0.0
     activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu_tanh"
-    context: int = 20
+    context: Count = 20
     """Timesteps in a window."""
-    steps: int = 1000
+    steps: Count = 1000
     """Optimiser steps."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Windows per optimiser step (of each domain, where there are several)."""
-    lr: float = 1e-3
-    min_lr: float = 0.05
+    lr: Positive = 1e-3
+    min_lr: Share = 0.05
     """Last learning rate, as a share of lr; 1 = constant after the warm-up."""
-    warmup: int = 50
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
+    warmup: Whole = 50
+    weight_decay: NonNegative = 0.1
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
+    clip: Positive = 1.0
 
     # What the mission's training has besides; no recipe needs it.
     text_dropout: ClassVar[float] = 0.0

@@ -41,6 +41,7 @@ from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
 from nanodt.text.encoders import TextConfig
+from nanodt.training.bounds import Count, Positive
 
 LEVEL, LONGEST = "minigrid:BabyAI-GoToLocal-v0", 64
 TRIES = 20  # steps a drive may take: the bot needs 5 on average, 14 or fewer in 99 %
@@ -51,18 +52,18 @@ HELD_OUT = ("red key", "blue ball", "yellow box")
 
 @dataclass(kw_only=True)
 class TDTOptions(Options):
-    n_layer: int = 6
-    n_head: int = 8
-    n_embd: int = 128
-    context: int = 4
-    steps: int = 1600
-    batch_size: int = 64
-    lr: float = 1e-3
-    trajectories: int = 10_000
+    n_layer: Count = 6
+    n_head: Count = 8
+    n_embd: Count = 128
+    context: Count = 4
+    steps: Count = 1600
+    batch_size: Count = 64
+    lr: Positive = 1e-3
+    trajectories: Count = 10_000
     """Of the bot, collected."""
-    drives: int = 200
+    drives: Count = 200
     """Driven to measure, with seeds that no training trajectory has."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
 
 
 def numbers(n: int) -> CodecConfig:

@@ -27,39 +27,40 @@ from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
+from nanodt.training.bounds import Count, NonNegative, Positive, PositiveShare, Share, Signed
 
 
 @dataclass(kw_only=True)
 class TTOptions(Options):
     env: str = "CartPole-v1"
-    n_layer: int = 3
-    n_head: int = 4
-    n_embd: int = 64
-    context: int = 6
-    steps: int = 2000
-    batch_size: int = 64
-    lr: float = 2e-3
-    bins: int = 100
-    discount: float = 0.99
-    action_weight: float = 5.0
+    n_layer: Count = 3
+    n_head: Count = 4
+    n_embd: Count = 64
+    context: Count = 6
+    steps: Count = 2000
+    batch_size: Count = 64
+    lr: Positive = 2e-3
+    bins: Count = 100
+    discount: Share = 0.99
+    action_weight: NonNegative = 5.0
     """Of the actions' loss beside the others'."""
-    penalty: float = 0.0
+    penalty: Signed = 0.0
     """Reward of a step that ends a trajectory by failure, in place of its own; 0 = its own."""
-    horizon: int = 1
+    horizon: Count = 1
     """Beam search: steps planned. With one, what follows is in V alone."""
-    width: int = 8
+    width: Count = 8
     """Beam search: plans kept."""
-    expand: int = 2
+    expand: Count = 2
     """Beam search: continuations of each plan."""
-    past: int = 4
+    past: Count = 4
     """Beam search: past steps seen."""
-    top_p: float = 1.0
+    top_p: PositiveShare = 1.0
     """Planned actions are drawn from the likeliest that together reach this probability."""
-    trajectories: int = 2000
-    drives: int = 50
-    planned: int = 20
+    trajectories: Count = 2000
+    drives: Count = 50
+    planned: Count = 20
     """Drives with beam search."""
-    longest: int = 300
+    longest: Count = 300
     """Steps of a drive, at most."""
 
 
