@@ -89,7 +89,7 @@ class Targets:
         weight = weight[best]
         way = [place.names[0] for place in instruction.way if place.names]
         if way:
-            routes: list[similarity.Route] = [self.ends.visited[k] for k in best.tolist()]
+            routes: list[similarity.Route] = [self.ends.visited[int(k)] for k in best]
             told: list[similarity.Route] = [way] * len(best)
             alike = similarity.lcs_ratio(told, routes)
             weight = weight * np.exp(ORDER * (alike - alike.max()))
