@@ -21,6 +21,8 @@ OPTIONS = """
 evaluations = 1500
 batch = 250
 cells = [16, 16]
+[04_describe]
+people = false
 [05_verify_dataset]
 test = 0.2
 [06_train_tokenizer]
