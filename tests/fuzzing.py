@@ -117,7 +117,7 @@ def attempt(reader: Reader, data: bytes, folder: Path) -> str | None:
             warnings.simplefilter("ignore")
             reader.read(path)
     except (envs.InputError, PolicyError) as error:
-        if "\n" in str(error) or len(str(error)) > 1500:
+        if "\n" in str(error) or len(str(error)) > 10_000:
             return f"not one line: {str(error)[:300]!r}"
     except Hangs:
         return f"took longer than {time.perf_counter() - begin:.1f} s"

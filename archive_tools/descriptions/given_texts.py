@@ -100,7 +100,7 @@ def read_given(
 
 
 def _listed(frame: pd.DataFrame) -> str:
-    return ", ".join(str(c) for c in frame.columns if c != "__row") or "no columns"
+    return ", ".join(str(c)[:40] for c in frame.columns if c != "__row") or "no columns"
 
 
 def _word(value: Any, default: str) -> str:
@@ -115,7 +115,7 @@ def _frame(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: no such file")
     if kind == ".parquet":
         table = read_arrow(path)
-        frame = table.to_pandas()
+        frame = table.to_pandas(ignore_metadata=True)  # an index is a column here
         if "action" in table.column_names:
             frame.attrs["integers"] = pa.types.is_integer(
                 getattr(table.schema.field("action").type, "value_type", pa.null())
@@ -157,7 +157,7 @@ def _json_lines(path: Path, content: str) -> pd.DataFrame:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise InputError(f"{path}: line {number} is not JSON ({error})") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}: line {number} is no JSON object; write one object per line")

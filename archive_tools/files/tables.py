@@ -156,10 +156,12 @@ def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
         return pq.read_table(path, columns=list(columns) or None)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
     except (IsADirectoryError, PermissionError) as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise InputError(
             f"{path}: not a readable Parquet file, truncated perhaps ({reason}); write it again"
         ) from None
@@ -167,4 +169,9 @@ def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """`read_arrow` as a pandas DataFrame; the same arguments and errors."""
-    return read_arrow(path, columns).to_pandas()
+    table = read_arrow(path, columns)
+    try:
+        return table.to_pandas(ignore_metadata=True)  # which another program may have written
+    except (pa.ArrowException, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"{path}: damaged ({reason}); write it again") from None

@@ -147,33 +147,43 @@ def _from_arrow(folder: Path, kind: str, numbers: list[int]) -> Iterator[tuple[s
     for number in numbers:
         where = folder / str(number)
         try:
-            table = dataset.dataset(
+            files = dataset.dataset(
                 str(where), format=kind, ignore_prefixes=["_", ".", "metadata.json"]
-            ).to_table()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            )
+            arrays = _from_table(files.to_table(), str(where))
+        except InputError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
             raise InputError(
                 f"{where} holds no whole {kind} files ({reason}): fetch it again"
             ) from error
-        arrays = {}
-        for field in FIELDS:
-            if field not in table.column_names:
-                raise InputError(f"{where} has no column {field}: record it too")
-            column: Any = table[field].combine_chunks()
-            if pa.types.is_struct(column.type):
-                raise InputError(f"{where}: {_no_vector(field, 'Dict')}")
-            if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-                raise InputError(f"{where}: {_no_vector(field, 'pictures')}")
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                raise InputError(f"{where}: {_no_vector(field, 'Text')}")
-            width = -1
-            if pa.types.is_fixed_size_list(column.type):
-                width, column = column.type.list_size, column.flatten()
-            values = column.to_numpy(zero_copy_only=False)
-            # The last row holds the last observation; the rest of it is padding.
-            rows = values.reshape(-1, width) if width > 0 else values
-            arrays[field] = rows if field == "observations" else rows[:-1]
         yield str(number), arrays
+
+
+def _from_table(table: Any, where: str) -> Arrays:
+    from pyarrow import types
+
+    arrays = {}
+    for field in FIELDS:
+        if field not in table.column_names:
+            raise InputError(f"{where} has no column {field}: record it too")
+        column: Any = table[field].combine_chunks()
+        for kind, is_one in (
+            ("Dict", types.is_struct), ("pictures", types.is_binary),
+            ("pictures", types.is_large_binary), ("Text", types.is_string),
+            ("Text", types.is_large_string),
+        ):  # fmt: skip
+            if is_one(column.type):
+                raise InputError(f"{where}: {_no_vector(field, kind)}")
+        width = -1
+        if types.is_fixed_size_list(column.type):
+            width, column = column.type.list_size, column.flatten()
+        values = column.to_numpy(zero_copy_only=False)
+        # The last row holds the last observation; the rest of it is padding.
+        rows = values.reshape(-1, width) if width > 0 else values
+        arrays[field] = rows if field == "observations" else rows[:-1]
+    return arrays
 
 
 def _no_vector(field: str, kind: str) -> str:
