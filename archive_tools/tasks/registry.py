@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -46,7 +46,7 @@ def _factory(name: str) -> Callable[..., Environment]:
             f"--environment {name}: no function that takes a controller and makes an environment; "
             f"{wanted} (docs/environments.md)"
         )
-    return made
+    return cast("Callable[..., Environment]", made)
 
 
 def factory_digest(name: str) -> str | None:
