@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from envs import kernel
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 from envs.world import World
 
 # Below this number of robots a single step takes under a millisecond on one core: threads would

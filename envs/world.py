@@ -13,9 +13,8 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
-from envs.errors import InputError
+from envs.errors import InputError, require_memory
 from envs.geometry import world_to_pixel
-from envs.memory import require_memory
 from envs.scene import Scene
 
 MAX_WHEEL = 4.0

@@ -9,8 +9,7 @@ from tqdm import tqdm
 
 from archive_tools.archive.elites import Archive
 from archive_tools.tasks import Environment
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 
 Floats = NDArray[np.float32]
 CHUNK = 256

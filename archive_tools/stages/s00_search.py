@@ -16,8 +16,7 @@ from archive_tools.language import lexicon
 from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import Environment, registry
 from envs import save_world
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 from envs.worldfile import WORLDS
 
 

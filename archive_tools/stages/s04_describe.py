@@ -28,8 +28,7 @@ from archive_tools.llm import batch_api as batch
 from archive_tools.narrator import Alternatives, read_shares
 from archive_tools.run import Stage, bounds, check_folder, read_manifest
 from envs import load_world
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 from envs.scene import Scene
 from envs.worlds.commands import bundled_commands
 

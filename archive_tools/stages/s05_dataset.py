@@ -18,8 +18,7 @@ from archive_tools.rollouts import listener
 from archive_tools.run import Stage, StageConfig, bounds, read_manifest
 from archive_tools.trajectories import load_trajectories
 from envs import load_world
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 
 
 @dataclass

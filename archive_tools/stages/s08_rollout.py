@@ -22,8 +22,7 @@ from archive_tools.rollouts import (
 from archive_tools.run import Stage, StageConfig, bounds
 from archive_tools.tasks import registry
 from envs import load_world
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 
 COLUMNS = ("trajectory_id", "split", "bd", "length", "action", "texts")
 __all__ = ["RolloutConfig", "run"]

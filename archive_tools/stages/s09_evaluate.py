@@ -21,7 +21,7 @@ from archive_tools.report import write_report
 from archive_tools.rollouts import read_instructions
 from archive_tools.run import Stage, bounds, check_folder, read_manifest, siblings
 from envs import load_world
-from envs.memory import require_memory
+from envs.errors import require_memory
 
 NEEDED = ("archive", "trajectories", "annotations", "dataset", "rollouts")
 SHOWN = ("verification", "descriptions", "tokenizer", "model")  # in the report, where there are any

@@ -22,8 +22,7 @@ from archive_tools.tasks.controllers import ControllerSpec
 from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import HIDDEN
 from archive_tools.tasks.recording import Floats, Rollouts
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 from envs.plane import load_plane
 from envs.world import World
 

@@ -11,8 +11,7 @@ from archive_tools.tasks.controllers import ControllerSpec, rollout_controllers
 from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.recording import Rollouts
 from envs import load_world
-from envs.errors import InputError
-from envs.memory import require_memory
+from envs.errors import InputError, require_memory
 from envs.world import MAX_WHEEL, World
 
 Floats = NDArray[np.float32]
