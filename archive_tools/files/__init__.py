@@ -2,6 +2,7 @@
 envs only.
 """
 
+from archive_tools.files import user_tables
 from archive_tools.files.tables import (
     atomic_path,
     atomic_write,
@@ -25,6 +26,7 @@ __all__ = [
     "read_json",
     "read_table",
     "template",
+    "user_tables",
     "vector_column",
     "write_json",
     "write_table",

@@ -4,7 +4,7 @@ pairs.
 Imports rooms below: dataset, language and down. `systems` is the one table of systems.
 """
 
-from archive_tools.rollouts import driving
+from archive_tools.rollouts import command_files, driving
 from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
 from archive_tools.rollouts.items import (
     make_instructions,
@@ -18,6 +18,7 @@ from archive_tools.rollouts.work import batches, drive_all
 __all__ = [
     "SYSTEMS",
     "batches",
+    "command_files",
     "contrast_pairs",
     "contrast_score",
     "drive_all",
