@@ -89,9 +89,9 @@ def test_ndtw_worked_example():
     """A reference of 3 points; one path shifted by 2, one that stops half way, one that is equal
     but for its pace."""
     reference = np.array([[0, 0], [10, 0], [20, 0]], float)
-    shifted = reference + [0, 2]
+    shifted = np.add(reference, [0, 2])
     half = reference[:2]
-    slow = np.concatenate([np.repeat(np.linspace([0, 0], [20, 0], 9), 3, axis=0)])
+    slow = np.repeat(np.linspace([0, 0], [20, 0], 9), 3, axis=0)
     found = metrics.ndtw([shifted, half, slow, reference], [reference] * 4, spacing=10, threshold=5)
     # Sums of distances: 2 + 2 + 2; 0 + 0 + 10; nothing.
     expected = [np.exp(-6 / (3 * 5)), np.exp(-10 / (3 * 5)), 1, 1]

@@ -13,6 +13,7 @@ from archive_tools.annotations import Annotation, similarity
 from archive_tools.evaluation import metrics, obedience
 from archive_tools.evaluation.metrics import Floats
 from archive_tools.evaluation.scored import Scored
+from archive_tools.files import user_tables
 from archive_tools.language import parse
 from archive_tools.rollouts import contrast_score
 from envs.scene import Scene
@@ -83,6 +84,7 @@ def _obedience_measure(
 
 def _wishes(must: Any, avoid: Any, end: Any) -> obedience.Wishes | None:
     """The cells of an item; None where all are empty."""
+    end = None if user_tables.missing(end) else end
     if must is None and avoid is None and end is None:
         return None
     return obedience.Wishes(

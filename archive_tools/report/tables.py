@@ -151,11 +151,8 @@ def metric_table(figures: Figures) -> Record:
             cells.append({"mean": mean, "interval": interval, "n": record["n"] if record else 0})
         rows.append({"label": system.label, "system": system.name, "kind": system.kind,
                      "cells": cells})  # fmt: skip
-    return {
-        "names": [m.title for m in metrics],
-        "keys_shown": [m.name for m in metrics],
-        "rows": rows,
-    }
+    return {"names": [m.title for m in metrics], "keys_shown": [m.name for m in metrics],
+            "rows": rows}  # fmt: skip
 
 
 def difference_table(figures: Figures) -> Record:
