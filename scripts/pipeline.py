@@ -26,6 +26,7 @@ from rich.table import Table
 
 from archive_tools.evaluation import METRICS, Metric
 from archive_tools.files import read_json
+from archive_tools.report import of_set, set_title
 from archive_tools.rollouts import system_of
 from archive_tools.run import SCRIPTS, Preset, bounds, main, read_manifest
 from envs.errors import InputError
@@ -111,18 +112,20 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
     console.print(table)
 
     records = read_json(run / "evaluation" / "metrics.json")
-    by_key = {(record["system"], record["metric"]): record for record in records}
     headlines = [metric for metric in METRICS.values() if metric.headline]
-    title = "Mean or median, and 95 % interval (shares in %)"
-    metrics = Table(title=title, box=None, padding=(0, 1, 0, 0))
-    metrics.add_column("system", no_wrap=True)
-    for metric in headlines:
-        heading = f"{metric.short}, {metric.unit}" if metric.unit else metric.short
-        metrics.add_column(heading, justify="right", no_wrap=True)
-    for system in dict.fromkeys(record["system"] for record in records):
-        cells = (interval(by_key.get((system, metric.name)), metric) for metric in headlines)
-        metrics.add_row(system_of(system).label, *cells)
-    console.print(metrics)
+    for name in dict.fromkeys(record["set"] for record in records):
+        part = of_set(records, name)
+        by_key = {(record["system"], record["metric"]): record for record in part}
+        title = f"{set_title(name)}: mean or median, and 95 % interval (shares in %)"
+        metrics = Table(title=title, box=None, padding=(0, 1, 0, 0))
+        metrics.add_column("system", no_wrap=True)
+        for metric in headlines:
+            heading = f"{metric.short}, {metric.unit}" if metric.unit else metric.short
+            metrics.add_column(heading, justify="right", no_wrap=True)
+        for system in dict.fromkeys(record["system"] for record in part):
+            cells = (interval(by_key.get((system, metric.name)), metric) for metric in headlines)
+            metrics.add_row(system_of(system).label, *cells)
+        console.print(metrics)
     console.print(f"Report: {(run / 'evaluation' / 'report' / 'index.html').resolve()}")
 
 

@@ -56,15 +56,20 @@ def better(what: str, record: dict[str, Any] | None, asked: str = "intervals apa
     return Goal(what, asked, f"{mean} {interval}", met)
 
 
-def goals(figures: Figures, beside: Sequence[dict[str, Any]]) -> list[Goal]:
+def goals(figures: Figures, people: Figures, beside: Sequence[dict[str, Any]]) -> list[Goal]:
     """What this project aims at, and what a run reached.
 
     Args:
-        figures: of the run.
+        figures: of the run, on the narrator's commands.
+        people: the same on people's.
         beside: differences of its siblings (experiments.json).
     """
 
     rows = [
+        bound(people, "people's commands: route obeyed", "nanodt", "route_lcs", 0.87),
+        bound(people, "the same: contrast pairs told apart", "nanodt", "contrast", 0.94),
+        bound(people, "the same: route, text only (no BD)", "nanodt/bd_off", "route_lcs", 0.84),
+        bound(people, "the same: within 5 %, text only", "nanodt/bd_off", "bd_success", 0.4),
         bound(
             figures, "distance to the target, median", "nanodt", "bd_error_median", 2.0, most=True
         ),

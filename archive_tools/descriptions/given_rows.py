@@ -8,8 +8,8 @@ from typing import Any
 
 from archive_tools.annotations import NearRule, load_annotations
 from archive_tools.descriptions.given_drives import GivenDrives, replay_given
-from archive_tools.descriptions.given_texts import ActionUnit, Given, read_given
-from archive_tools.files import file_digest, read_json
+from archive_tools.descriptions.given_texts import Given, read_given
+from archive_tools.files import read_json, user_tables
 from archive_tools.language import check_text
 from archive_tools.run import Stage
 from archive_tools.tasks import Navigation
@@ -25,33 +25,12 @@ class GivenOptions:
     files: Sequence[Path]
     where: Sequence[str]
     """COLUMN=VALUE each."""
-    unit: ActionUnit
+    unit: user_tables.ActionUnit
     max_words: int
 
-    def check(self) -> None:
-        """Raise InputError where a condition has no value or belongs to no file."""
-        for condition in self.where:
-            if "=" not in condition:
-                raise InputError(f"--texts-where {condition}: write COLUMN=VALUE")
-        if self.where and not self.files:
-            raise InputError("--texts-where needs --texts")
-
     def conditions(self) -> dict[str, str]:
-        """Column → value."""
-        pairs = (condition.partition("=") for condition in self.where)
-        return {column: value for column, _, value in pairs}
-
-
-def digests(files: Sequence[Path]) -> dict[str, str]:
-    """Name and content of each file, for the fingerprint of the stage.
-
-    Raises:
-        InputError: a file is missing.
-    """
-    for file in files:
-        if not Path(file).is_file():
-            raise InputError(f"{file}: no such file")
-    return {f"texts {k}": f"{Path(f).name} {file_digest(Path(f))}" for k, f in enumerate(files)}
+        """Column → value; InputError where a condition has no value or belongs to no file."""
+        return user_tables.check_where(self.files, self.where, "texts")
 
 
 def add_given(

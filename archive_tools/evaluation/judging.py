@@ -56,16 +56,16 @@ class JudgeConfig(LlmConfig):
 
 
 def apply_rules(scored: Scored, world: World) -> None:
-    """Fill `judge_rules` and `reasons` of the test drives that have an annotation."""
+    """Fill `judge_rules` and `reasons` of the annotated drives, but for contrast pairs."""
     if world.scene is None:
         return
     frame = scored.frame
-    rows = scored.annotated("test")
+    rows = scored.annotated(pairs=False)
     marks, reasons = np.full(len(frame), np.nan), [""] * len(frame)
     for row in tqdm(rows, desc="judge", unit="drive"):
         driven = scored.driven[row]
         assert driven is not None
-        reference = scored.references[int(frame["trajectory_id"].iat[row])]
+        reference = scored.references.get(frame["trajectory_id"].iat[row])
         verdict = judge_rules(frame["text"].iat[row], driven, reference, world.scene)
         marks[row], reasons[row] = verdict.score, verdict.reasons
     frame["judge_rules"], frame["reasons"] = marks, reasons
@@ -94,7 +94,7 @@ def _chosen(config: JudgeConfig, scored: Scored) -> list[int]:
     first = frame["seed"].min()
     rows = [
         row
-        for row in scored.annotated("test")
+        for row in scored.annotated(pairs=False)
         if frame["system"].iat[row] in config.judge_systems
         and frame["item"].iat[row] in known
         and frame["seed"].iat[row] == first

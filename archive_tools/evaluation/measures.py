@@ -5,13 +5,15 @@ drive annotated anew: what the robot did and not what it was told.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from archive_tools.annotations import similarity
-from archive_tools.evaluation import metrics
+from archive_tools.annotations import Annotation, similarity
+from archive_tools.evaluation import metrics, obedience
 from archive_tools.evaluation.metrics import Floats
 from archive_tools.evaluation.scored import Scored
+from archive_tools.files import user_tables
 from archive_tools.language import parse
 from archive_tools.rollouts import contrast_score
 from envs.scene import Scene
@@ -37,7 +39,7 @@ def _route_measure(
     """A comparison of the driven routes with those of the references."""
 
     def measure(scored: Scored) -> Floats:
-        values, rows = np.full(len(scored.frame), np.nan), scored.annotated()
+        values, rows = np.full(len(scored.frame), np.nan), scored.annotated(reference=True)
         values[rows] = compare(scored.routes(rows), scored.reference_routes(rows))
         return values
 
@@ -51,13 +53,69 @@ order = _route_measure(similarity.order_tau)
 
 def contrast(scored: Scored) -> Floats:
     """Of the drives of contrast pairs: nearer to the own text's reference than to the rival's?"""
-    values, rows = np.full(len(scored.frame), np.nan), scored.annotated("contrast")
+    values, rows = np.full(len(scored.frame), np.nan), scored.annotated(pairs=True)
     values[rows] = contrast_score(
         scored.routes(rows),
         scored.reference_routes(rows),
         scored.reference_routes(rows, "rival_id"),
     )
     return values
+
+
+def _obedience_measure(
+    judge: Callable[[str, obedience.Wishes | None, Annotation, Scene], bool | None],
+) -> Measure:
+    """A question about every drive of a command, whose answer may be None; of no contrast pair."""
+
+    def measure(scored: Scored) -> Floats:
+        values, scene = np.full(len(scored.frame), np.nan), scored.scene
+        columns = (scored.frame[name].tolist() for name in ("text", "must", "avoid", "end"))
+        rows = list(zip(*columns, strict=True))
+        for row in scored.annotated(pairs=False) if scene is not None else ():
+            text, *wishes = rows[row]
+            driven = scored.driven[row]
+            assert driven is not None and scene is not None
+            answer = judge(text, _wishes(*wishes), driven, scene)
+            values[row] = np.nan if answer is None else answer
+        return values
+
+    return measure
+
+
+def _wishes(must: Any, avoid: Any, end: Any) -> obedience.Wishes | None:
+    """The cells of an item; None where all are empty."""
+    end = None if user_tables.missing(end) else end
+    if must is None and avoid is None and end is None:
+        return None
+    return obedience.Wishes(
+        *(() if names is None else tuple(names) for names in (must, avoid)), end
+    )
+
+
+obeyed = _obedience_measure(obedience.obeyed)
+forbidden_entered = _obedience_measure(obedience.forbidden_entered)
+
+
+def path(scored: Scored) -> Floats:
+    """Normalised dynamic time warping of the driven path and the reference's."""
+    values, frame = np.full(len(scored.frame), np.nan), scored.frame
+    rows = [
+        row
+        for row, identity in enumerate(frame["trajectory_id"])
+        if scored.poses[row] is not None and identity in scored.reference_poses
+    ]
+    values[rows] = metrics.ndtw(
+        [scored.poses[row] for row in rows],
+        [scored.reference_poses[int(frame["trajectory_id"].iat[row])] for row in rows],
+        spacing=scored.world.robot.radius,
+        threshold=metrics.SUCCESS / 100 * scored.world.diagonal,
+    )
+    return values
+
+
+def path_reached(scored: Scored) -> Floats:
+    """`path` where the target was reached, else 0."""
+    return path(scored) * success(scored)
 
 
 def followed(scored: Scored) -> Floats:

@@ -6,6 +6,7 @@ milliseconds. Definitions: docs of each function; where a metric has no value it
 its interval counts only the items that have one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,3 +112,73 @@ def _resample(sample, order, sign, resamples, seed, median):
                 value /= n
             result[r] += sign[c] * value
     return result
+
+
+def ndtw(
+    driven: Sequence[ArrayLike],
+    reference: Sequence[ArrayLike],
+    *,
+    spacing: float,
+    threshold: float,
+) -> Floats:
+    """Normalised dynamic time warping of paths, pair by pair (Ilharco et al. 2019): [N].
+
+    exp(−DTW(R, Q) / (|R| · threshold)), in which DTW is the least sum of distances between the
+    points of the reference R and of the driven path Q over all ways to step through both; 1 where
+    they are the same. Both are first cut into points `spacing` apart along the path, and its end,
+    so that neither standing nor pace counts.
+
+    Args:
+        driven, reference: N paths each, [T, 2 or more] with x and y first.
+        spacing: between the points, in the paths' units.
+        threshold: d_th, the distance that is forgiven, in the same units.
+    """
+    paths = [
+        [
+            _evenly(np.ascontiguousarray(np.asarray(path)[:, :2], np.float64), spacing)
+            for path in side
+        ]
+        for side in (driven, reference)
+    ]
+    return np.array(
+        [np.exp(-_dtw(q, r) / (len(r) * threshold)) for q, r in zip(*paths, strict=True)]
+    )
+
+
+@numba.njit(cache=True)
+def _evenly(path, spacing):
+    """Points `spacing` apart along a path [T, 2], the first and the last of it among them."""
+    length = 0.0
+    for i in range(1, len(path)):
+        length += np.hypot(path[i, 0] - path[i - 1, 0], path[i, 1] - path[i - 1, 1])
+    points = np.empty((int(length / spacing) + 3, 2))
+    points[0] = path[0]
+    count, since = 1, 0.0  # since: how far along the path the last point lies behind
+    for i in range(1, len(path)):
+        start, step = path[i - 1], path[i] - path[i - 1]
+        reach = np.hypot(step[0], step[1])
+        at = spacing - since
+        while at <= reach and reach > 0:
+            points[count] = start + step * (at / reach)
+            count += 1
+            at += spacing
+        since = reach - (at - spacing)
+    if since > 1e-6 * spacing:
+        points[count] = path[-1]
+        count += 1
+    return points[:count]
+
+
+@numba.njit(cache=True)
+def _dtw(a, b):
+    """Least sum of distances over all monotone alignments of two sequences of points [n, 2]."""
+    before = np.full(len(b) + 1, np.inf)
+    row = np.empty(len(b) + 1)
+    before[0] = 0.0
+    for i in range(len(a)):
+        row[0] = np.inf
+        for j in range(len(b)):
+            gap = np.hypot(a[i, 0] - b[j, 0], a[i, 1] - b[j, 1])
+            row[j + 1] = gap + min(before[j], before[j + 1], row[j])
+        before, row = row, before
+    return before[len(b)]

@@ -27,8 +27,8 @@ class Metric:
     measure: measures.Measure | None = None
     """Its value for each drive; None where judges, people or counterfactuals fill the column."""
     statistic: Literal["mean", "median"] = "mean"
-    set: Literal["test", "contrast"] = "test"
-    """The items it is of; of contrast pairs the unit is the pair."""
+    pairs: bool = False
+    """It is of contrast pairs, and its unit is the pair."""
     limits: tuple[float, float] | None = (0.0, 1.0)
     """Of its axis; None: from 0 to the data."""
     chance: float | None = None
@@ -63,7 +63,24 @@ _ALL = (
     ),
     Metric(
         "contrast", "contrast", "Contrast pairs told apart", "share; guessing gives 0.5",
-        "contrast", measures.contrast, set="contrast", chance=0.5, percent=True,
+        "contrast", measures.contrast, pairs=True, chance=0.5, percent=True,
+    ),
+    Metric(
+        "obeyed", "obeyed", "Obeyed in full", "share of commands: places, order, end, bans",
+        "in full", measures.obeyed, percent=True, sortable=True,
+    ),
+    Metric(
+        "forbidden_entered", "forbidden_entered", "Bans broken",
+        "share, where something is forbidden; lower is better", "bans broken",
+        measures.forbidden_entered, percent=True, lower=True,
+    ),
+    Metric(
+        "ndtw", "ndtw", "Path, nDTW", "normalised dynamic time warping with the reference’s path",
+        "nDTW", measures.path, headline=False, sortable=True,
+    ),
+    Metric(
+        "sdtw", "sdtw", "Path and place, SDTW", "nDTW where the target was reached, else 0",
+        "SDTW", measures.path_reached, headline=False,
     ),
     Metric(
         "set_f1", "set_f1", "Places visited", "F1 of the sets of places", "places",

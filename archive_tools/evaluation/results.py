@@ -17,6 +17,7 @@ from archive_tools.evaluation.registry import METRICS
 from archive_tools.evaluation.scored import Scored
 from archive_tools.evaluation.summary import differences, summarise
 from archive_tools.llm import Ledger
+from archive_tools.rollouts import command_files
 from envs import World
 
 Record = dict[str, Any]
@@ -95,7 +96,8 @@ def probe_judges(
     frame, scene = scored.frame, world.scene
     if scene is None:
         return [], []
-    first = (frame["seed"] == frame["seed"].min()) & frame["judge_rules"].notna()
+    first = (frame["seed"] == frame["seed"].min()) & (frame["set"] == command_files.NARRATORS)
+    first &= frame["judge_rules"].notna()
     rows = np.flatnonzero(first & (frame["system"] == "nanodt")).tolist()
     references = [scored.references[int(frame["trajectory_id"].iat[row])] for row in rows]
     records = probe_rules(cases(scored, rows), references, scene, **options)

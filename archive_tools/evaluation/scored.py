@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from archive_tools.annotations import Annotation, similarity
+from archive_tools.rollouts import command_files
+from envs import World
 from envs.scene import Scene
 
 
@@ -16,14 +18,15 @@ class Scored:
     """Everything known about the drives, row by row.
 
     Attributes:
-        frame: one row per drive: system, set, pair, item, seed, trajectory_id, rival_id, text,
-            target [n_bd], reached [n_bd], and the columns of METRICS. Those of the judges, and
+        frame: one row per drive: system, set, pair, item, seed, trajectory_id (NaN without a
+            reference), rival_id, text, target [n_bd] (NaN where the command has none), must, avoid,
+            end, reached [n_bd], and the columns of METRICS. Those of the judges, and
             `reasons`, are filled by `judging`. `instruction` is the text that the system was
             given: the item's, another one, or None.
         poses: per drive [T+1, 3] world units, or None where the environment has no pose.
         driven: per drive its annotation, or None.
         references: trajectory_id → annotation.
-        scene: with the tiles; None where the environment has none.
+        world: of the run.
         diagonal: of the BD space, in its units.
         reference_poses: trajectory_id → [T+1, 3], of the items' references; for pictures.
     """
@@ -32,17 +35,28 @@ class Scored:
     poses: list[NDArray[np.float32] | None]
     driven: list[Annotation | None]
     references: dict[int, Annotation]
-    scene: Scene | None = None
+    world: World
     diagonal: float = float("nan")
     reference_poses: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
-    def annotated(self, part: str | None = None) -> list[int]:
-        """Rows with an annotation; with `part`, only those of this set of items."""
-        sets = self.frame["set"].tolist()
+    @property
+    def scene(self) -> Scene | None:
+        """With the tiles; None where the environment has none."""
+        return self.world.scene
+
+    def annotated(self, *, pairs: bool | None = None, reference: bool = False) -> list[int]:
+        """Rows with an annotation.
+
+        Args:
+            pairs: only those of contrast pairs, or only the others; None for both.
+            reference: only those whose item has a reference.
+        """
+        known = self.frame["trajectory_id"].notna().tolist()
+        paired = [name != command_files.set_of(name) for name in self.frame["set"]]
         return [
             row
             for row, driven in enumerate(self.driven)
-            if driven is not None and part in (None, sets[row])
+            if driven is not None and pairs in (None, paired[row]) and (known[row] or not reference)
         ]
 
     def routes(self, rows: Sequence[int]) -> list[similarity.Route]:

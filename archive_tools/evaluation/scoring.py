@@ -17,9 +17,13 @@ from archive_tools.annotations import Annotation, NearRule, annotate, load_annot
 from archive_tools.evaluation.registry import METRICS, columns
 from archive_tools.evaluation.scored import Scored
 from archive_tools.files import read_json, read_table
-from archive_tools.rollouts import read_instructions, system_of
+from archive_tools.rollouts import command_files, read_instructions, system_of
 from envs import World, load_world
 from envs.errors import InputError
+
+ITEM_COLUMNS = (
+    "item", "set", "pair", "trajectory_id", "rival_id", "text", "bd", "must", "avoid", "end",
+)  # fmt: skip
 
 
 def score(
@@ -30,6 +34,7 @@ def score(
     diagonal: float,
     *,
     instructions: pd.DataFrame | None = None,
+    reference_poses: dict[int, NDArray[np.float32]] | None = None,
     rule: NearRule = NearRule(),
 ) -> Scored:
     """Annotate the drives and compute the metrics of each.
@@ -39,6 +44,7 @@ def score(
         references: annotations of the trajectories that the items refer to.
         world: with its scene.
         diagonal: of the BD space, in its units.
+        reference_poses: trajectory_id → [T+1, 3] of the items' references, where they are known.
         rule: of the annotation, as the references had it.
 
     Raises:
@@ -46,13 +52,16 @@ def score(
     """
     for name, known, asked in (
         ("item", items["item"], rollouts["item"]),
-        ("trajectory_id", list(references), items["trajectory_id"]),
+        ("trajectory_id", list(references), items["trajectory_id"].dropna()),
     ):
         unknown = sorted(set(asked) - set(known))
         if unknown:
             raise InputError(f"rollouts: {name} {unknown[0]} is not known; run stage 08 again")
     drives = rollouts.drop(columns="pose").rename(columns={"bd": "reached"})
     frame = drives.merge(items.rename(columns={"bd": "target"}), on="item", how="left", sort=False)
+    nowhere = np.full(len(rollouts["bd"].iloc[0]), np.nan, np.float32)
+    targets = [nowhere if bd is None else bd for bd in frame["target"]]
+    frame["target"] = pd.Series(targets, index=frame.index, dtype=object)
     # As objects: pandas would turn the None of its text columns into NaN.
     texts = _instructions(frame, instructions)
     frame["instruction"] = pd.Series(texts, index=frame.index, dtype=object)
@@ -65,7 +74,7 @@ def score(
         drawn = [pose for pose in poses if pose is not None]
         annotations = iter(_annotate_all(world, drawn, rule))
         driven = [None if pose is None else next(annotations) for pose in poses]
-    scored = Scored(frame, poses, driven, references, world.scene, diagonal)
+    scored = Scored(frame, poses, driven, references, world, diagonal, reference_poses or {})
     for metric in METRICS.values():
         frame[metric.column] = np.nan if metric.measure is None else metric.measure(scored)
     frame["reasons"] = ""
@@ -102,25 +111,29 @@ def score_run(run: Path) -> Scored:
         InputError: a table is missing, truncated or lacks a column.
     """
     info = read_json(run / "dataset" / "dataset.json")
-    items = ("item", "set", "pair", "trajectory_id", "rival_id", "text", "bd")
+    items = read_table(run / "rollouts" / "items.parquet", ITEM_COLUMNS)
     drives = ("system", "item", "seed", "source_trajectory", "bd", "pose")
-    scored = score(
-        read_table(run / "rollouts" / "items.parquet", items),
+    references = load_annotations(run / "annotations")
+    recorded = read_table(run / "trajectories" / "trajectories.parquet", ("trajectory_id", "pose"))
+    given = command_files.load_references(run)
+    if given is not None:
+        references |= given.annotations
+        recorded = pd.concat([recorded, given.table.select(list(recorded)).to_pandas()])
+    wanted = set(items["trajectory_id"].dropna())
+    return score(
+        items,
         read_table(run / "rollouts" / "rollouts.parquet", drives),
-        load_annotations(run / "annotations"),
+        references,
         load_world(run / "archive" / "world"),
         float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"]))),
         instructions=read_instructions(run / "rollouts"),
+        reference_poses={
+            identity: np.asarray(flat, np.float32).reshape(-1, 3)
+            for identity, flat in zip(recorded["trajectory_id"], recorded["pose"], strict=True)
+            if identity in wanted and flat is not None
+        },
         rule=NearRule.of(run / "annotations"),
     )
-    wanted = set(scored.frame["trajectory_id"].tolist())
-    recorded = read_table(run / "trajectories" / "trajectories.parquet", ("trajectory_id", "pose"))
-    scored.reference_poses = {
-        identity: np.asarray(flat, np.float32).reshape(-1, 3)
-        for identity, flat in zip(recorded["trajectory_id"], recorded["pose"], strict=True)
-        if identity in wanted and flat is not None
-    }
-    return scored
 
 
 def items_table(scored: Scored) -> pa.Table:
@@ -132,7 +145,7 @@ def items_table(scored: Scored) -> pa.Table:
         "pair": pa.array(frame["pair"], pa.int64(), from_pandas=True),
         "item": pa.array(frame["item"], pa.int64()),
         "seed": pa.array(frame["seed"], pa.int32()),
-        "trajectory_id": pa.array(frame["trajectory_id"], pa.int64()),
+        "trajectory_id": pa.array(frame["trajectory_id"], pa.int64(), from_pandas=True),
     }
     table |= {name: pa.array(frame[name], pa.float64(), from_pandas=True) for name in columns()}
     table["visited"] = pa.array(

@@ -2,6 +2,7 @@
 envs only.
 """
 
+from archive_tools.files import user_tables
 from archive_tools.files.tables import (
     atomic_path,
     atomic_write,
@@ -27,6 +28,7 @@ __all__ = [
     "read_table",
     "reading",
     "template",
+    "user_tables",
     "vector_column",
     "write_json",
     "write_table",

@@ -9,7 +9,7 @@ from archive_tools.report.compress import kept_steps
 from archive_tools.report.gallery import events
 from archive_tools.report.page import write_report
 from archive_tools.report.results_page import Goal, share, write_results
-from archive_tools.report.tables import Figures, span
+from archive_tools.report.tables import Figures, of_set, set_title, span
 
 __all__ = [
     "DARK",
@@ -18,6 +18,8 @@ __all__ = [
     "Goal",
     "events",
     "kept_steps",
+    "of_set",
+    "set_title",
     "share",
     "span",
     "write_report",

@@ -13,7 +13,8 @@ from archive_tools.evaluation import METRICS, Scored
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
 from archive_tools.report.explorer import Names
 from archive_tools.report.gallery import common
-from archive_tools.rollouts import system_of
+from archive_tools.report.tables import set_title
+from archive_tools.rollouts import command_files, system_of
 from envs import World
 
 BUDGET = 2_500_000  # characters of the packed drives
@@ -36,13 +37,14 @@ def sort_choices() -> dict[str, Record]:
 
 
 def drive_rows(scored: Scored) -> list[int]:
-    """Rows of the test drives of the first seed that can be drawn."""
+    """Rows of the drives of the first seed that can be drawn, but for contrast pairs."""
     frame = scored.frame
     drawable = np.array([p is not None for p in scored.poses]) & np.array(
         [a is not None for a in scored.driven]
     )
     first = frame["seed"] == frame["seed"].min()
-    return np.flatnonzero((frame["set"] == "test") & first & drawable).tolist()
+    paired = np.array([name != command_files.set_of(name) for name in frame["set"]])
+    return np.flatnonzero(~paired & first & drawable).tolist()
 
 
 def drives(
@@ -57,9 +59,9 @@ def drives(
         budget: characters that the result may take.
 
     Returns:
-        None where no drive can be drawn; else `data` (packed JSON), `paths` (packed), `systems`
-        and `sorts` for the page's choices, `references` (their trajectory ids), and `shown` of
-        `total` items.
+        None where no drive can be drawn; else `data` (packed JSON), `paths` (packed), `sets`,
+        `systems` and `sorts` for the page's choices, `references` (their trajectory ids), and
+        `shown` of `total` items.
     """
     rows = drive_rows(scored)
     if not rows:
@@ -89,8 +91,15 @@ def drives(
             {"number": number, "name": system.label, "kind": system.kind}
             for number, system in enumerate(map(system_of, order))
         ],
+        "sets": [
+            {"key": name, "title": set_title(name)}
+            for name in sorted(
+                set(part["set"]),
+                key=lambda name: (name != command_files.PEOPLE, name != command_files.NARRATORS),
+            )
+        ],
         "sorts": sorts,
-        "references": sorted(set(part["trajectory_id"].tolist())),
+        "references": sorted(set(part["trajectory_id"].dropna().astype(int))),
         "shown": count,
         "total": len(items),
     }
@@ -110,10 +119,12 @@ def _pack(
     columns: Record = {
         "positions": positions,
         "items": [
-            {"item": int(item), "reference": int(ref), "text": text,
-             "target": [round(float(v), 2) for v in target]}
-            for item, ref, text, target in zip(
-                items["item"], items["trajectory_id"], items["text"], items["target"], strict=True
+            {"item": int(item), "set": name, "reference": None if pd.isna(ref) else int(ref),
+             "text": text,
+             "target": [round(float(v), 2) for v in target] if np.isfinite(target).all() else None}
+            for item, name, ref, text, target in zip(
+                *(items[key] for key in ("item", "set", "trajectory_id", "text", "target")),
+                strict=True,
             )
         ],
         "sorts": sorts,
@@ -134,11 +145,11 @@ def _pack(
     for row, identity in zip(frame["row"], frame["trajectory_id"], strict=True):
         pose, driven = scored.poses[row], scored.driven[row]
         assert pose is not None and driven is not None
-        asked = scored.references[int(identity)]
-        met = common(asked.visited, driven.visited)
+        asked = [] if pd.isna(identity) else scored.references[int(identity)].visited
+        met = common(asked, driven.visited)
         routes.append([
-            [2 * names.number(name) + hit for name, hit in zip(route.visited, hits, strict=True)]
-            for route, hits in zip((asked, driven), met, strict=True)
+            [2 * names.number(name) + hit for name, hit in zip(route, hits, strict=True)]
+            for route, hits in zip((asked, driven.visited), met, strict=True)
         ])  # fmt: skip
         events.append(names.events(driven))
         paths.append(pose)

@@ -13,6 +13,7 @@ from archive_tools.files import read_json
 from archive_tools.report.charts import Curve, Dot, dot_chart, line_chart
 from archive_tools.report.figures import metric_chart
 from archive_tools.report.formatting import fixed
+from archive_tools.report.tables import of_set
 from archive_tools.rollouts import SYSTEMS, system_of
 
 Record = dict[str, Any]
@@ -20,9 +21,9 @@ COLOURS = ("policy", "ceiling", "control", "baseline")
 
 
 def read_records(folder: Path, name: str) -> list[Record]:
-    """The records of `folder/NAME.json`; none where there is no such file."""
+    """The records of `folder/NAME.json` on the narrator's commands; none without such a file."""
     path = folder / f"{name}.json"
-    return [r for r in read_json(path) if isinstance(r, dict)] if path.exists() else []
+    return of_set([r for r in read_json(path) if isinstance(r, dict)]) if path.exists() else []
 
 
 def interval_cell(record: Record, decimals: int = 2, *, signed: bool = False) -> Record:

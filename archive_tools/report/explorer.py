@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.annotations import RELATIONS, Annotation
 from archive_tools.files import read_json, read_table
 from archive_tools.report.compress import pack_paths, squeeze, squeeze_json, stride
+from archive_tools.rollouts import command_files
 from archive_tools.tasks import Measures, cell_places
 from envs import World
 from envs.drawing import floorplan, place_labels, svg, time_colours
@@ -137,28 +139,54 @@ def label_symbols(world: World) -> str:
     return "".join(parts)
 
 
+def told(drives: pd.DataFrame) -> dict[int, tuple[str, list[str]]]:
+    """trajectory_id of each reference → the set that it belongs to, and the commands."""
+    found: dict[int, tuple[str, list[str]]] = {}
+    rows = drives.drop_duplicates(["set", "item"])
+    for identity, name, text in zip(rows["trajectory_id"], rows["set"], rows["text"], strict=True):
+        if not pd.isna(identity):
+            texts = found.setdefault(int(identity), (command_files.set_of(name), []))[1]
+            texts += [text] * (text not in texts)
+    return found
+
+
+def _references(run: Path, texts: Mapping[int, tuple[str, list[str]]]) -> pd.DataFrame:
+    """The replayed drives of commands as rows beside the elites, their set as their split."""
+    given = command_files.load_references(run)
+    if given is None:
+        return pd.DataFrame()
+    columns = ["trajectory_id", "length", "pose", "bd"]
+    frame = given.table.select(columns).to_pandas().rename(columns={"bd": "measures"})
+    frame = frame[frame["trajectory_id"].isin(list(texts))]
+    name, said = zip(*(texts[i] for i in frame["trajectory_id"]), strict=True)
+    return frame.assign(split=list(name), texts=list(said), objective=np.nan)
+
+
 def elites(
     run: Path,
     world: World,
     annotations: Mapping[int, Annotation],
     *,
     always: Sequence[int] = (),
+    told: Mapping[int, tuple[str, list[str]]] | None = None,
     seed: int = 0,
     budget: int = BUDGET,
 ) -> Record:
-    """The elites of a run, packed for the page.
+    """The elites of a run, packed for the page; behind them the drives that commands brought.
 
     Args:
         run: the run directory, with archive/, trajectories/ and dataset/.
         world: of the archive.
         annotations: trajectory_id → annotation.
         always: trajectories that are in whatever the budget (the references of drives shown).
+        told: of `told`: which set of commands told of a reference, and how.
         seed: of the sample, where there must be one.
         budget: characters that the result may take.
 
     Returns:
         `data` (packed JSON: map, ids, BDs, splits, objectives, lengths, texts, events), `paths`
-        (packed; "" where no pose was recorded), `shown` and `total` elites, `map`.
+        (packed; "" where no pose was recorded), `shown` and `total` elites, `sets` (keys of the
+        drives behind the elites), `map`.
     """
     archive = read_json(run / "archive" / "archive.json")
     table = read_table(
@@ -174,15 +202,20 @@ def elites(
     points = np.stack(table["measures"].tolist()).astype(np.float64)
     cells = _cells(points[:, :2], axes)
     table["cell"] = cells
+    others = _references(run, told or {})
+    if len(others):
+        others["cell"] = _cells(np.stack(others["measures"].tolist())[:, :2].astype(float), axes)
     known = {identity: row for row, identity in enumerate(table["trajectory_id"])}
     wanted = [known[identity] for identity in always if identity in known]
     count = len(table)
     while True:
         rows = sample(cells, count, always=wanted, seed=seed)
-        packed = _pack(table.iloc[rows], world, annotations, names, axes, len(table))
+        part = pd.concat([table.iloc[rows], others], ignore_index=True)
+        packed = _pack(part, world, annotations, names, axes, len(rows), len(table))
         size = len(packed["data"]) + len(packed["paths"])
         if size <= budget or len(rows) <= len(set(wanted)):
-            return packed | {"shown": len(rows), "total": len(table), "map": axes}
+            sets = list(dict.fromkeys(others["split"])) if len(others) else []
+            return packed | {"shown": len(rows), "total": len(table), "sets": sets, "map": axes}
         count = min(int(len(rows) * budget / size * 0.98), len(rows) - 1)
 
 
@@ -192,8 +225,10 @@ def _pack(
     annotations: Mapping[int, Annotation],
     names: Names,
     axes: Record,
+    count: int,
     total: int,
 ) -> Record:
+    """Rows of elites, the first `count`, and of other drives."""
     poses = [
         None if not isinstance(flat, np.ndarray) else flat.reshape(-1, 3) for flat in table["pose"]
     ]
@@ -201,6 +236,7 @@ def _pack(
     ids = table["trajectory_id"].tolist()
     columns = {
         "map": axes,
+        "count": count,
         "total": total,
         "ids": ids,
         "cells": table["cell"].tolist(),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from archive_tools.annotations import Annotation, Event
 from archive_tools.evaluation import Scored
 from archive_tools.language import fill_descriptor
+from archive_tools.rollouts import command_files
 from envs import World
 from envs.drawing import Route, draw_scene, draw_scenes, floorplan
 
@@ -220,16 +221,22 @@ def overview(scored: Scored, world: World, size: int = 32, system: str = "nanodt
 
 
 def contrast_cards(
-    scored: Scored, world: World, size: int, system: str = "nanodt", *, positions: bool = True
+    scored: Scored,
+    world: World,
+    size: int,
+    part: str = command_files.NARRATORS,
+    system: str = "nanodt",
+    *,
+    positions: bool = True,
 ) -> list[Card]:
-    """Contrast pairs of the first seed: those told apart best, then those told apart worst."""
-    frame = scored.frame
+    """Contrast pairs of a set of commands, first seed: told apart best, then told apart worst."""
+    frame, wanted = scored.frame, command_files.contrast_of(part)
     pairs: dict[int, list[int]] = {}
-    for row, (name, part, seed) in enumerate(
+    for row, (name, pairs_of, seed) in enumerate(
         zip(frame["system"], frame["set"], frame["seed"], strict=True)
     ):
         drawable = scored.driven[row] is not None
-        if name == system and part == "contrast" and seed == frame["seed"].min() and drawable:
+        if name == system and pairs_of == wanted and seed == frame["seed"].min() and drawable:
             pairs.setdefault(int(frame["pair"].iat[row]), []).append(row)
 
     def told_apart(pair: int) -> tuple[float, float]:
@@ -239,7 +246,7 @@ def contrast_cards(
     order = sorted((p for p in pairs if len(pairs[p]) == 2), key=told_apart, reverse=True)
     size = min(size, len(order))
     chosen = order[: (size + 1) // 2] + order[len(order) - size // 2 :]
-    return [_contrast(scored, pairs[pair], world, positions) for pair in chosen]
+    return [{**_contrast(scored, pairs[pair], world, positions), "set": part} for pair in chosen]
 
 
 def _contrast(scored: Scored, rows: Sequence[int], world: World, positions: bool) -> Card:

@@ -17,6 +17,7 @@ from archive_tools.report import explorer, figures, formatting, maps, tables
 from archive_tools.report.canvas import DARK, LIGHT, resolve
 from archive_tools.report.experiments import experiments
 from archive_tools.report.gallery import contrast_cards, galleries, overview, showcase
+from archive_tools.rollouts import command_files
 from archive_tools.run import SCRIPTS, read_manifest
 from archive_tools.tasks import Measures
 from envs import World, load_world
@@ -67,7 +68,12 @@ def collect(
     stage: Record,
 ) -> Record:
     """Everything the templates show."""
-    measured = tables.Figures(records, paired)
+    measured = {
+        name: tables.Figures(records, paired, name)
+        for name in dict.fromkeys(r["set"] for r in records)
+    }
+    narrators = measured.get(command_files.NARRATORS) or tables.Figures([], [])
+    people = measured.get(command_files.PEOPLE)
     world = load_world(run / "archive" / "world")
     manifests = {
         name: read_manifest(run / name)
@@ -78,19 +84,34 @@ def collect(
     dataset = read_json(run / "dataset" / "dataset.json")
     positions = Measures.of_dataset(dataset).are_positions(world.size)
     drives = drive_data.drives(scored, world, positions=positions)
-    contrasts = contrast_cards(scored, world, max(2, gallery // 2), positions=positions)
+    contrasts = [
+        card
+        for figures_of in (people, narrators)
+        if figures_of is not None
+        for card in contrast_cards(
+            scored, world, max(2, gallery // 2), figures_of.name, positions=positions
+        )
+    ]
     drawn = [
         m for m in (_error_map(scored, world) if positions else None, _coverage(run, world)) if m
     ]
     return {
         "name": run.resolve().name,
         "world": world.name,
-        "lede": tables.lede(measured),
+        "lede": tables.lede(narrators, people),
         "overview": overview(scored, world) if drives else None,
-        "tiles": tables.tiles(measured),
-        "panels": figures.metric_panels(records),
-        "table": tables.metric_table(measured),
-        "differences": tables.difference_table(measured),
+        "sets": [
+            {
+                "key": name,
+                "title": tables.set_title(name),
+                "tiles": tables.tiles(part),
+                "metrics": tables.metric_table(part),
+                "differences": tables.difference_table(part),
+            }
+            for name, part in sorted(measured.items(), key=lambda pair: pair[1] is not people)
+        ],
+        "panels": figures.metric_panels(tables.of_set(records)),
+        "panel_names": tables.metric_table(narrators)["names"],
         "showcase": showcase(scored, world, positions=positions) if drives else None,
         "galleries": galleries(scored, world, 2, positions=positions) if drives else [],
         "gallery": gallery,
@@ -98,7 +119,11 @@ def collect(
         "contrasts": contrasts if drives else [],
         "experiments": experiments(folder.parent),
         "elites": explorer.elites(
-            run, world, scored.references, always=drives["references"] if drives else ()
+            run,
+            world,
+            scored.references,
+            always=drives["references"] if drives else (),
+            told=explorer.told(scored.frame),
         ),
         "maps": drawn,
         "curves": [
@@ -180,6 +205,7 @@ def write_report(
         "fixed": formatting.fixed,
         "duration": formatting.duration,
         "judge": judge_label,
+        "set_title": tables.set_title,
         "svg": Markup,
         "cell": lambda value: str(value).replace("|", r"\|").replace("<", "&lt;"),
     }

@@ -13,8 +13,8 @@ from typing import Any
 
 from archive_tools.evaluation import METRICS, Metric
 from archive_tools.files import atomic_write, read_json, template
-from archive_tools.report.tables import Figures, span
-from archive_tools.rollouts import SYSTEMS, system_of
+from archive_tools.report.tables import Figures, of_set, set_title, span
+from archive_tools.rollouts import SYSTEMS, command_files, system_of
 from archive_tools.run import read_manifest, siblings
 from envs.errors import InputError
 
@@ -106,7 +106,7 @@ def write_results(
     command: str,
     title: str = "Results",
     note: str = "",
-    goals: Callable[[Figures, Sequence[Record]], Sequence[Goal]] | None = None,
+    goals: Callable[[Figures, Figures, Sequence[Record]], Sequence[Goal]] | None = None,
     condition: str = "",
 ) -> Path:
     """Write the page of an evaluated run; its pictures go into `images/` beside it, in a folder
@@ -118,7 +118,8 @@ def write_results(
         command: what the page says it was made by.
         title: of the page.
         note: a sentence for its head.
-        goals: from the run's figures, and the differences of its siblings (experiments.json), to
+        goals: from the run's figures on the narrator's and on people's commands, and the
+            differences of its siblings (experiments.json), to
             what was aimed at; None leaves that part out.
         condition: a sentence on the conditions of the goals.
 
@@ -137,9 +138,10 @@ def write_results(
         read_json(evaluation / f"{name}.json") for name in names
     )
     figures = Figures(records, paired)
+    people = Figures(records, paired, command_files.PEOPLE)
     shown = [system.name for system in SYSTEMS.values() if "results" in system.shown_in]
-    of_siblings = [r for r in (*splits, *curve, *seeds) if r["system"] in shown]
-    ours = [r for r in variants if r["system"] == "nanodt"]
+    of_siblings = [r for r in of_set([*splits, *curve, *seeds]) if r["system"] in shown]
+    ours = [r for r in of_set(variants) if r["system"] == "nanodt"]
     metrics = headlines(records)
     text = template(__package__, "results.md.jinja").render(
         run=run.name,
@@ -151,10 +153,13 @@ def write_results(
             name: training(run if name == "ours" else run.with_name(f"{run.name}-{name}"))
             for name in dict.fromkeys(("ours", *(r["name"] for r in ours)))
         },
-        goals=goals(figures, beside) if goals is not None else [],
+        goals=goals(figures, people, of_set(beside)) if goals is not None else [],
         condition=condition,
         headings=[m.short + (", median" if m.statistic == "median" else "") for m in metrics],
-        systems=table(_named(records), "name", metrics),
+        sets=[
+            (set_title(name), table(_named(of_set(records, name)), "name", metrics))
+            for name in dict.fromkeys(r["set"] for r in records)
+        ],
         variants=table(ours, "name", metrics),
         siblings=table(_named(of_siblings, run=True), "name", metrics),
         pictures=_copy_pictures(evaluation / "report" / "figures", page),

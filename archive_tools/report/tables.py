@@ -7,17 +7,37 @@ from typing import Any
 
 from archive_tools.evaluation import METRICS, judge_label, shown_metrics
 from archive_tools.report import formatting
-from archive_tools.rollouts import SYSTEMS, system_of
+from archive_tools.rollouts import SYSTEMS, command_files, system_of
 
 Record = dict[str, Any]
 
 
-class Figures:
-    """Records by (system, metric), and how they read in a sentence."""
+def of_set(records: Sequence[Record], name: str = command_files.NARRATORS) -> list[Record]:
+    """The records of one set of commands: the narrator's, the people's, or that of a file."""
+    return [r for r in records if r.get("set", command_files.NARRATORS) == name]
 
-    def __init__(self, records: Sequence[Record], paired: Sequence[Record]) -> None:
-        self.records = {(r["system"], r["metric"]): r for r in records}
-        self.paired = {(r["minus"], r["metric"]): r for r in paired}
+
+def set_title(name: str) -> str:
+    """A set of commands, for people."""
+    known = {
+        command_files.NARRATORS: "The narrator’s commands",
+        command_files.PEOPLE: "People’s commands",
+    }
+    return known.get(name, f"Commands of {name}")
+
+
+class Figures:
+    """Records of one set of commands by (system, metric), and how they read in a sentence."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        paired: Sequence[Record],
+        name: str = command_files.NARRATORS,
+    ) -> None:
+        self.name = name
+        self.records = {(r["system"], r["metric"]): r for r in of_set(records, name)}
+        self.paired = {(r["minus"], r["metric"]): r for r in of_set(paired, name)}
 
     def get(self, system: str, metric: str) -> Record | None:
         return self.records.get((system, metric))
@@ -35,20 +55,39 @@ def span(record: Record, *, percent: bool = False, signed: bool = False) -> tupl
     return shown, f"[{formatting.fixed(low, decimals)}, {formatting.fixed(high, decimals)}]"
 
 
-def lede(figures: Figures) -> list[str]:
-    """What the figures say, in sentences that the intervals bear out."""
+def said(record: Record, unit: str = "", **how: bool) -> str:
+    """A figure with its interval in a sentence."""
+    mean, interval = span(record, **how)
+    return f"{mean}{unit} {interval}"
+
+
+def obedience(figures: Figures) -> list[str]:
+    """How a set of commands is obeyed, in a sentence; none where it was not driven."""
+    route, full = figures.get("nanodt", "route_lcs"), figures.get("nanodt", "obeyed")
+    whom = {command_files.PEOPLE: "people in their own words"}.get(figures.name, "the narrator")
+    parts = []
+    if route is not None:
+        part = f"keeps to the route that they describe by {said(route)}"
+        if off := figures.get("nanodt/text_off", "route_lcs"):
+            part += f", without the text by {said(off)}"
+        parts.append(part)
+    if full is not None:
+        share = said(full, " %", percent=True)
+        parts.append(f"obeys {share} of {full['n']} commands in full")
+    return [f"Told by {whom}, the policy {', and '.join(parts)}."] if parts else []
+
+
+def lede(figures: Figures, people: Figures | None = None) -> list[str]:
+    """What the figures say, in sentences that the intervals bear out; people's commands first."""
     error, success = figures.get("nanodt", "bd_error_median"), figures.get("nanodt", "bd_success")
     if error is None or success is None:
         return ["The policy was not driven in this run: there are only baselines to see."]
 
-    def said(record: Record, unit: str = "", **how: bool) -> str:
-        mean, interval = span(record, **how)
-        return f"{mean}{unit} {interval}"
-
     sentences = [
-        f"On {error['n']} commands of the test split the policy ends a median "
+        *(obedience(people) if people is not None else obedience(figures)),
+        f"On {error['n']} of the narrator’s commands from the test split the policy ends a median "
         f"{said(error, ' %')} of the world’s diagonal from the place it was told, and within 5 % "
-        f"in {said(success, ' %', percent=True)} of the drives."
+        f"in {said(success, ' %', percent=True)} of the drives.",
     ]
     if text_off := figures.minus("nanodt/text_off", "route_lcs"):
         gain = f"{said(text_off, signed=True)} in route score over the same policy without it"
@@ -112,7 +151,8 @@ def metric_table(figures: Figures) -> Record:
             cells.append({"mean": mean, "interval": interval, "n": record["n"] if record else 0})
         rows.append({"label": system.label, "system": system.name, "kind": system.kind,
                      "cells": cells})  # fmt: skip
-    return {"names": [m.title for m in metrics], "keys": [m.name for m in metrics], "rows": rows}
+    return {"names": [m.title for m in metrics], "keys_shown": [m.name for m in metrics],
+            "rows": rows}  # fmt: skip
 
 
 def difference_table(figures: Figures) -> Record:
@@ -245,10 +285,14 @@ def _intervals(title: str, table: Record) -> Record:
 
 def paper_tables(facts: Record) -> dict[str, Record]:
     """Tables of the page as plain texts for papers: file name → title, columns, rows, left."""
-    tables = {
-        "metrics": _intervals("Every system by every metric", facts["table"]),
-        "differences": _intervals("The policy minus each other system", facts["differences"]),
-    }
+    tables = {}
+    for part in facts["sets"]:
+        ending = "" if part["key"] == command_files.NARRATORS else f"-{part['key']}"
+        for name, title in (
+            ("metrics", "every system by every metric"),
+            ("differences", "the policy minus each other system"),
+        ):
+            tables[name + ending] = _intervals(f"{part['title']}: {title}", part[name])
     for part in facts["experiments"]:
         for number, table in enumerate(part["tables"]):
             rows = [

@@ -4,7 +4,7 @@ pairs.
 Imports rooms below: dataset, language and down. `systems` is the one table of systems.
 """
 
-from archive_tools.rollouts import driving, listener
+from archive_tools.rollouts import command_files, driving, listener, work
 from archive_tools.rollouts.contrast import contrast_pairs, contrast_score
 from archive_tools.rollouts.items import (
     make_instructions,
@@ -13,19 +13,18 @@ from archive_tools.rollouts.items import (
     write_commands,
 )
 from archive_tools.rollouts.systems import SYSTEMS, system_of
-from archive_tools.rollouts.work import batches, drive_all
 
 __all__ = [
     "SYSTEMS",
-    "batches",
+    "command_files",
     "contrast_pairs",
     "contrast_score",
-    "drive_all",
     "driving",
     "listener",
     "make_instructions",
     "make_items",
     "read_instructions",
     "system_of",
+    "work",
     "write_commands",
 ]

@@ -3,13 +3,14 @@
 An item is a command (text, bd) with the trajectory that was described by it, its reference. Items
 of the set "test" are trajectories of the test split with one of their texts. Items of the set
 "contrast" come in pairs: one BD, given with each of two texts whose references end at that place
-but go there by different paths.
+but go there by different paths. Files of commands make further sets
+(see `command_files`), each with its own contrast pairs.
 
 A control may be given another text than the item's (see `System.instruct`). These instructions are
 a table of their own.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -25,7 +26,7 @@ from archive_tools.files import read_table, write_table
 from archive_tools.rollouts.contrast import contrast_pairs
 from archive_tools.rollouts.counterfactuals import GivenText
 from archive_tools.rollouts.instructions import Sources, unseen_texts
-from archive_tools.rollouts.systems import SYSTEMS
+from archive_tools.rollouts.systems import SYSTEMS, System
 from envs.errors import InputError
 from envs.scene import Scene
 
@@ -38,6 +39,9 @@ ITEM_SCHEMA = pa.schema(
         ("rival_id", pa.int64()),
         ("text", pa.string()),
         ("bd", pa.list_(pa.float32())),
+        ("must", pa.list_(pa.string())),
+        ("avoid", pa.list_(pa.string())),
+        ("end", pa.string()),
     ]
 )
 INSTRUCTION_SCHEMA = pa.schema(
@@ -52,6 +56,11 @@ INSTRUCTION_SCHEMA = pa.schema(
     ]
 )
 
+NARRATORS = "test"
+"""The set of the test split's own texts."""
+CONTRAST = "contrast"
+"""The set of its contrast pairs; those of another set are SET/contrast."""
+
 PathOf = Callable[[str], Path]
 
 
@@ -61,8 +70,10 @@ class Commands:
 
     item: NDArray[np.int64]
     trajectory_id: NDArray[np.int64]
+    """The reference's; -1 without one."""
     text: list[str]
     bd: NDArray[np.float32]
+    """[N, n_bd]; NaN where the text alone says where to end."""
     counts: NDArray[np.bool_]
     """Items that are driven for the record. The others only keep the batch as it is for the other
     systems, so that the same item has the same draws and the same rounding in all of them."""
@@ -76,6 +87,26 @@ class Commands:
             block = slice(start, min(start + size, len(self)))
             if self.counts[block].any():
                 yield block
+
+
+def contrast_of(name: str) -> str:
+    """The set with the contrast pairs of a set of commands."""
+    return CONTRAST if name == NARRATORS else f"{name}/{CONTRAST}"
+
+
+def set_of(name: str) -> str:
+    """The set of commands that a set belongs to: itself, or that of which it has the pairs."""
+    return NARRATORS if name == CONTRAST else name.removesuffix(f"/{CONTRAST}")
+
+
+def driven_sets(system: System, names: Iterable[str]) -> list[str]:
+    """The sets, of those named, that a system drives."""
+    return [
+        name
+        for name in names
+        if name == NARRATORS
+        or (not system.one_set and (system.people or set_of(name) == NARRATORS))
+    ]
 
 
 def make_items(
@@ -112,13 +143,15 @@ def make_items(
     bd = np.stack(dataset["bd"].tolist()).astype(np.float32)
     n = min(items or len(ids), len(ids))
     chosen = np.sort(rng.permutation(len(ids))[:n])
-    rows: list[tuple[Any, ...]] = [("test", None, ids[i], None, text[i], bd[i]) for i in chosen]
+    rows: list[tuple[Any, ...]] = [(NARRATORS, None, ids[i], None, text[i], bd[i]) for i in chosen]
     known = [routes.get(i, []) for i in ids.tolist()]
     contrast = contrast_pairs(bd, known, diagonal, seed=seed, limit=pairs)
     for number, (first, second) in enumerate(contrast.tolist()):
         for one, rival in ((first, second), (second, first)):
-            rows.append(("contrast", number, ids[one], ids[rival], text[one], bd[first]))
-    frame = pd.DataFrame(rows, columns=ITEM_SCHEMA.names[1:])
+            rows.append((CONTRAST, number, ids[one], ids[rival], text[one], bd[first]))
+    names = ITEM_SCHEMA.names[1:]
+    blank = (None,) * (len(names) - len(rows[0]))
+    frame = pd.DataFrame([(*row, *blank) for row in rows], columns=names)
     frame.insert(0, "item", np.arange(len(frame)))
     return frame
 
@@ -149,11 +182,11 @@ def make_instructions(
     rows: list[tuple[Any, ...]] = []
     for part in dict.fromkeys(items["set"]):
         some: Any = items.loc[items["set"] == part, :]
-        for one_set in (False, True) if part == "test" else (False,):
+        for one_set in (False, True):
             columns: Any = [
                 zip(repeat(s.name), some["item"], s.instruct(some, sources))
                 for s in chosen
-                if s.instruct is not None and s.one_set == one_set
+                if s.instruct is not None and s.one_set == one_set and driven_sets(s, [part])
             ]
             # Item by item, where a word of it is exchanged; else system by system.
             cells: Any = zip(*columns, strict=True) if one_set else columns
@@ -188,8 +221,15 @@ def read_instructions(rollouts: Path) -> pd.DataFrame:
 def commands_of(
     items: pd.DataFrame, instructions: pd.DataFrame, system: str, part: str
 ) -> Commands:
-    """The commands of one system on the items of set `part`, with the texts that it is given."""
+    """The commands of one system on the items of set `part`, with the texts that it is given.
+
+    Without what the system goes by, a BD or a reference, an item is left out.
+    """
     rows: Any = items[items["set"] == part]
+    if SYSTEMS[system].needs_bd:
+        rows = rows[rows["bd"].notna()]
+    if SYSTEMS[system].kind == "ceiling":
+        rows = rows[rows["trajectory_id"].notna()]
     text, counts = rows["text"], np.ones(len(rows), bool)
     if SYSTEMS[system].instructed:
         given: Any = instructions.loc[instructions["system"] == system].set_index("item")
@@ -198,8 +238,16 @@ def commands_of(
         text = text.where(~counts, given.to_numpy())
     return Commands(
         np.asarray(rows["item"], np.int64),
-        np.asarray(rows["trajectory_id"], np.int64),
+        np.array([-1 if pd.isna(i) else i for i in rows["trajectory_id"]], np.int64),
         text.tolist(),
-        np.array(rows["bd"].tolist(), np.float32),
+        _places(rows["bd"], items["bd"]),
         counts,
     )
+
+
+def _places(rows: pd.Series, every: pd.Series) -> NDArray[np.float32]:
+    """BDs [N, n_bd] of some rows, NaN where a row has none."""
+    size = max((len(bd) for bd in every if bd is not None), default=0)
+    nowhere = np.full(size, np.nan, np.float32)
+    places = [nowhere if bd is None else np.asarray(bd, np.float32) for bd in rows]
+    return np.array(places, np.float32).reshape(-1, size)

@@ -33,6 +33,10 @@ class System:
     """It is given no BD."""
     one_set: bool = False
     """It drives the test items only, not the contrast pairs."""
+    people: bool = False
+    """It drives the commands of people and of files, too."""
+    needs_bd: bool = False
+    """It does not drive an item that has no BD."""
     instruct: Callable[[pd.DataFrame, instructions.Sources], list[GivenText | None]] | None = None
     """Its texts in place of those of the items (rows of one set); None for an item without one,
     which it then does not drive."""
@@ -50,9 +54,10 @@ class System:
 
 
 _ALL = (
-    System("nanodt", "policy", "policy", shown_in=("runs", "curve", "results")),
-    System("nanodt/text_off", "control", "text off", deaf=True, shown_in=("runs",)),
-    System("nanodt/bd_off", "control", "BD off", blind=True),
+    System("nanodt", "policy", "policy", people=True, shown_in=("runs", "curve", "results")),
+    System("nanodt/text_off", "control", "text off", deaf=True, people=True, needs_bd=True,
+           shown_in=("runs",)),
+    System("nanodt/bd_off", "control", "BD off", blind=True, people=True),
     System("nanodt/both_off", "control", "both off", deaf=True, blind=True),
     System("nanodt/text_shuffled", "control", "texts shuffled", instruct=instructions.shuffled),
     System("nanodt/counterfactual_object", "control", "other object", one_set=True,
@@ -61,19 +66,19 @@ _ALL = (
            instruct=instructions.other_direction),
     System("nanodt/unseen_phrasing", "control", "unseen phrasing", one_set=True,
            instruct=instructions.unseen_phrasing),
-    System("random_elite", "baseline", "random elite",
+    System("random_elite", "baseline", "random elite", people=True,
            choose=lambda elites, text, bd, seed: elites.random(len(text), seed),
            shown_in=("tiles",)),
-    System("nearest_elite_bd", "baseline", "nearest by BD",
+    System("nearest_elite_bd", "baseline", "nearest by BD", people=True, needs_bd=True,
            choose=lambda elites, text, bd, seed: elites.nearest_bd(bd),
            shown_in=("runs", "curve")),
     System("nearest_elite_text", "baseline", "nearest by text",
            choose=lambda elites, text, bd, seed: elites.nearest_text(text),
            shown_in=("curve",)),
-    System("nearest_elite_both", "baseline", "nearest by both",
+    System("nearest_elite_both", "baseline", "nearest by both", people=True, needs_bd=True,
            choose=lambda elites, text, bd, seed: elites.nearest_both(text, bd),
            shown_in=("tiles", "runs", "curve", "results")),
-    System("replay", "ceiling", "replay", shown_in=("tiles",)),
+    System("replay", "ceiling", "replay", people=True, shown_in=("tiles",)),
 )  # fmt: skip
 SYSTEMS = {system.name: system for system in _ALL}
 """All systems by name, in the order in which they are driven and shown."""

@@ -21,7 +21,7 @@ from archive_tools.descriptions import (
     narrate,
     refusals,
 )
-from archive_tools.files import read_table, write_table
+from archive_tools.files import read_table, user_tables, write_table
 from archive_tools.language import MAX_WORDS, route_told
 from archive_tools.llm import Ledger, LlmConfig, ask_all, remedy_for
 from archive_tools.llm import batch_api as batch
@@ -87,7 +87,7 @@ class DescribeConfig(LlmConfig):
         """Raise InputError where an option is out of its bounds, or options do not go together."""
         super().check()
         read_shares(self.styles)
-        self.given().check()
+        self.given().conditions()
         wants_model = self.dry_run or self.batch_export is not None or bool(self.batch_import)
         if (wants_model or self.from_draft) and not self.model:
             raise InputError(
@@ -203,7 +203,7 @@ def run(config: DescribeConfig) -> Path:
     sources = config.sources()
     if sources and (Path(config.run) / "trajectories" / "manifest.json").exists():
         inputs.append("trajectories")
-    digests = given_rows.digests([file for source in sources for file in source.files])
+    digests = user_tables.digests([file for source in sources for file in source.files], "texts")
     with Stage(config, "descriptions", inputs, extra=digests) as stage:
         if not stage.done:
             _describe(config, stage, sources)

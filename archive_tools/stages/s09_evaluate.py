@@ -18,7 +18,7 @@ from archive_tools.evaluation import (
 from archive_tools.files import atomic_write, write_json, write_table
 from archive_tools.rating import ratings_digest, read_ratings
 from archive_tools.report import write_report
-from archive_tools.rollouts import read_instructions
+from archive_tools.rollouts import command_files, read_instructions
 from archive_tools.run import Stage, bounds, check_folder, read_manifest, siblings
 from envs import load_world
 from envs.errors import require_memory
@@ -115,5 +115,8 @@ def run(config: EvaluateConfig) -> Path:
         stage.rows.update(drives=len(scored.frame), records=len(records))
         if len(ratings) or stale:
             stage.facts.update(ratings=len(ratings), ratings_of_other_rollouts=stale)
-        stage.facts.update({r["metric"]: r["mean"] for r in records if r["system"] == "nanodt"})
+        for r in records:
+            if r["system"] == "nanodt":
+                ending = "" if r["set"] == command_files.NARRATORS else f" ({r['set']})"
+                stage.facts[r["metric"] + ending] = r["mean"]
     return stage.folder

@@ -6,7 +6,9 @@ Wayword.ready.drives = (async () => {
   const { elites, path: elitePath, explore } = await Wayword.ready.archive;
   const eliteOf = new Map(elites.ids.map((id, i) => [id, i]));
   const STEP = Number(byId("drives-body").dataset.step);
-  const who = byId("drives-who"), by = byId("drives-by");
+  const who = byId("drives-who"), by = byId("drives-by"), set = byId("drives-set");
+  const wanted = () => set ? set.value : drives.items[0].set;
+  const setOf = (drive) => drives.items[drives.item[drive]].set;
 
   function card(drive) {
     const item = drives.items[drives.item[drive]], elite = eliteOf.get(item.reference);
@@ -28,14 +30,14 @@ Wayword.ready.drives = (async () => {
         eventTable("Driven", drives.events[drive]),
         ...(known ? [eventTable("Reference", elites.events[elite]),
           tag("p", {}, tag("a", { href: "#archive", onclick: () => explore(item.reference) },
-            `Elite ${item.reference} in the archive`))] : [])));
+            `Drive ${item.reference} in the archive`))] : [])));
   }
 
   function sorted() {
     const sort = drives.sorts.find((s) => s.key === by.value);
     const values = drives.marks[sort.key], then = drives.marks.obedience;
     return drives.system.map((_, i) => i)
-      .filter((i) => drives.system[i] === Number(who.value) && values[i] !== null)
+      .filter((i) => drives.system[i] === Number(who.value) && setOf(i) === wanted() && values[i] !== null)
       .sort((a, b) => (sort.low ? values[a] - values[b] : values[b] - values[a]) || then[b] - then[a]);
   }
 
@@ -57,8 +59,23 @@ Wayword.ready.drives = (async () => {
     }
   }
 
+  // Only what there is for these commands: systems that drove them, marks that they have.
+  function offer() {
+    const rows = drives.system.map((_, i) => i).filter((i) => setOf(i) === wanted());
+    const systems = new Set(rows.map((i) => drives.system[i]));
+    for (const [choice, has] of [[who, (value) => systems.has(Number(value))],
+      [by, (value) => rows.some((i) => drives.marks[value][i] !== null)]]) {
+      for (const option of choice.options) option.hidden = option.disabled = !has(option.value);
+      if (choice.selectedOptions[0]?.disabled ?? true) {
+        choice.value = [...choice.options].find((option) => !option.disabled)?.value;
+      }
+    }
+    show();
+  }
+
+  set?.addEventListener("change", offer);
   who.addEventListener("change", show);
   by.addEventListener("change", show);
-  show();
+  offer();
   return { drives, sorted };
 })();

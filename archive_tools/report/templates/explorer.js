@@ -15,7 +15,9 @@ Wayword.ready.archive = (async () => {
   const number = (value) => value.toLocaleString("en-GB");
   const page = Object.fromEntries(["map", "search", "split", "colour", "count", "results", "scene",
     "step", "step-name", "about", "legend", "more"].map((n) => [n, byId(`archive-${n}`)]));
-  const state = { shown: elites.ids.map((_, i) => i), wanted: [], row: 0, listed: 0 };
+  // Behind the elites come drives that commands brought: seen when their set is chosen.
+  const count = elites.count;
+  const state = { shown: [], wanted: [], row: 0, listed: 0 };
   let byCell = new Map();
 
   // Rows of a map over the plan go down, as the world's y does; other maps have y upwards.
@@ -39,9 +41,9 @@ Wayword.ready.archive = (async () => {
   // What the cells' colours mean: [colour, words] for the legend, and the colour of an elite.
   function scale() {
     if (page.colour.value === "split") {
-      const found = [...new Set(elites.split)].filter((name) => name in SPLITS);
-      return { key: found.map((name) => [SPLITS[name], name]),
-               of: (i) => SPLITS[elites.split[i]] || "muted" };
+      const colour = (name) => SPLITS[name] || (name ? "baseline" : "muted");
+      const found = [...new Set(state.shown.map((i) => elites.split[i]))].filter(Boolean);
+      return { key: found.map((name) => [colour(name), name]), of: (i) => colour(elites.split[i]) };
     }
     const values = page.colour.value === "places" ? places : elites.objective;
     const known = values.filter((value) => value !== null).sort((a, b) => a - b);
@@ -71,8 +73,8 @@ Wayword.ready.archive = (async () => {
       if (!colours.has(name)) colours.set(name, colourOf(name));
       return colours.get(name);
     };
-    if (state.shown.length < elites.ids.length) {
-      for (const cell of new Set(elites.cells)) draw(cell, paletteOf("muted"), 0.16);
+    if (!state.all) {
+      for (const cell of new Set(elites.cells.slice(0, count))) draw(cell, paletteOf("muted"), 0.16);
     }
     for (const [cell, members] of byCell) draw(cell, paletteOf(of(members[0])), 0.92);
     page.legend.replaceChildren(...key.map(([name, words]) =>
@@ -84,17 +86,18 @@ Wayword.ready.archive = (async () => {
     state.wanted = [...query.matchAll(/"([^"]+)"|([^\s"]+)/g)].map((m) => (m[1] || m[2]).trim()).filter(Boolean);
     const split = page.split.value;
     state.shown = elites.ids.map((_, i) => i).filter((i) =>
-      (!split || elites.split[i] === split) && state.wanted.every((word) => texts[i].includes(word)));
+      (split ? elites.split[i] === split : i < count) && state.wanted.every((word) => texts[i].includes(word)));
     byCell = new Map();
     for (const i of state.shown) {
       if (byCell.has(elites.cells[i])) byCell.get(elites.cells[i]).push(i);
       else byCell.set(elites.cells[i], [i]);
     }
-    const all = state.shown.length === elites.ids.length;
-    const whole = elites.total > elites.ids.length ? `, a sample of ${number(elites.total)}` : "";
+    const all = state.all = !split && state.shown.length === count;
+    const whole = elites.total > count ? `, a sample of ${number(elites.total)}` : "";
     page.count.textContent = all
-      ? `${number(elites.ids.length)} elites in ${number(byCell.size)} cells${whole}`
-      : `${number(state.shown.length)} of ${number(elites.ids.length)} elites match, in ${number(byCell.size)} cells`;
+      ? `${number(count)} elites in ${number(byCell.size)} cells${whole}`
+      : state.shown[0] >= count ? `${number(state.shown.length)} drives match, in ${number(byCell.size)} cells`
+      : `${number(state.shown.length)} of ${number(count)} elites match, in ${number(byCell.size)} cells`;
     state.listed = 0;
     page.results.replaceChildren();
     page.results.parentElement.classList.toggle("idle", all);
@@ -136,14 +139,14 @@ Wayword.ready.archive = (async () => {
     const neighbours = (byCell.get(elites.cells[row]) || [row]);
     const turn = neighbours.indexOf(row);
     const ends = `(${bd.map((v) => Number(v.toPrecision(4))).join(", ")})`;
-    const picture = scene(`Drive of elite ${id}, dark to light with time`, points);
+    const picture = scene(`${row < count ? "Drive of elite" : "Drive"} ${id}, dark to light with time`, points);
     page.scene.replaceChildren(points.length ? picture : tag("p", { class: "marks" }, "no path was recorded"));
     page.step.max = elites.steps[row];
     page.step.value = 0;
     page.step.disabled = !points.length;
     const objective = elites.objective[row];
     page.about.replaceChildren(
-      tag("h3", {}, `Elite ${id} `, tag("small", {}, [elites.split[row], `ends at ${ends}`,
+      tag("h3", {}, `${row < count ? "Elite" : "Drive"} ${id} `, tag("small", {}, [elites.split[row], `ends at ${ends}`,
         objective === null ? "" : `objective ${Number(objective.toPrecision(4))}`].filter(Boolean).join(" · "))),
       ...(neighbours.length > 1 ? [tag("p", { class: "marks" },
         `${turn + 1} of ${neighbours.length} in this cell `,
@@ -216,12 +219,13 @@ Wayword.ready.archive = (async () => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   new ResizeObserver(paint).observe(page.map);
   filter();
-  const most = Math.max(...places);
+  const most = Math.max(...places.slice(0, count));
   select(places.indexOf(most));
   return {
     elites, path,
     explore(id) {
-      page.search.value = page.split.value = "";
+      page.search.value = "";
+      page.split.value = rowOf.get(id) < count ? "" : elites.split[rowOf.get(id)];
       filter();
       select(rowOf.get(id));
     },
