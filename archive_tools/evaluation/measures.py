@@ -88,7 +88,7 @@ def _wishes(must: Any, avoid: Any, end: Any) -> obedience.Wishes | None:
     if must is None and avoid is None and end is None:
         return None
     return obedience.Wishes(
-        *(() if names is None else tuple(names) for names in (must, avoid)), end
+        () if must is None else tuple(must), () if avoid is None else tuple(avoid), end
     )
 
 
@@ -105,7 +105,7 @@ def path(scored: Scored) -> Floats:
         if scored.poses[row] is not None and identity in scored.reference_poses
     ]
     values[rows] = metrics.ndtw(
-        [scored.poses[row] for row in rows],
+        [pose for row in rows if (pose := scored.poses[row]) is not None],
         [scored.reference_poses[int(frame["trajectory_id"].iat[row])] for row in rows],
         spacing=scored.world.robot.radius,
         threshold=metrics.SUCCESS / 100 * scored.world.diagonal,

@@ -245,8 +245,8 @@ def commands_of(
     )
 
 
-def _places(rows: pd.Series, every: pd.Series) -> NDArray[np.float32]:
-    """BDs [N, n_bd] of some rows, NaN where a row has none."""
+def _places(rows: Any, every: Any) -> NDArray[np.float32]:
+    """BDs [N, n_bd] of some rows of a column, NaN where a row has none."""
     size = max((len(bd) for bd in every if bd is not None), default=0)
     nowhere = np.full(size, np.nan, np.float32)
     places = [nowhere if bd is None else np.asarray(bd, np.float32) for bd in rows]

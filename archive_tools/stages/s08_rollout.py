@@ -1,5 +1,6 @@
 """Drive the commands of the test split, of people and of files: policy, controls, baselines."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,13 +137,13 @@ def run(
         table = work.drive_all(driver, todo, stage.scratch("chunks"))
         write_table(stage.path("rollouts.parquet"), table)
         stage.rows.update(items=len(items), rollouts=len(table))
-        counts = items["set"].value_counts()
+        counts = Counter(items["set"].tolist())
         for name in dict.fromkeys(map(command_files.set_of, names)):
             pairs = command_files.contrast_of(name)
             stage.facts.update(
                 {
-                    f"{name}_items": int(counts[name]),
-                    pairs.replace("/", "_") + "_pairs": int(counts.get(pairs, 0)) // 2,
+                    f"{name}_items": counts[name],
+                    pairs.replace("/", "_") + "_pairs": counts[pairs] // 2,
                 }
             )
     return stage.folder
