@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import bounds
 import httpx
 import numpy as np
 
@@ -53,8 +54,10 @@ def measure(address: str, pages: int, apart: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--pages", type=int, default=20)
-    parser.add_argument("--apart", type=float, default=0.05, help="seconds between two pages")
+    parser.add_argument("--pages", type=bounds.count, default=20)
+    parser.add_argument(
+        "--apart", type=bounds.seconds, default=0.05, help="seconds between two pages"
+    )
     options = parser.parse_args()
     script = Path(__file__).parents[1] / "scripts" / "play.py"
     begun = time.perf_counter()

@@ -21,6 +21,7 @@ import tyro
 
 import nanodt
 from archive_tools.playground import Begin, play
+from archive_tools.run import bounds
 from envs.errors import InputError
 
 
@@ -35,7 +36,7 @@ class Config:
     host: str = "127.0.0.1"
     """Where to listen: this machine alone, or an address by which others reach it (0.0.0.0: any).
     Then the printed address holds a token, and whoever has it may drive and rate."""
-    port: int = 8719
+    port: bounds.Port = 8719
     """Port of the page; 0 takes a free one."""
     rater: str = "me"
     """Who rates on the rating page; letters, digits, - and _."""
@@ -54,6 +55,7 @@ def main() -> None:
     """The command line."""
     config = tyro.cli(Config, description=__doc__)
     try:
+        bounds.check_options(config)
         play(
             config.run,
             load_policy,

@@ -205,13 +205,12 @@ def _policy_files(folder: Path) -> dict[str, bytes]:
 
 def _take_in(path: Path) -> None:
     with Ledger(path.with_name("ledger.sqlite")) as ledger:
-        take_in([path], LlmConfig(run=path.parent, model="m"), ledger)
+        take_in(path, LlmConfig(run=path.parent, model="m"), ledger)
 
 
 def _read_reply(path: Path) -> None:
-    reply = read_json(path)
-    if isinstance(reply, dict):
-        read_reply(reply_of(reply, "prompt", Price(1.0, 1.0)), Said)
+    raw = path.read_text(encoding="utf-8", errors="replace")
+    read_reply(reply_of(raw, "prompt", Price(1.0, 1.0)), Said)
 
 
 def make_readers() -> dict[str, Reader]:

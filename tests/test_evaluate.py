@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from run_factory import Planted, make_run
 
-from archive_tools.evaluation.registry import METRICS, Metric
+from archive_tools.evaluation.registry import METRICS, Metric, columns
 from archive_tools.evaluation.scoring import score, score_run
 from archive_tools.evaluation.summary import per_item, summarise
 from archive_tools.report.results_page import write_results
@@ -68,7 +68,9 @@ def test_controls_and_baselines_order_as_they_must(perfect):
 def test_files_of_the_stage(perfect):
     folder, found = perfect
     records = json.loads((folder / "metrics.json").read_text())
-    assert all(set(r) == {"system", "metric", "mean", "ci_low", "ci_high", "n"} for r in records)
+    assert all(
+        set(r) == {"system", "set", "metric", "mean", "ci_low", "ci_high", "n"} for r in records
+    )
     assert all(r["ci_low"] <= r["mean"] <= r["ci_high"] for r in records)
     assert len(pd.read_csv(folder / "metrics.csv")) == len(found)
     items = pd.read_parquet(folder / "items.parquet")
@@ -158,6 +160,7 @@ def test_seeds_are_averaged_within_an_item():
                           "judge_llm": np.nan, "instruction_order": np.nan,
                           "follows_counterfactual": np.nan,
                           "judge_people": np.nan})  # fmt: skip
+    frame = frame.assign(**{name: np.nan for name in columns() if name not in frame})
     assert per_item(frame, "nanodt", METRICS["bd_error_median"]).tolist() == [5.0, 20.0]
     records = summarise(frame, resamples=50, seed=0)
     assert [r["metric"] for r in records] == ["bd_error_median", "bd_success", "route_lcs"]

@@ -144,7 +144,7 @@ def test_the_page_of_results(family, goals, tmp_path):
 )
 def test_a_goal_that_is_just_reached_is_met(goals, record, met):
     found = Figures([{"system": "nanodt", "metric": "route_lcs", "n": 9, **record}], [])
-    row = next(t for t in goals(found, []) if t.what == "route obeyed")
+    row = next(t for t in goals(found, Figures([], []), []) if t.what == "route obeyed")
     assert row.met is met
 
 
@@ -160,7 +160,7 @@ def test_intervals_that_overlap_are_not_apart(goals):
         "n": 9,
     }
     for apart in (False, True):
-        rows = goals(Figures([], [{**record, "apart": apart}]), [])
+        rows = goals(Figures([], [{**record, "apart": apart}]), Figures([], []), [])
         row = next(t for t in rows if t.what == "route, minus the nearest elite by BD")
         assert row.met is apart
 

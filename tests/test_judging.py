@@ -130,7 +130,7 @@ def test_a_judge_without_a_usable_verdict_replaces_nothing(made, httpserver, mon
     with pytest.raises(InputError, match=r"no system nanodt/txt_off; did you mean nanodt/text_off"):
         evaluate.run(EvaluateConfig(run=made, **{**options, "judge_systems": ("nanodt/txt_off",)}))
     with pytest.raises(InputError, match=r"none of their drives.*has drives of nanodt, "):
-        absent = {**options, "judge_systems": ("nanodt/unseen_rephrased",)}
+        absent = {**options, "judge_systems": ("nanodt/unseen_phrasing",)}
         evaluate.run(EvaluateConfig(run=made, **absent))
     assert (made / "evaluation" / "manifest.json").read_bytes() == before
 

@@ -10,7 +10,7 @@ from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
 from nanodt.family.recipes import command, dt, gato, qdt, tt
 from nanodt.family.recipes.command import NAMES, get_recipe
-from nanodt.family.recipes.recipe import Figure
+from nanodt.family.recipes.recipe import Figure, Options
 
 
 def episodes(**each) -> Episodes:
@@ -190,7 +190,7 @@ def test_a_missed_mark_is_told_by_the_exit_status(tmp_path, monkeypatch, capsys)
 
     (tmp_path / "dt").mkdir()
     monkeypatch.setattr(command, "get_recipe", lambda name: Stub())
-    options = SimpleNamespace(out=tmp_path, evaluate=False, preset="small", seed=0)
+    options = Options(out=tmp_path)
     monkeypatch.setattr(command, "parse", lambda *a: options)
     assert command.run(["dt"]) == 1
     assert "MISSED" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from chromium import chromium, needs_chromium
+from browser import chromium, needs_chromium
 from matplotlib import image
 from payloads import EVENTS, PAYLOADS, picture
 
@@ -141,14 +141,18 @@ def test_no_payload_runs_or_loads_in_a_browser(tmp_path):
     bad = '<svg viewBox="0 0 9 9"><rect width="9" height="9" onmouseover="window.seen=1"/></svg>'
     html = "<!doctype html><meta charset=utf-8><body>" + "\n".join([*parts, bad])
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
-    with chromium() as page:
+    with chromium() as browser:
+        page = browser.page()
         page.goto((tmp_path / "page.html").as_uri())
-        page.js(EVENTS)
+        page.evaluate(EVENTS)
         time.sleep(0.5)
-        assert page.js("window.seen") == 1, "the test itself can see a handler run"
-        assert page.js("window.pwned === undefined && location.protocol === 'file:'")
-        assert not page.complaints
-        assert page.js("document.querySelectorAll('script, iframe, a, foreignObject').length") == 0
+        assert page.evaluate("window.seen") == 1, "the test itself can see a handler run"
+        assert page.evaluate("window.pwned === undefined && location.protocol === 'file:'")
+        assert not browser.complaints
+        assert (
+            page.evaluate("document.querySelectorAll('script, iframe, a, foreignObject').length")
+            == 0
+        )
 
 
 REFUSED = {

@@ -89,7 +89,9 @@ def test_every_stage_left_its_folder_and_the_summary_says_so(finished):
 def test_metrics_have_the_agreed_shape(finished):
     run, _ = finished
     records = json.loads((run / "evaluation" / "metrics.json").read_text())
-    assert all(set(r) == {"system", "metric", "mean", "ci_low", "ci_high", "n"} for r in records)
+    assert all(
+        set(r) == {"system", "set", "metric", "mean", "ci_low", "ci_high", "n"} for r in records
+    )
     systems = {r["system"] for r in records}
     assert {"nanodt", "nanodt/text_off", "nanodt/bd_off", "random_elite", "replay"} <= systems
     assert {"nearest_elite_bd", "nearest_elite_text", "nearest_elite_both"} <= systems
@@ -155,7 +157,10 @@ def option_words(script):
     words = []
     for line in (section[1] if section else "").splitlines():
         key, value = line.split(" = ")
-        words += [f"--{key}", *value.strip("[]").split(", ")]
+        if value == "false":
+            words.append(f"--no-{key}")
+        else:
+            words += [f"--{key}", *value.strip("[]").split(", ")]
     return words
 
 

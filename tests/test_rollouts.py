@@ -218,7 +218,8 @@ def test_interrupted_run_ends_with_the_same_bytes(made):
     rollouts.run(config, lambda model: Planted(made))
     second = json.loads((made / "rollouts" / "manifest.json").read_text())
     assert first["outputs"] == second["outputs"]
-    rollouts.run(config, lambda model: pytest.fail("a finished stage loads no model"))
+    again = RolloutConfig(run=made, items=10, pairs=2, batch=4)
+    rollouts.run(again, lambda model: pytest.fail("a finished stage loads no model"))
 
 
 @pytest.mark.parametrize(

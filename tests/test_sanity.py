@@ -30,7 +30,7 @@ def eight(tmp_path_factory):
     record.run(record.RecordConfig(run=run))
     s03_annotate.run(s03_annotate.AnnotateConfig(run=run))
     describe.run(describe.DescribeConfig(run=run))
-    source = dataset.run(dataset.DatasetConfig(run=run))
+    source = dataset.run(dataset.DatasetConfig(run=run, plans=False))
     table = pd.read_parquet(source / "trajectories.parquet")
     ends = np.stack(table["bd"].tolist())
     chosen = [0]

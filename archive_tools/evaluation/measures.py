@@ -5,16 +5,18 @@ drive annotated anew: what the robot did and not what it was told.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from archive_tools.annotations import Annotation, similarity
-from archive_tools.evaluation import metrics, obedience
+from archive_tools.evaluation import metrics
 from archive_tools.evaluation.metrics import Floats
 from archive_tools.evaluation.scored import Scored
 from archive_tools.files import user_tables
-from archive_tools.language import parse
+from archive_tools.language import Instruction, Place, contradictions, parse
 from archive_tools.rollouts import contrast_score
 from envs.scene import Scene
 
@@ -62,8 +64,74 @@ def contrast(scored: Scored) -> Floats:
     return values
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What a command wants, in names of the scene."""
+
+    must: tuple[str, ...] = ()
+    """To be met in this order."""
+    avoid: tuple[str, ...] = ()
+    """Not to be met; where the drive starts it has to be, but it is not to come back."""
+    end: str | None = None
+    """A tile, on which the drive ends, or an object, within 40 units of whose box it ends."""
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str, scene: Scene) -> Instruction:
+    return parse(text, scene)
+
+
+def is_obeyed(text: str, wishes: Wishes | None, driven: Annotation, scene: Scene) -> bool | None:
+    """Whether a drive does all that a command says.
+
+    Args:
+        text: the command.
+        wishes: what counts; None for the reader's understanding of the text.
+        driven: annotation of the drive.
+        scene: the objects, tiles and rooms that exist.
+
+    Returns:
+        None where the reader finds no place in the text.
+    """
+    if wishes is None:
+        instruction = _read(text, scene)
+        if not (instruction.places or instruction.unknown):
+            return None
+        return not contradictions.contradictions(instruction, driven, scene)
+    visits = iter(driven.visited)
+    return (
+        all(name in visits for name in wishes.must)
+        and not enters_forbidden(text, wishes, driven, scene)
+        and (wishes.end is None or _ends_at(wishes.end, driven, scene))
+    )
+
+
+def _ends_at(name: str, driven: Annotation, scene: Scene) -> bool:
+    last = driven.events[-1]
+    if name in scene.tile_names:
+        return last.tile == name
+    place = Place((name,), "object", 0, 0, name)
+    return contradictions.distance_to(place, last.position, scene) <= contradictions.END_AT
+
+
+def enters_forbidden(
+    text: str, wishes: Wishes | None, driven: Annotation, scene: Scene
+) -> bool | None:
+    """Whether a drive breaks a ban of its command; None where it forbids nothing.
+
+    Args: see `is_obeyed`.
+    """
+    if wishes is not None:
+        spans = contradictions.presence(driven).spans
+        entered = [span[0] > 0 for name in wishes.avoid for span in spans.get(name, ())]
+        return any(entered) if wishes.avoid else None
+    bans = contradictions.enforced(_read(text, scene))
+    there = contradictions.presence(driven) if bans else None
+    return None if there is None else any(contradictions.broken(ban, there) for ban in bans)
+
+
 def _obedience_measure(
-    judge: Callable[[str, obedience.Wishes | None, Annotation, Scene], bool | None],
+    judge: Callable[[str, Wishes | None, Annotation, Scene], bool | None],
 ) -> Measure:
     """A question about every drive of a command, whose answer may be None; of no contrast pair."""
 
@@ -82,18 +150,16 @@ def _obedience_measure(
     return measure
 
 
-def _wishes(must: Any, avoid: Any, end: Any) -> obedience.Wishes | None:
+def _wishes(must: Any, avoid: Any, end: Any) -> Wishes | None:
     """The cells of an item; None where all are empty."""
     end = None if user_tables.missing(end) else end
     if must is None and avoid is None and end is None:
         return None
-    return obedience.Wishes(
-        () if must is None else tuple(must), () if avoid is None else tuple(avoid), end
-    )
+    return Wishes(() if must is None else tuple(must), () if avoid is None else tuple(avoid), end)
 
 
-obeyed = _obedience_measure(obedience.obeyed)
-forbidden_entered = _obedience_measure(obedience.forbidden_entered)
+obeyed = _obedience_measure(is_obeyed)
+forbidden_entered = _obedience_measure(enters_forbidden)
 
 
 def path(scored: Scored) -> Floats:
