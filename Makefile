@@ -47,7 +47,7 @@ bench: $(BIN)/installed-dev ## speed: simulator, training, driving, the playgrou
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/drive.py
 	$(BIN)/python benchmarks/llm.py
-	$(BIN)/python benchmarks/play.py
+	$(BIN)/python benchmarks/playground.py
 
 clean: ## remove the virtual environment and caches (not the runs)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

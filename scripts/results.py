@@ -3,8 +3,6 @@
 Example: python scripts/results.py --run runs/paper
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

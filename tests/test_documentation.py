@@ -28,7 +28,7 @@ RUN = {
     "01_verify_archive": "",
     "02_record_trajectories": "",
     "03_annotate": "",
-    "04_describe": "",
+    "04_describe": "--no-people",
     "05_verify_dataset": "--test 0.2",
     "06_train_tokenizer": "--vocab-size 400 --patience 0.01",
     "07_train": "--steps 2 --n-layer 1 --n-head 2 --n-embd 32 --batch-size 4 --score-every 2 "

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,9 @@ def start(run: Path | str | bytes, *words: str, **options) -> subprocess.Popen:
         environment = {**os.environ, **environment}
     line = [sys.executable, "-c", PROGRAM, "--run", run, *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen(line, env=environment, **pipes)
+    # A shell ignores Ctrl-C for what it runs in the background, and so would all it starts.
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(line, env=environment, preexec_fn=listen, **pipes)
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:

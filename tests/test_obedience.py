@@ -10,7 +10,7 @@ from run_factory import Planted, make_run
 import envs
 from archive_tools.annotations.annotate import annotate
 from archive_tools.evaluation import metrics
-from archive_tools.evaluation.obedience import Wishes, forbidden_entered, obeyed
+from archive_tools.evaluation.measures import Wishes, enters_forbidden, is_obeyed
 from archive_tools.evaluation.scoring import score_run
 from archive_tools.evaluation.summary import summarise
 from archive_tools.files.tables import read_json, read_table
@@ -61,28 +61,28 @@ def test_names_of_a_file_are_what_counts():
         Wishes(("orange",), ("green",), "piano"),
     )
     text = "Stop at the sofa."  # would be disobeyed: the names count, not the text
-    assert [obeyed(text, wishes, drive, SCENE) for wishes in yes] == [True] * 4
-    assert [obeyed(text, wishes, drive, SCENE) for wishes in no] == [False] * 5
-    assert forbidden_entered(text, Wishes(avoid=("green",)), drive, SCENE) is True
-    assert forbidden_entered(text, Wishes(avoid=("purple",)), drive, SCENE) is False
-    assert forbidden_entered(text, Wishes(end="piano"), drive, SCENE) is None
+    assert [is_obeyed(text, wishes, drive, SCENE) for wishes in yes] == [True] * 4
+    assert [is_obeyed(text, wishes, drive, SCENE) for wishes in no] == [False] * 5
+    assert enters_forbidden(text, Wishes(avoid=("green",)), drive, SCENE) is True
+    assert enters_forbidden(text, Wishes(avoid=("purple",)), drive, SCENE) is False
+    assert enters_forbidden(text, Wishes(end="piano"), drive, SCENE) is None
     # Where it starts it has to be; to come back there is what can be forbidden.
     start = Wishes(avoid=("gray",))
-    assert forbidden_entered(text, start, drive, SCENE) is False
-    assert forbidden_entered(text, start, through("gray", "orange", "gray"), SCENE) is True
+    assert enters_forbidden(text, start, drive, SCENE) is False
+    assert enters_forbidden(text, start, through("gray", "orange", "gray"), SCENE) is True
 
 
 def test_without_names_the_reader_says_what_counts():
     drive = through("gray", "orange", "green", "piano")
-    assert obeyed("Go through the hall to the piano.", None, drive, SCENE) is True
-    assert obeyed("Go to the piano, then through the hall.", None, drive, SCENE) is False
-    assert obeyed("Stop at the sofa.", None, drive, SCENE) is False
+    assert is_obeyed("Go through the hall to the piano.", None, drive, SCENE) is True
+    assert is_obeyed("Go to the piano, then through the hall.", None, drive, SCENE) is False
+    assert is_obeyed("Stop at the sofa.", None, drive, SCENE) is False
     banned = "Go to the piano without entering the orange room."
-    assert obeyed(banned, None, drive, SCENE) is False
-    assert forbidden_entered(banned, None, drive, SCENE) is True
-    assert forbidden_entered(banned.replace("orange", "purple"), None, drive, SCENE) is False
-    assert forbidden_entered("Go to the piano.", None, drive, SCENE) is None
-    assert obeyed("Just drive.", None, drive, SCENE) is None
+    assert is_obeyed(banned, None, drive, SCENE) is False
+    assert enters_forbidden(banned, None, drive, SCENE) is True
+    assert enters_forbidden(banned.replace("orange", "purple"), None, drive, SCENE) is False
+    assert enters_forbidden("Go to the piano.", None, drive, SCENE) is None
+    assert is_obeyed("Just drive.", None, drive, SCENE) is None
 
 
 def test_ndtw_worked_example():

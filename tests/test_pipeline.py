@@ -41,6 +41,7 @@ log-every = 2
 [08_rollout]
 items = 6
 pairs = 2
+people = false
 """
 
 

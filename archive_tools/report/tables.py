@@ -20,7 +20,7 @@ def of_set(records: Sequence[Record], name: str = command_files.NARRATORS) -> li
 def set_title(name: str) -> str:
     """A set of commands, for people."""
     known = {
-        command_files.NARRATORS: "The narrator’s commands",
+        command_files.NARRATORS: "Commands of the narrator",
         command_files.PEOPLE: "People’s commands",
     }
     return known.get(name, f"Commands of {name}")

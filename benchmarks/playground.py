@@ -1,6 +1,6 @@
 """How long pages of the playground wait: from Enter to the first frame, and to the drive's end.
 
-    python benchmarks/play.py --run runs/demo [--pages 20] [--apart 0.05]
+    python benchmarks/playground.py --run runs/demo [--pages 20] [--apart 0.05]
 
 Starts scripts/play.py on a free port of this machine and lets so many pages drive: one alone, all
 at once, and one after the other by `--apart` seconds. A page is a connection that asks for a drive
