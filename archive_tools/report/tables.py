@@ -21,7 +21,7 @@ def set_title(name: str) -> str:
     """A set of commands, for people."""
     known = {
         command_files.NARRATORS: "Commands of the narrator",
-        command_files.PEOPLE: "People’s commands",
+        command_files.PEOPLE: "Commands of people",
     }
     return known.get(name, f"Commands of {name}")
 
