@@ -244,3 +244,18 @@ def test_environment_without_a_bd_is_refused(made):
 
     with pytest.raises(ValueError, match='info has no "bd"'):
         drive(made, drive_without, systems=("nanodt",))
+
+
+def test_drives_that_were_given_with_texts_are_not_looked_up(made, tmp_path):
+    """They are in the training split, and no elite stands behind them."""
+    run = tmp_path / "run"
+    shutil.copytree(made, run)
+    path = run / "dataset" / "trajectories.parquet"
+    table = pd.read_parquet(path)
+    given = table[table["split"] == "train"].head(20).copy()
+    given["trajectory_id"] += table["trajectory_id"].max() + 1
+    pd.concat([table, given]).to_parquet(path)
+    names = [name for name, system in SYSTEMS.items() if system.choose is not None]
+    _, rows = drive(run, Planted(run), systems=tuple(names))
+    assert set(rows["system"]) == set(names)
+    assert set(rows["source_trajectory"]) <= set(table["trajectory_id"])

@@ -149,14 +149,16 @@ class Driver:
 
     def _retrieve(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
         """Elites that were recorded already: their drive is the record."""
-        train = self._dataset.query("split == 'train'")
-        if self._elites is None:
-            bd = np.stack(train["bd"].tolist()) if len(train) else np.zeros((0, 0))
-            self._elites = Elites(bd, [list(texts) for texts in train["texts"]])
+        if self._recorded is None:
             self._recorded = read_table(self._records, ("trajectory_id", "bd", "pose")).set_index(
                 "trajectory_id"
             )
-        assert self._recorded is not None
+        # Drives that were given with their texts, whose ids go on where the elites' end, are none.
+        train = self._dataset.query("split == 'train'")
+        train = train[np.asarray(train["trajectory_id"]) <= self._recorded.index.max()]
+        if self._elites is None:
+            bd = np.stack(train["bd"].tolist()) if len(train) else np.zeros((0, 0))
+            self._elites = Elites(bd, [list(texts) for texts in train["texts"]])
         item = commands.item[rows]
         draw = int(np.random.SeedSequence([seed, int(item[0])]).generate_state(1)[0])
         assert system.choose is not None
