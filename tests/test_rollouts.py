@@ -1,7 +1,6 @@
 """Stage 08 with planted policies: what is driven, by whom, and that it can be interrupted."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from run_factory import STEPS, Plan, Planted, make_run
 from archive_tools.annotations.similarity import lcs_ratio
 from archive_tools.files.tables import write_table
 from archive_tools.rollouts.counterfactuals import GivenText
-from archive_tools.rollouts.driving import make_envs
+from archive_tools.rollouts.driving import Driver, make_envs
+from archive_tools.rollouts.items import Commands
 from archive_tools.rollouts.systems import SYSTEMS, System
 from archive_tools.run.stage import Stage
 from archive_tools.stages import s08_rollout as rollouts
@@ -246,16 +246,18 @@ def test_environment_without_a_bd_is_refused(made):
         drive(made, drive_without, systems=("nanodt",))
 
 
-def test_drives_that_were_given_with_texts_are_not_looked_up(made, tmp_path):
+def test_drives_that_were_given_with_texts_are_not_looked_up(made):
     """They are in the training split, and no elite stands behind them."""
-    run = tmp_path / "run"
-    shutil.copytree(made, run)
-    path = run / "dataset" / "trajectories.parquet"
-    table = pd.read_parquet(path)
+    table = pd.read_parquet(made / "dataset" / "trajectories.parquet")
     given = table[table["split"] == "train"].head(20).copy()
     given["trajectory_id"] += table["trajectory_id"].max() + 1
-    pd.concat([table, given]).to_parquet(path)
-    names = [name for name, system in SYSTEMS.items() if system.choose is not None]
-    _, rows = drive(run, Planted(run), systems=tuple(names))
-    assert set(rows["system"]) == set(names)
-    assert set(rows["source_trajectory"]) <= set(table["trajectory_id"])
+    records = made / "trajectories" / "trajectories.parquet"
+    driver = Driver({}, pd.concat([table, given]), records, lambda: pytest.fail("no policy drives"))
+    n, numbers = len(given), np.arange(len(given))
+    bd = np.stack(given["bd"].tolist())
+    texts = [row[0] for row in given["texts"]]
+    commands = Commands(numbers, numbers, texts, bd, np.ones(n, bool))
+    for name, system in SYSTEMS.items():
+        if system.choose is not None:
+            rows = driver(name, commands, slice(0, n), 0).to_pandas()
+            assert set(rows["source_trajectory"]) <= set(table["trajectory_id"])
