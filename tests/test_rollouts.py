@@ -1,6 +1,7 @@
 """Stage 08 with planted policies: what is driven, by whom, and that it can be interrupted."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
