@@ -15,6 +15,8 @@ from archive_tools.evaluation.scoring import score_run
 from archive_tools.evaluation.summary import summarise
 from archive_tools.files.tables import read_json, read_table
 from archive_tools.rollouts.command_files import load_references
+from archive_tools.rollouts.listener import Listener
+from archive_tools.rollouts.targets import Ends
 from archive_tools.run.stage import read_manifest
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages.s08_rollout import RolloutConfig
@@ -43,6 +45,21 @@ def through(*stops):
     )
     [annotation] = annotate(SCENE, pose[None].astype(np.float32), size=WORLD.size)
     return annotation
+
+
+@pytest.mark.parametrize(
+    ("text", "barred"),
+    [
+        ("Go to the piano, but keep out of the dining room.", "chair gray table"),
+        ("Go to the white bedroom but don't run over the table.", "table"),
+        ("Go to the table and stay off the bed on the way.", "bed"),
+        ("Go by the desk to the sofa.", ""),
+    ],
+)
+def test_what_a_text_forbids_does_not_come_next(text, barred):
+    """Nor do the things in a room that is forbidden: the way to them leads through it."""
+    listener = Listener(SCENE, Ends.of([through("gray")], np.zeros((1, 2), np.float32)))
+    assert listener.read([text])[2] == [barred.split()]
 
 
 def test_names_of_a_file_are_what_counts():

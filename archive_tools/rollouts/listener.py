@@ -53,18 +53,24 @@ class Listener:
             found = self.target(instruction)
             if found is not None:
                 targets[row] = found
-        return [i.plan for i in instructions], targets, [barred(i) for i in instructions]
+        return [i.plan for i in instructions], targets, [barred(i, self.scene) for i in instructions]
 
     def target(self, instruction: Instruction) -> NDArray[np.float32] | None:
         """The BD [n_bd] that an instruction asks for; None where it names no end."""
         return self.targets.find(instruction)
 
 
-def barred(instruction: Instruction) -> list[str]:
-    """Places that an instruction forbids to come to; what is only not to be touched may be near."""
-    bans = contradictions.enforced(instruction)
-    met = [ban for ban in bans if not (ban.touch and ban.kind == "object")]
-    return sorted({name for ban in met for name in ban.names})
+def barred(instruction: Instruction, scene: Scene) -> list[str]:
+    """Places that must not come next: the forbidden ones, and objects that stand on such tiles.
+
+    An object that is only not to be touched is not made for either. What the text wants met stays.
+    """
+    names = {name for ban in contradictions.enforced(instruction) for name in ban.names}
+    tiles = scene.tile_at([item.centre for item in scene.objects]) if scene.objects else ()
+    for item, tile in zip(scene.objects, tiles, strict=True):
+        if tile >= 0 and scene.tile_names[tile] in names:
+            names.add(item.name)
+    return sorted(names - {name for place in instruction.route for name in place.names})
 
 
 def write_listener(folder: Path, world: World, ends: Ends) -> None:
