@@ -1,0 +1,203 @@
+"""What each ingredient of the policy brings: all trained alike long, driven on the same commands.
+
+    python benchmarks/ingredients.py --run runs/paper --seconds 200
+
+Each row is `python -m nanodt.train` with some options changed, trained on the run's dataset for
+as many steps as the processor takes `--seconds` for (two short trainings tell how long a step
+takes), then driven on the run's first `--commands` validation commands. Written are a table and a
+figure: the route obeyed over the training's floating-point operations. A row that is there is not
+trained again, so the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import bounds
+import gymnasium
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+import nanodt
+from archive_tools.annotations import annotate, load_annotations, similarity
+from archive_tools.files import read_json, read_table, write_json
+from archive_tools.rollouts.contrast import contrast_pairs
+from envs import load_world
+
+ROWS = {
+    "all": "",
+    "without practice drives": "--augmentation-share 0",
+    "without reckoned pose": "--no-odometry",
+    "without visitation map": "--visitation-map 0",
+    "without shared windows": "--windows-per-text 1 --batch-size 128 --micro-batch 64",
+    "past actions shown": "--no-hide-actions",
+    "without auxiliary losses": "--future-position-weight 0 --next-subgoal-weight 0 "
+    "--no-subgoal-first",
+    "the action at once": "--no-subgoal-first",
+    "AdamW": "--optimizer adamw",
+    "three tokens a step": "--tokens-per-step 3",
+}
+"""Row → options of nanodt.train."""
+PROBES = (8, 40)
+"""Steps of the two trainings that tell the time of a step."""
+HEAD = "| | steps | PFLOP | distance, median | within 5 % | route | contrast | route, text off |"
+
+
+@dataclass
+class Commands:
+    """Validation commands: N rows."""
+
+    texts: list[str]
+    bd: np.ndarray
+    """[N, 2] float32."""
+    routes: list[similarity.Route]
+    """What the reference elites visited."""
+
+    @staticmethod
+    def of(run: Path, count: int) -> Commands:
+        """The first `count` of a run."""
+        table = read_table(run / "dataset" / "trajectories.parquet")
+        table = table[table["split"] == "validation"].head(count)
+        found = load_annotations(run / "annotations")
+        return Commands(
+            [own[0] for own in table["texts"]],
+            np.stack(table["bd"].tolist()).astype(np.float32),
+            [found[number].visited for number in table["trajectory_id"]],
+        )
+
+
+def train(run: Path, out: Path, steps: int, options: str) -> float:
+    """Train into `out`; the processor's seconds."""
+    data = ["--data", run / "dataset", "--tokenizer", run / "tokenizer", "--out", out]
+    sizes = ["--steps", steps, "--score-every", 10**6, "--score-items", 0]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    subprocess.run(
+        [sys.executable, "-m", "nanodt.train", *map(str, data), *map(str, sizes), *options.split()],
+        check=True,
+    )
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+def steps_in(seconds: float, run: Path, probe: Path, options: str) -> int:
+    """How many steps a training takes in so many of the processor's seconds."""
+    times = []
+    for steps in PROBES:
+        shutil.rmtree(probe, ignore_errors=True)
+        times.append(train(run, probe, steps, options))
+    shutil.rmtree(probe)
+    return max(1, round(seconds * (PROBES[1] - PROBES[0]) / (times[1] - times[0])))
+
+
+def operations(model: Path) -> float:
+    """Floating-point operations of a training, from its log."""
+    log = [json.loads(line) for line in (model / "log.jsonl").read_text().splitlines()]
+    log = [line for line in log if "flops_per_s" in line]
+    spent = np.diff([0.0, *(line["seconds"] for line in log)])
+    return float(spent @ [line["flops_per_s"] for line in log])
+
+
+def score(model: Path, run: Path, commands: Commands) -> dict[str, float]:
+    """How well a model obeys: figures with half their 95 % intervals."""
+    torch.set_num_threads(1)
+    policy, world = nanodt.load(model), load_world(str(run / "archive" / "world"))
+    scene = world.scene
+    assert scene is not None
+    diagonal = world.size * 2**0.5
+
+    def drive(texts: list[str] | None, bd: np.ndarray) -> tuple[list[similarity.Route], np.ndarray]:
+        environments = gymnasium.make_vec(
+            "envs:wayword/Navigation-v0", num_envs=len(bd), world=str(run / "archive" / "world"),
+            action_decimals=1, vectorization_mode="vector_entry_point",
+        )  # fmt: skip
+        pose = nanodt.drive(policy, environments, texts, bd, seed=0).info["pose"]
+        environments.close()
+        found = annotate(scene, list(pose), size=world.size)
+        return [one.visited for one in found], np.linalg.norm(pose[:, -1, :2] - bd, axis=1)
+
+    routes, off = drive(commands.texts, commands.bd)
+    silent, _ = drive(None, commands.bd)
+    pairs = contrast_pairs(commands.bd, commands.routes, diagonal, seed=0)
+    own, other = pairs.ravel(), pairs[:, ::-1].ravel()
+    told, _ = drive([commands.texts[k] for k in own], commands.bd[np.repeat(pairs[:, 0], 2)])
+    gain = similarity.lcs_ratio(told, [commands.routes[k] for k in own]) - similarity.lcs_ratio(
+        told, [commands.routes[k] for k in other]
+    )
+    figures = {
+        "route": similarity.lcs_ratio(routes, commands.routes),
+        "contrast": 0.5 + 0.5 * np.sign(gain),
+        "off": similarity.lcs_ratio(silent, commands.routes),
+    }
+    result = {"distance": float(np.median(off)) / diagonal}
+    result["within"] = float((off < 0.05 * diagonal).mean())
+    for name, values in figures.items():
+        result |= {
+            name: float(values.mean()),
+            f"{name} ±": 1.96 * values.std() / len(values) ** 0.5,
+        }
+    return result
+
+
+def line(name: str, figures: dict[str, float]) -> str:
+    """A row of the table."""
+    f = figures
+    return (
+        f"| {name} | {f['steps']:,.0f} | {f['operations'] / 1e15:.0f} | {f['distance']:.1%} | "
+        f"{f['within']:.0%} | {f['route']:.3f} ± {f['route ±']:.3f} | {f['contrast']:.2f} ± "
+        f"{f['contrast ±']:.2f} | {f['off']:.3f} |"
+    )
+
+
+def draw(path: Path, rows: dict[str, dict[str, float]]) -> None:
+    """The figure: routes over operations."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for name, f in rows.items():
+        at = (f["operations"] / 1e15, f["route"])
+        lengths = name.split(" ×")[0] == "all"
+        axes.errorbar(*at, f["route ±"], fmt="o", color="#0072b2" if lengths else "#8a8a8a")
+        axes.annotate(name, at, (6, 3), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", xlabel="training, 10¹⁵ floating-point operations", ylabel="route obeyed")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="a run with dataset and tokenizer")
+    parser.add_argument("--seconds", type=bounds.count, default=200, help="for each training")
+    parser.add_argument("--commands", type=bounds.count, default=400)
+    parser.add_argument("--rows", nargs="*", choices=tuple(ROWS), default=tuple(ROWS))
+    parser.add_argument(
+        "--lengths", nargs="*", type=bounds.seconds, default=(0.25, 0.5, 2.0),
+        help="row 'all' also so many times as long",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("runs/ingredients"))
+    options = parser.parse_args()
+    wanted = [(name, ROWS[name], 1.0) for name in options.rows]
+    wanted += [(f"all × {factor:g}", "", factor) for factor in options.lengths]
+    commands, rows = Commands.of(options.run, options.commands), {}
+    for name, words, factor in wanted:
+        folder = options.out / name.replace(" ", "-")
+        if not (folder / "figures.json").exists():
+            seconds = factor * options.seconds
+            steps = steps_in(seconds, options.run, options.out / "probe", words)
+            train(options.run, folder / "model", steps, words)
+            figures = score(folder / "model", options.run, commands)
+            figures |= {"steps": steps, "operations": operations(folder / "model")}
+            write_json(folder / "figures.json", figures)
+        rows[name] = read_json(folder / "figures.json")
+    table = "\n".join([HEAD, "|---|" + "--:|" * 7, *(line(*row) for row in rows.items())])
+    (options.out / "ingredients.md").write_text(table + "\n", encoding="utf-8")
+    draw(options.out / "ingredients.png", rows)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
