@@ -48,7 +48,7 @@ ROWS = {
 """Row → options of nanodt.train."""
 PROBES = (8, 40)
 """Steps of the two trainings that tell the time of a step."""
-HEAD = "| | steps | PFLOP | distance, median | within 5 % | route | contrast | route, text off |"
+HEAD = "| | steps | TFLOP | distance, median | within 5 % | route | contrast | route, text off |"
 
 
 @dataclass
@@ -149,7 +149,7 @@ def line(name: str, figures: dict[str, float]) -> str:
     """A row of the table."""
     f = figures
     return (
-        f"| {name} | {f['steps']:,.0f} | {f['operations'] / 1e15:.0f} | {f['distance']:.1%} | "
+        f"| {name} | {f['steps']:,.0f} | {f['operations'] / 1e12:.1f} | {f['distance']:.1%} | "
         f"{f['within']:.0%} | {f['route']:.3f} ± {f['route ±']:.3f} | {f['contrast']:.2f} ± "
         f"{f['contrast ±']:.2f} | {f['off']:.3f} |"
     )
@@ -159,11 +159,11 @@ def draw(path: Path, rows: dict[str, dict[str, float]]) -> None:
     """The figure: routes over operations."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for name, f in rows.items():
-        at = (f["operations"] / 1e15, f["route"])
+        at = (f["operations"] / 1e12, f["route"])
         lengths = name.split(" ×")[0] == "all"
         axes.errorbar(*at, f["route ±"], fmt="o", color="#0072b2" if lengths else "#8a8a8a")
         axes.annotate(name, at, (6, 3), textcoords="offset points", fontsize=8)
-    axes.set(xscale="log", xlabel="training, 10¹⁵ floating-point operations", ylabel="route obeyed")
+    axes.set(xscale="log", xlabel="training, 10¹² floating-point operations", ylabel="route obeyed")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 
