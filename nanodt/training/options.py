@@ -190,8 +190,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "n_layer": 4,
         "batch_size": 64,
-        "steps": 6000,
-        "score_every": 3000,
+        "steps": 9600,
+        "score_every": 4800,
         "score_items": 256,
     },
     "gpu": {
