@@ -127,7 +127,7 @@ LEMMAS |= {
     "exit": "door", "threshold": "door", "passage": "door", "gap": "door", "doorstep": "door",
     "boundary": "door", "border": "door", "entry": "door", "gate": "door", "archway": "door",
     "gateway": "door", "openings": "door", "doors": "door", "doorstop": "door",
-    "mustn": "must not", "rooms": "rooms", "prior": "before",
+    "mustn": "must not", "rooms": "rooms", "prior": "before", "beforehand": "earlier",
     "en": "on", "route": "way", "path": "way", "trip": "trip", "second": "second", "agian": "again",
     "anew": "again", "drove": "drive", "off": "off", "ok": "", "okay": "",
     "nearly": "almost",
@@ -170,7 +170,7 @@ ROOM_NOUNS = frozenset(
 ORDINARY = COLOURS | frozenset(
     _words(
         """
-        able about above across actually after again against along already also although
+        able closer closed canes slower flower flowers hallow bested about above across actually after again against along already also although
         always and another any anyone anything around away back bad batch bathe bathing
         bead beads because bedded bedding beds before begin behind bell below belt bend
         beneath bent beside best bet between beyond bid bleu blues bookend booking

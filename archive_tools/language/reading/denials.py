@@ -25,9 +25,11 @@ _DENY = re.compile(
     r"|(?:other|another)(?: [a-z]+){0,2} than(?= (?:through|via|by|over|past)\b))\b"
     rf"|\b(?:any|every|all|wherever|whatever)[a-z]*\b[a-z ]{{0,40}}? {_BUT_FOR}(?= {P})"
     rf"|\b(?:mind|spare|beware of|watch out for|careful (?:of|with))(?= {P})"
-    r"|\b(?:no|except)(?= (?:touch|cross|enter|visit|drive|contact|go|turn|attention|need)\b)"
+    r"|\b(?:no|except)(?= (?:touch|cross|enter|visit|drive|contact|go|pass|run|turn|attention"
+    r"|need)\b)"
+    r"|\bnothing (?=(?:through|via|over|past)\b)"
     rf"|\b(?:no|except|must not :)(?= {P})"
-    rf"|(?:^|[.,;:!] |\bjust )forget(?= (?:about )?{P})"
+    rf"|(?:^|[.,;:!] |\bjust )(?:forget|drop|scrap)(?= (?:about )?{P})"
 )
 _NO_DENIAL = re.compile(
     r"(?:not|never|no|without|nor) (?:(?:do|you|to|be|it|have|ever|ing|that|any|have) )*"
@@ -42,7 +44,7 @@ _NO_DENIAL = re.compile(
 )
 _MANNER = re.compile(
     r"\b(?:straight|short|shortest|shortcut|obvious|door|from|turn|detour|need"
-    r"|(?:way|route)(?! (?:through|via|by|over|past|across)))\b"
+    r"|(?:way|route)(?! (?:through|via|by|over|past|across|of)))\b"
 )
 _NO_MANNER = re.compile(r"\b(?:clear|away|far|distance|apart|aside|refrain|ban) from\b")
 _TOUCH_ONLY = re.compile(
@@ -65,9 +67,12 @@ _DENIED_BEHIND = re.compile(
     r"|[a-z]+ problem))|"
     r"(?:be |stay |remain |both |to |leave )*(?:forbid|prohibit|ban|untouch\w*|off limits|taboo"
     r"|verboten|(?:strict |absolute )?no (?:go|no)(?= [.,;:!?)]|$| area| zone| for)|out of bounds"
-    r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside)\b(?! (?:touch"
-    r"|cross|drive|run|go|enter) )"
-    r"|(?:be to |be |to |must |should |may |can |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
+    r"|uncross\w*|alone|unvisit\w*|leave (?:out|alone|aside|untouch\w*)|aside|out of question)\b"
+    rf"(?! (?:touch|cross|drive|run|go|enter) | {P})"
+    r"|(?:exclude|out)(?= [.,;!]|$)"
+    r"|you (?:do|must|may|can|should|shall|will) not (?:to )?[a-z]+(?: over| into| on| near| by)?"
+    r"(?= (?:[.,;!?]|and|but|again|at all)|$)"
+    r"|(?:be to |be |to |must |should |may |can |have to |need to |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
     r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|not to be (?:touch|cross"
     r"|enter|visit)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not"
     r" (?:allow"
@@ -84,7 +89,13 @@ _CLOSED = (
     r"(?:close|shut|lock\w*|block\w*|barred|seal\w*|flood\w*|occupied|taken|busy|crowded|wet"
     r"|mopped|polished|waxed|slippery|dangerous|unsafe|inaccessible|unavailable|private|painted"
     r"|cordon\w*|of (?:people|guests|visitors|children|kids|smoke|water)|on fire"
-    r"|below (?:construction|repair|renovation|water)|be [a-z]+ed)\b"
+    r"|below (?:construction|repair|renovation|water)|in use|be [a-z]+ed)\b"
+)
+_TROUBLE = re.compile(  # "the baby sleeps in the lounge", "wet floor in the hall", "I mopped the study"
+    r"\b(?:sleep|asleep|nap\w*|doze|dozing|wet|slippery|fresh paint|paint in|paint be|broken|spill\w*"
+    r"|mess|meeting|party|practi[sc]ing|rehears\w*|play|work|(?:on|at) (?:phone|call)|bath)"
+    rf"(?! (?:to|at|on) )(?: [a-z]+){{0,3}}? in ({P})|\b(?:mopped|wax\w*|polish\w*|paint(?:ed|ing)"
+    rf"|vacuum\w*|clean(?:ed|ing)|scrubbed|wash(?:ed|ing))(?: floor (?:of|in))? ({P})"
 )
 _SHUT = re.compile(  # said of a room: a cabinet that is closed may be passed
     rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? (?:be|'s|have be|get)"
@@ -94,9 +105,10 @@ _NO_ENTRY = re.compile(
     r"\b(?:not allow|not permit|off limits|out of bounds|taboo|forbid)"
     rf"(?: (?:be|on|in|to|onto|into|enter|touch|:))* ({P}{_LISTED})"
 )
-_NOT_TO_BE = re.compile(
-    r"\b(?:not|never|forbid|avoid|off limits)(?: [a-z]+){0,4} : "
-    rf"(?:(?:[a-z]+) ){{0,3}}({P}(?: ?,? ?(?:and|or|nor)? ?{P})*)"
+_NOT_TO_BE = re.compile(  # "Must not pass: the statue."
+    r"(?:^|[.;!?,] )(?:[a-z]+ ){0,4}?(?:no (?:go|entry|access|pass)|not|never|forbid|avoid|off limits|block\w*|ban|prohibit"
+    r"|close|out of bounds|skip|exclude|keep out|keep clear|taboo|without|except)(?: [a-z]+){0,4}? : "
+    rf"(?:(?:[a-z]+) ){{0,3}}?({P}(?: ?,? ?(?:and|or|nor)? ?{P})*)"
 )
 
 
@@ -174,13 +186,16 @@ _GO_IN = (
     r"(?:go|drive|come|step|walk|get|be|run|roll|pass|enter|cross|touch|disturb|bother|hit|bump|use"
     r"|visit|climb|wake|set foot|put [a-z]+)"
 )
-_IT = r"(?:it|there|them|her|him|that(?: one| room)?|this(?: one| room)?|in|inside)"
+_IT = (
+    r"(?:it|there|them|her|him|that(?: one| room| way)?|this(?: one| room| way)?|in|inside|through)"
+)
 _CLAUSE_ENDS = r"(?= [.,;:!?)]|$| (?:and|but|please|at all|while|when|on your|so)\b)"
 _DENIED_PRONOUN = re.compile(
     rf"\b(?:(?:keep|stay|steer|remain)(?: [a-z]+){{0,2}}? (?:away|out|off|clear)(?: (?:from|of))?"
     rf"(?: {_IT})?"
-    rf"|(?:not|never|no|without|nor)(?: [a-z]+){{0,3}}? {_GO_IN}(?: (?:through|via|into|over|onto"
-    rf"|on|by|past|near|at|to|against|foot in))* {_IT}"
+    rf"|(?:not|never|no|without|nor|nobody|no one)(?: [a-z]+){{0,3}}? {_GO_IN}(?: (?:through|via|into|over"
+    rf"|onto|on|by|past|near|at|to|against|foot in|in|back))* {_IT}"
+    rf"|without {_IT}|(?:so|please|and|just) (?:go|drive|steer) round {_IT}|, (?:go|drive) round {_IT}"
     rf"|(?:not|never)(?: (?:through|via|into|over|by|past|near))+ {_IT}"
     rf"|(?:avoid|skip|bypass|shun|omit|leave out) {_IT}|leave {_IT} (?:out|alone)"
     rf"|give {_IT} wide berth"
@@ -191,8 +206,9 @@ _WANTED = re.compile(
     r"\b(?:go|come|drive|head|get|take|bring|visit|enter|reach|stop|halt|finish|end|park|stay|want"
     r"|wait|rest|need|find|see|meet|pass|past|cross|over|via|through|make|move|turn|to|into|onto)\b"
 )
+_FETCHED = re.compile(r"\b(?:go|wake|join|see|find|visit|come|to)\b")
 _ON_THE_WAY = re.compile(
-    rf"\b(?:past|over|via|through|by|along|cross|pass)(?: {P}(?: ,)?(?: and)?)* $"
+    rf"\b(?:past|over|via|through|by|along|cross|pass|skirt|circle|visit|see)(?: {P}(?: ,)?(?: and)?)* $"
 )
 _ROUND = re.compile(rf"\bround(?: {P}(?: ,)?(?: and)?)* $")
 _CORRECTED = re.compile(
@@ -204,6 +220,9 @@ _CORRECTED = re.compile(
 )
 
 
+_IMPOSSIBLE = re.compile(r"[^.;!?]*\? (?:that |it )?(?:be )?(?:impossible|not possible)\b")
+
+
 def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
     """ "The guests are in the hall, keep out of it": the place named last is forbidden."""
     line = simple.line
@@ -213,30 +232,40 @@ def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
         edges = [0, *(m.end() for m in re.finditer(r"[.;!?] ", line[: match.start()]))]
         begin = edges[-2 if edges[-1] >= match.start() - 5 and len(edges) > 1 else -1]
         named = [m.start() for m in re.finditer(P, line[: match.start()]) if m.start() >= begin]
+        named = [at for at in named if simple.places[simple.place_at(at)].sense.names]
         rooms = [at for at in named if simple.places[simple.place_at(at)].sense.kind != "object"]
         within = re.search(r"\b(?:out|in|inside|into|through|enter|foot)\b", match.group())
-        if not named:
-            continue
-        at = rooms[-1] if within and rooms else named[-1]
-        k = simple.place_at(at)
-        head = re.split(
-            r"[:,] (?:but|as|because|while|since|though) ",
-            line[max(e for e in edges if e <= at) : at],
-        )[-1]
-        touch = bool(_TOUCH_ONLY.search(match.group()))
-        thing = touch and simple.places[k].sense.kind == "object"
-        if roles.role[k] == "avoid" or not head.strip():
-            continue
-        if _ROUND.search(head) or not _WANTED.search(head):
-            _deny(simple, roles, at, at + 1, touch)
-        elif _ON_THE_WAY.search(head) and thing:  # "past the desk, but don't touch it": both hold
-            roles.untouched.add(k)
-        elif _ON_THE_WAY.search(head):
-            _deny(simple, roles, at, at + 1, touch)
+        if within or match.group().endswith("there"):
+            named = rooms or named
+        for at in reversed(named):
+            k = simple.place_at(at)
+            head = line[max(e for e in edges if e <= at) : at]
+            head = re.split(r"[:,] (?:but|as|because|while|since|though) ", head)[-1]
+            touch = bool(_TOUCH_ONLY.search(match.group()))
+            thing = touch and simple.places[k].sense.kind == "object"
+            if roles.role[k] == "avoid":
+                break
+            if not head.strip() and not re.match(r" (?:room )?(?:be|'s)\b", line[at + 1 :]):
+                continue
+            wanted = _WANTED.search(head)
+            if _ROUND.search(head) or not wanted:
+                _deny(simple, roles, at, at + 1, touch)
+                break
+            if at != named[-1]:
+                continue
+            if _ON_THE_WAY.search(head) and thing:  # "past the desk, but don't touch it": both
+                roles.untouched.add(k)
+                break
+            if _ON_THE_WAY.search(head):
+                _deny(simple, roles, at, at + 1, touch)
+                break
 
 
 def _corrected(simple: Simple, roles: Roles) -> None:
     """ "To the sofa. No, wait, the plant": the first of the two is taken back, not forbidden."""
+    for match in _IMPOSSIBLE.finditer(simple.line):
+        for at in re.finditer(P, match.group()):
+            roles.role[ord(at.group()) - ord(FIRST_SIGN)] = "mark"
     for match in _CORRECTED.finditer(simple.line):
         one, two = (simple.place_at(match.start(g)) for g in (1, 2))
         if not set(simple.places[one].sense.names) & set(simple.places[two].sense.names):
@@ -286,16 +315,12 @@ def read_denials(simple: Simple, roles: Roles) -> None:
             "touch" in match.group() or " on" in match.group(),
         )
     for match in _NOT_TO_BE.finditer(line):
-        head = line[match.start() : match.start(1)]
-        if re.search(rf"{P}[^.;!?]*$", line[: match.start()]):
-            continue  # "blue may not be entered: return from green"
-        if re.search(r"\b(?:touch|cross|drive|enter|visit|forbid|avoid|limits|run|go)\b.* :", head):
-            _deny(
-                simple,
-                roles,
-                match.start(1),
-                match.end(1),
-                bool(re.search(rf"\b(?:{TOUCHING})\b", head)),
-            )
+        touch = bool(re.search(r"\b(?:touch|cross|drive|run|over|onto)\b", match.group()))
+        _deny(simple, roles, match.start(1), match.end(1), touch)
+    for match in _TROUBLE.finditer(line):
+        at = match.start(match.lastindex or 1)
+        head = re.split(r"[.;!?,] ", line[:at])[-1]
+        if simple.places[simple.place_at(at)].sense.kind != "object" and not _FETCHED.search(head):
+            _deny(simple, roles, at, at + 1, False)
     _denied_by_pronoun(simple, roles)
     _corrected(simple, roles)

@@ -187,7 +187,7 @@ def find_goal(simple: Simple, roles: Roles, keys: Keys, sentences: list[tuple[in
 def _bare_room(simple: Simple, roles: Roles, keys: Keys, stated: bool) -> bool:
     """ "Red room, right of the statue": now or at last? "Red room, top left": the end."""
     line = simple.line
-    bare = re.match(rf"(?:{P}|{D})(?: (?:{D}|of|[a-z]+)){{0,3}} ,", line)
+    bare = re.match(rf"(?:{P}|{D})(?: (?:{D}|of|[a-z]+)){{0,3}} ,(?! {P} ,)", line)
     opening = keys.inside(0, bare.end()) if bare else []
     if len(opening) != 1 or simple.places[opening[0]].sense.kind == "object":
         return False

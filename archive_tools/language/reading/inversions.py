@@ -40,7 +40,7 @@ _ONLY_EARLIER = re.compile(
     rf"|finish|end)\b)(?!.*[,:] (?!{P}|after|over|past|through|by|and {P}))"
 )
 _BEGIN = re.compile(
-    r"^(?:but |and |so )?(?:you |it |robot )?(?:start|begin)(?: (?:with|by|at|from|in|on|off"
+    r"(?:^|, )(?:but |and |so )?(?:you |it |robot )?(?:start|begin)(?: (?:with|by|at|from|in|on|off"
     r"|over))+ "
 )
 
@@ -85,8 +85,8 @@ def turn_round(simple: Simple, roles: Roles, begin: int, end: int, keys: Keys) -
         keys.before(keys.inside(begin, end), keys.inside(0, begin))
     if begin and _ONLY_EARLIER.match(sentence):
         keys.before(keys.inside(begin, end), keys.inside(0, begin))
-    if begin and _BEGIN.match(sentence):
-        keys.before(keys.inside(begin, end), keys.inside(0, begin))
+    if (match := _BEGIN.search(sentence)) and begin + match.start():
+        keys.before(keys.inside(begin + match.start(), end), keys.inside(0, begin + match.start()))
 
 
 def _said_first(line: str, begin: int, end: int, keys: Keys) -> None:

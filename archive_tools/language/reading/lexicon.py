@@ -186,6 +186,7 @@ def _add_own(words: Lexicon, scene: Scene) -> None:
 CUES_WITH_SLIPS = (
     *("right", "left", "again", "bottom", "corner", "through", "lower", "upper", "middle", "down"),
     *("finish", "before", "after", "without", "across", "around", "straight", "touch", "avoid"),
+    *("except", "forbidden", "between", "visit", "cross", "enter", "entering", "passing", "then"),
 )
 
 
@@ -213,7 +214,8 @@ def _correct(word: str, words: Lexicon) -> str:
     ):
         return word
     near = {c for c in words.single if _slip(word, c)}
-    return near.pop() if len(near) == 1 else word
+    alike = {words.senses.get((c,), c) for c in near}  # a name and its plural are one
+    return min(near, key=lambda c: (len(c), c)) if len(alike) == 1 else word
 
 
 def _slip(word: str, other: str) -> bool:

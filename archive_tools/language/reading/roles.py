@@ -170,6 +170,7 @@ _REASON = re.compile(
     rf"(?:(?:^|[.;!?] |, |and |but )(?:although|because|since|though|if|whether|while you)\b"
     rf"|\b(?:because|so that|in case|as if)\b|, as {P} be|\b(?:but )?as there be|\bbut as {P} be"
     rf"|^curious about\b)[^,.;!?]*"
+    rf"|\b(?:through|over|past|via|by) {P} if you (?:like|want|wish|must)\b"
 )
 _STANDS = re.compile(rf"({P}) be (?:in|at|on|near|next to|by|right in) ({P})(?! where)")
 

@@ -24,7 +24,7 @@ _CODES = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 
 _RAW = re.compile(
     rf"<descriptor>|\bw/o?(?= )|{LETTER}+(?:'{LETTER}+)*|\d+|[.,;:!?()&\u2026\u2014\u2013]"
-    r"|(?<= )-+(?= )"
+    r"|[-=~]*>+|[\u2192\u21d2]|=+|(?<= )-+(?= )"
 )
 _CLOCK = re.compile(r"(?:counter|anti)[- ]?clock[- ]?wise")
 _ATOP = re.compile(r"\b(?:right |directly |squarely )?on top of\b")
@@ -88,6 +88,17 @@ _BEFORE_SIDE_RIGHT = frozenset(
         "your",
     )
 )
+_PHRASES = (
+    (re.compile(r"\bso much as "), ""),
+    (re.compile(rf"\b(end|finish|conclude) with (?={P}(?! (?:on|to|at)\b))"), r"\1 at "),
+    (  # "do not go to the sofa until you have been to the plant"
+        re.compile(
+            rf"\b(?:do )?not ((?:[a-z]+ )+{P}) (?:until|before|unless|without)(?= (?:you |it )?have\b)"
+        ),
+        r"\1 after",
+    ),
+)
+"""What several words say, said as one: places keep their order."""
 _DROPPED = frozenset(["up", "down", "well", "maybe", "perhaps", "me", "us", "i", "we", "robot'"])
 
 
@@ -289,12 +300,17 @@ def _line(tokens: list[_Token]) -> str:
             parts.append("straight")
         if word and word not in FILLERS and word not in _DROPPED:
             parts.append(
-                {"\u2014": ",", "\u2013": ",", "\u2026": "."}.get(word, word).replace("-", ",")
-                if not word.isalpha()
-                else word
+                word
+                if word.isalpha()
+                else ","
+                if word[-1] in "->\u2013\u2014\u2192\u21d2"
+                else {"\u2026": "."}.get(word, ":" if word[0] == "=" else word)
             )
         k += 1
-    return " ".join(parts)
+    line = " ".join(parts)
+    for pattern, said in _PHRASES:
+        line = pattern.sub(said, line)
+    return line
 
 
 def _is_no_direction(tokens: list[_Token], k: int) -> bool:
