@@ -140,7 +140,7 @@ def test_a_server_that_answers_one_at_a_time_is_not_flooded(go, fake):
         return ok(f"re: {prompt}")
 
     fake.answer = answer
-    assert len(go(items=range(30), timeout=1.0)) == 30
+    assert len(go(items=range(30), timeout=20.0)) == 30
     assert most[0] <= 4 and set(fake.seen.values()) == {1}
 
 
