@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import pickle
+import re
 import zipfile
 from datetime import datetime
 from decimal import Decimal
@@ -194,6 +195,8 @@ READ = {
     ),
     "rows of nothing": lambda: csv(pd.concat([FRAME, FRAME * np.nan])),
     "sep= of Excel": lambda: b"sep=;\r\n" + csv(sep=";", lineterminator="\r\n"),
+    "padded numbers in the header": lambda: lines(
+        lambda rows: [re.sub(r"_(\d)", r"_00\1", rows[0]), *rows[1:]]),
     "a comment above": lambda: b"# made by me, 2024\n" + csv(),
     "a hash before the header": lambda: b"# " + csv(),
     "capitals and blanks in the header": lambda: lines(
@@ -291,6 +294,8 @@ REFUSED = {
     "a word": (frame_with(2, "solution_1", "high"), "'solution_1', row 2: found 'high'"),
     "a hole": (frame_with(2, "measures_1", None), "'measures_1', row 2: found nothing"),
     "an infinite number": (frame_with(2, "measures_1", "inf"), "'measures_1', row 2: found inf"),
+    "digits of other scripts": (csv().decode().translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+                                                         ).encode(), "no columns"),
     "a column twice": (lines(lambda rows: [rows[0] + ",objective", *rows[1:]]), "stands twice"),
     "commas of both kinds": (
         csv(FRAME.assign(measures_0="1,234.5", measures_1="0,5")), "thousands in '1,234.5'"

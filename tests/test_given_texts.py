@@ -14,6 +14,7 @@ from run_factory import STEPS, make_records, wander
 import envs
 from archive_tools.annotations.events import load_annotations
 from archive_tools.descriptions.given_drives import FOLDER
+from archive_tools.descriptions.given_texts import read_given
 from archive_tools.descriptions.refusals import kind_of
 from archive_tools.files.tables import read_json, read_table, write_table
 from archive_tools.run.stage import read_manifest
@@ -284,3 +285,10 @@ def test_the_bundled_commands_are_such_a_file(records):
     rows = rows_of(records)
     given = rows[rows["source"] == "commands"]
     assert len(given) == 400 and (given["status"] == "accepted").mean() > 0.85
+
+
+def test_lines_of_json_end_in_line_feeds_only(tmp_path):
+    path = tmp_path / "t.jsonl"
+    row = '{"trajectory_id": 1, "text": "Go past\u2028the sofa,\u0085then stop."}\r\n'
+    path.write_text(row + "\n", encoding="utf-8", newline="")
+    read_given(path, [1])

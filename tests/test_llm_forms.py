@@ -80,6 +80,26 @@ UNDERSTOOD = {
     "generate": {"response": GOOD, "done": True},
     "a list": [{"generated_text": GOOD}],
     "a null error": {**chat(GOOD), "error": None},
+    "comments": chat('{\n// the text:\n"text": "Go past the fan." /* so */ # or so\n}'),
+    "typeset quotes": chat("{“text”: “Go past the fan.”}"),
+    "bare words": chat("{text: 'Go past the fan.', sure: True,}"),
+    "an apostrophe": chat("{'text': 'Go past the fan.', 'why': 'it isn\\'t far', 'n': None}"),
+    "no bracket at the end": chat('Here: {"text": "Go past the fan."'),
+    "JSON in JSON": chat(json.dumps(GOOD)),
+    "hard blanks": chat('{\u00a0"text":\u00a0"Go past the fan."}'),
+    "entities": chat("{&quot;text&quot;: &quot;Go past the fan.&quot;}"),
+    "a capital": chat('{"Text": "Go past the fan."}'),
+    "an object in it": chat('{"answer": {"text": "Go past the fan."}}'),
+    "a tag": chat("<text>Go past the fan.</text>"),
+    "a label": chat("**Text:** “Go past the fan.”"),
+    "one tool call": chat(None, tool_calls={"function": {"arguments": json.dumps(GOOD)}}),
+    "speech": chat(None, audio={"transcript": GOOD}),
+    "a later choice": {"choices": [{"message": {"content": ""}}, {"message": {"content": GOOD}}]},
+    "numbered choices": {"choices": {"0": {"message": {"content": GOOD}}}},
+    "a wrapper": {"success": True, "result": {"response": GOOD}},
+    "two wrappers": {"status": "ok", "data": {"body": chat(GOOD)}},
+    "converse": {"output": {"message": {"content": [{"text": GOOD}]}}, "stopReason": "end_turn"},
+    "a form of tomorrow": {"answer_v9": {"body": GOOD}, "messages": [{"content": "say {}"}]},
 }  # fmt: skip
 BODIES = {
     "a stream": streamed({"role": "assistant"}, {"content": GOOD[:7]}, {"content": GOOD[7:]}),
@@ -105,9 +125,16 @@ UNUSABLE = {
     "held back by the server's filter": chat(None, "content_filter"),
     "the model declined: I cannot help": chat(None, refusal="I cannot help"),
     "was empty": chat("  "),
-    "form that is not known": {"answer_v9": {"body": GOOD}, "id": 3},
+    "held back by": {"promptFeedback": {"blockReason": "SAFETY"}},
+    "spent --max-tokens on its thoughts": {"choices": [{
+        "finish_reason": None, "native_finish_reason": "MAX_TOKENS", "message": {"content": ""}}]},
+    "the reply was cut off": {
+        "output": {"message": {"content": [{"text": '{"text": "Go'}]}}, "stopReason": "max_tokens"},
+    "JSON object": chat('{"text": "Go pa'),
+    "form that is not known": {"answer_v9": {"body": "Go."}, "id": 3},
+    "the reply has a form": {"choices": [{"texts": ["Go."]}]},
     "not the JSON asked for: text": chat('{"answer": 3}'),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("says", UNUSABLE)
@@ -146,11 +173,15 @@ PARAMETERS = {
         (400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
               "'max_completion_tokens' instead."),
         (422, "max_completion_tokens: Extra inputs are not permitted"),
+        (400, "This model does not support MaxTokens, please use MaxCompletionTokens"),
+        (422, "body.max_tokens: Field required"),
     ],
     "temperature": [
         (400, "Unsupported value: 'temperature' does not support 1.0 with this model. Only the "
               "default (1) value is supported."),
         (404, "temperature is not supported by any endpoint"),
+        (400, "`temperature` may only be set to 1 when thinking is enabled."),
+        (400, "`temperature` and `top_p` cannot both be specified"),
     ],
     "mode": [
         (400, "This response_format type is unavailable now"),
@@ -179,6 +210,10 @@ FAULTS = [
     (400, "temperature must be between 0 and 1", "refused", "give another --temperature"),
     (400, "The model `x` does not exist", "stop", "does not exist"),
     (400, "Your credit balance is too low", "stop", "no credit left"),
+    (400, "Budget has been exceeded! Current cost: 10.1", "stop", "no credit left"),
+    (403, "Key limit exceeded (total limit)", "stop", "no credit left"),
+    (403, "Project does not have access to model gpt-4o", "stop", "not have access"),
+    (405, "Method Not Allowed", "denied", "405"),
     (400, "API key not valid. Please pass a valid API key.", "stop", "key was not accepted"),
     (400, "Invalid prompt", "refused", "Invalid prompt"),
     (401, "Incorrect key", "stop", "key was not accepted"),
@@ -215,6 +250,10 @@ def test_errors_with_status_200_in_other_dress():
         ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "stop"),
         ({"detail": "model is overloaded, try again"}, "passing"),
         ({"error": "Rate limit exceeded"}, "full"),
+        ({"error_code": 18, "error_msg": "Open api qps request limit reached"}, "full"),
+        ({"code": "InvalidApiKey", "message": "Invalid API-key provided."}, "stop"),
+        ({"object": "error", "message": "The model `m` does not exist.", "code": 404}, "stop"),
+        ({"message": "Internal server error"}, "passing"),
         ({}, "passing"), ([], "passing"), (None, "passing"), ("hm", "passing"),
     ):  # fmt: skip
         fault = fault_in(json.dumps(body))
@@ -230,6 +269,11 @@ def test_how_long_to_wait_is_read_from_headers_and_words():
     assert fault_of(429, "", {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}).wait == 0
     assert fault_of(429, said("Please try again in 1m2.5s.")).wait == 62.5
     assert fault_of(429, said("Please try again in 857ms.")).wait == 0.857
+    assert fault_of(429, said("Please retry after 26 seconds.")).wait == 26
+    assert fault_of(429, said("try again in 1h2m3s")).wait == 3723
+    assert fault_of(429, said("Try again in 6 minutes and 1 second")).wait == 361
+    assert fault_of(429, '{"error": {"details": [{"retryDelay": "38s"}]}}').wait == 38
+    assert fault_of(503, '{"error": "loading", "estimated_time": 20.0}').wait == 20
     for odd in ("nan", "soon", "-5", ""):
         assert fault_of(429, "", {"retry-after": odd}).wait in (None, 0)
     assert loads('{"a": ' * 5000) is None

@@ -157,7 +157,8 @@ def _comma_separated(path: Path, content: str) -> pd.DataFrame:
 
 def _json_lines(path: Path, content: str) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(content.splitlines(), 1):
+    # Lines end in line feeds only: JSON may hold all other separators.
+    for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:

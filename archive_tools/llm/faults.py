@@ -41,11 +41,12 @@ class Fault:
 NO_CREDIT = (
     r"insufficient.{0,20}(quota|credit|balance|fund)|billing_|credit balance|arrearage"
     r"|(out of|no|enough) credits?\b|payment required|account.{0,40}(overdue|deactivated)"
+    r"|key limit|(budget|spend\w*).{0,20}(limit|exceeded)"
 )
 BAD_KEY = r"api.?key|authenticat|unauthori[sz]ed|credential|(access|auth\w*|bearer|invalid).token"
 NO_MODEL = (
     r"model_not_found|(no such|invalid|unknown) model"
-    r"|model.{0,80}(not found|not exist|no longer|not have access)"
+    r"|model.{0,80}(not found|not exist|no longer|not have access)|not have access to.{0,20}model"
 )
 MODERATED = r"flagged|moderation|content.?(policy|filter)|safety|harm"
 LOADING = r"load|starting|start.?up|warm|initiali[sz]|not ready|cold|come back|maintenance"
@@ -53,12 +54,16 @@ NOT_LOADING = r"fail|error|could not|cannot|can't|unable|overload|out of memory"
 REFUSED = (
     r"unsupported|support|unrecogni[sz]ed|unknown|unexpected|extra (input|field)|not permitted"
     r"|not allowed|not a valid|forbidden|unavailable|not available|deprecated|instead|invalid"
-    r"|only the default"
+    r"|only the default|may (not|only)|can(not| only)|required|missing|not implemented"
 )
+TIME = r"(\d+(?:\.\d+)?) ?(h|ms|m|s)[a-z]*,? ?(?:and )?"
+SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+FIELD_TO_WAIT = r'"(?:retryDelay|retry_after|retryAfter|estimated_time)"\s*:\s*"?(\d+(?:\.\d+)?)'
 OUT_OF_RANGE = (
     r"too (large|many|long|big|small|low|high)|context|at (most|least)|(less|greater|more) than"
     r"|exceed|maximum|minimum|reduce|range|between|[<>]"
 )
+LIMIT = r"max_?(completion_?)?tokens"
 FORMAT = r"response.?format|json.?(schema|object|mode)|structured.?output|guided|grammar|\bschema"
 
 
@@ -105,7 +110,7 @@ def fault_of(status: int, body: str, headers: Mapping[str, str] | None = None) -
     """What an error means, by its status and the server's words."""
     codes, message = said_in(body)
     said, words = f"{codes} {message}".lower(), f"{status} {message}".strip()
-    wait = _asked_to_wait(headers or {}, message)
+    wait = _asked_to_wait(headers or {}, message, body)
     if status == 402 or (
         status in (400, 403, 429)
         and (re.search(NO_CREDIT, said) or re.search("quota|billing", codes))
@@ -124,19 +129,19 @@ def fault_of(status: int, body: str, headers: Mapping[str, str] | None = None) -
         return Fault("loading" if status == 503 and loading else "passing", f"status {words}", wait)
     if status in (400, 404, 415, 422) and (fault := _of_a_parameter(said, words)):
         return fault
-    if status in (400, 404) and re.search(NO_MODEL, said):
+    if status in (400, 403, 404) and re.search(NO_MODEL, said):
         return Fault("stop", words, about="model")
     if status in (400, 413, 415, 422) or (status == 403 and re.search(MODERATED, said)):
         return Fault("refused", words)
-    return Fault("denied", words, about="model" if status == 404 else "")
+    return Fault("denied", words, about="model" if status in (404, 405, 410) else "")
 
 
 def _of_a_parameter(said: str, words: str) -> Fault | None:
     """A refusal of one parameter, by its name."""
     refused, range_ = re.search(REFUSED, said), re.search(OUT_OF_RANGE, said)
-    if re.search(r"max_(completion_)?tokens|context.?length", said):
+    if re.search(LIMIT + "|context.?length", said):
         # "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-        if refused and not range_ and "max_" in said:
+        if refused and not range_ and re.search(LIMIT, said):
             return Fault("refused", words, without={"limit": True})
         said_so = f"{words}; give another --max-tokens"
         return Fault("refused", said_so, about="--max-tokens") if range_ else None
@@ -149,8 +154,8 @@ def _of_a_parameter(said: str, words: str) -> Fault | None:
     return None
 
 
-def _asked_to_wait(headers: Mapping[str, str], message: str) -> float | None:
-    """Seconds that the server asks to wait: a number, a date, or in its words."""
+def _asked_to_wait(headers: Mapping[str, str], message: str, body: str) -> float | None:
+    """Seconds that the server asks to wait: a number, a date, a field, or in its words."""
     value = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(float(value), 0.0) if float(value) == float(value) else None
@@ -158,12 +163,13 @@ def _asked_to_wait(headers: Mapping[str, str], message: str) -> float | None:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     with contextlib.suppress(ValueError):
         return max(float(headers.get("retry-after-ms", "")) / 1000, 0.0)
-    told = re.search(r"(?:try again|retry) in (?:(\d+)m)?([\d.]+)(ms|s)\b", message)
-    with contextlib.suppress(ValueError):
-        if told:
-            seconds = float(told[2]) / (1000 if told[3] == "ms" else 1)
-            return 60 * float(told[1] or 0) + seconds
-    return None
+    if told := re.search(FIELD_TO_WAIT, body):
+        return float(told[1])
+    told = re.search(
+        f"(?i)(?:try(?: again)?|retry|wait)(?: in| after| for)? ((?:{TIME})+)", message
+    )
+    parts = re.findall(f"(?i){TIME}", told[1]) if told else []
+    return sum(float(number) * SECONDS[unit.lower()] for number, unit in parts) if parts else None
 
 
 def fault_in(raw: str) -> Fault | None:
@@ -204,7 +210,8 @@ def _told_with_200(told: dict[str, Any]) -> Fault:
     status = next((int(c) for c in codes.split() if re.fullmatch("[45][0-9][0-9]", c)), 0)
     if not status:
         by_words = (
-            (NO_CREDIT + "|quota", 402), (BAD_KEY, 401), ("rate.?limit|too many requests", 429),
+            (NO_CREDIT + "|quota", 402), (BAD_KEY, 401),
+            ("rate.?limit|too many requests|limit (reached|exceeded)", 429),
             (f"{LOADING}|overload|unavailable|time.?out|busy|capacity|again|internal|upstream"
              "|provider|broke off", 503),
         )  # fmt: skip

@@ -8,14 +8,17 @@ the forms of other interfaces that a gateway may pass through.
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_details")
 OTHERS = ("content", "output", "output_text", "response", "generated_text", "text", "result")
 """Where other interfaces put the answer, beside `choices`, `candidates` and `message`."""
-CUT_OFF = {"length", "max_tokens", "max_output_tokens", "model_length"}
-FILTERED = {"content_filter", "content_filtered", "safety", "blocklist", "prohibited_content"}
+WRAPPERS = ("data", "body", "result", "response", "output", "outputs", "completion")
+"""In which gateways pass on the reply of another interface."""
+CUT_OFF = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"}
+FILTERED = {"content_filter", "content_filtered", "safety", "blocklist", "prohibited_content",
+            "recitation", "refusal", "sensitive", "guardrail_intervened"}  # fmt: skip
 COUNTS = (
     ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count"),
     ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count"),
@@ -95,17 +98,30 @@ def _stream(text: str) -> dict[str, Any] | None:
     return {**whole_reply, "choices": [{"message": message, "finish_reason": finish}]}
 
 
-def form_of(reply: Any) -> Form:
+def form_of(reply: Any, depth: int = 0) -> Form:
     """What the JSON of a reply holds; any field may be missing, null or of another type."""
     if isinstance(reply, list) and reply:  # text-generation-inference answers so
         reply = reply[0]
     reply = _dict(reply)
-    choice = _first(reply.get("choices")) or _first(reply.get("candidates"))
+    choices = _list(reply.get("choices")) or _list(reply.get("candidates"))
+    choice = choices[0] if choices else {}
     found = _Found()
-    found.look(choice.get("message") or choice.get("delta") or choice or reply.get("message"))
-    for name in () if choice else OTHERS:
+    for one in choices:
+        found.look(one.get("message") or one.get("delta") or one)
+        if found.text or found.filed:
+            choice = one
+            break
+    if not choices and not isinstance(reply.get("message"), str):  # which is an error's
+        found.look(reply.get("message"))
+    for name in () if choices else OTHERS:
         found.look(reply.get(name))
-    known = bool(choice or found) or isinstance(reply.get("choices"), list)
+    for name in WRAPPERS if not choices and not found and depth < 4 else ():
+        inner = form_of(reply.get(name), depth + 1) if reply.get(name) else Form(known=False)
+        if inner.known:
+            tokens = inner.tokens if any(inner.tokens) else _tokens(reply)
+            return replace(inner, finish=inner.finish or _finish(reply, choice), tokens=tokens)
+    empty = not choices or any(name in choice for name in ("message", "delta", "text", "content"))
+    known = bool(found) or (empty and isinstance(reply.get("choices", choices or None), list))
     return Form(
         text=whole("".join(found.text)),
         filed=tuple(map(whole, found.filed)),
@@ -149,15 +165,13 @@ class _Found:
             if not isinstance(part.get(name), bool):
                 self.look(part.get(name), self.thoughts, depth)
         self.look(part.get("refusal"), self.refusal, depth)
-        calls = part.get("tool_calls")
-        for call in [*(calls if isinstance(calls, list) else []), part.get("function_call")]:
-            call = _dict(call)
+        for call in [*_list(part.get("tool_calls")), _dict(part.get("function_call"))]:
             self._file(_dict(call.get("function")).get("arguments") or call.get("arguments"))
         for name in ("arguments", "input", "parsed", "json"):
             self._file(part.get(name))
         if isinstance(part.get("content"), dict):  # a part, or the answer itself
             self._file(part["content"])
-        for name in ("content", "text", "value", "output_text", "parts"):
+        for name in ("content", "text", "value", "output_text", "parts", "transcript", "audio"):
             self.look(part.get(name), into, depth)
 
     def _file(self, value: Any) -> None:
@@ -169,10 +183,10 @@ class _Found:
 
 def _finish(reply: dict[str, Any], choice: dict[str, Any]) -> str:
     reasons = (
-        choice.get("finish_reason"),
-        choice.get("finishReason"),
-        reply.get("stop_reason"),
-        reply.get("done_reason"),
+        *(choice.get(name) for name in ("finish_reason", "finishReason", "native_finish_reason")),
+        *(reply.get(name) for name in ("stop_reason", "stopReason", "done_reason")),
+        reply.get("finish_reason"),
+        _dict(reply.get("promptFeedback")).get("blockReason"),
         _dict(reply.get("incomplete_details")).get("reason"),
     )
     for reason in reasons:
@@ -196,5 +210,12 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list, of an object with numbered ones, or the object itself."""
+    if isinstance(value, dict):
+        value = list(value.values()) if all(k.isdigit() for k in value) else [value]
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _first(value: Any) -> dict[str, Any]:
-    return _dict(value[0]) if isinstance(value, list) and value else {}
+    return next(iter(_list(value)), {})

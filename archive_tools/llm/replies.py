@@ -1,13 +1,11 @@
 """From what a language model writes to a validated value; and how many tokens a text may have."""
 
-import ast
-import contextlib
 import hashlib
+import html
 import json
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -30,14 +28,22 @@ THOUGHT = re.compile(
     f"(?is)^.*{TAG.format('/')}|{TAG.format('')}.*$|^.*<\\|channel\\|>final<\\|message\\|>"
 )
 """What reasoning models put before their answer, where a server leaves it in."""
+LOOSE = re.compile(
+    r"""(?sx) (?P<whole>"(?:[^"\\]|\\.)*") | [“„](?P<typeset>[^“”"]*)[”“]
+    | (?<=[{\[:,\s])'(?P<single>(?:[^'\\\n]|\\.|'(?=\w))*)'(?=\s*[:,}\]])
+    | (?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*) | (?P<word>[A-Za-z_]\w*) | \s"""
+)
+"""JSON as people and models write it: its strings, comments, words and (odd) blanks."""
+WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false"}
 STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
-UNREADABLE = (ValueError, SyntaxError, MemoryError, RecursionError)
 MOST_BRACES = 1000
 """Where a text holds more that open no object, the rest is not looked at."""
 
 CUT_OFF = "the reply was cut off; be brief"
 NO_ROOM = "the reply was cut off before any text: the model spent --max-tokens on its thoughts"
 THOUGHTS_ONLY = "the reply was nothing but reasoning"
+ECHOES = ("messages", "prompt", "request", "usage", "tools")
+"""Fields in which a server repeats what it was asked."""
 UNKNOWN_FORM = "the reply has a form that is not known here"
 DECLINED = "the model declined"
 FINAL = (NO_ROOM, UNKNOWN_FORM, DECLINED, "refused by the server")
@@ -105,7 +111,7 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
     thoughts = () if cut or text else (form.thoughts,)
     problem = ""
     for content in (text, *form.filed, *thoughts):
-        value, wrong = _validated(content, schema)
+        value, wrong = _validated(content, schema, cut)
         if value is not None:
             return value, ""
         problem = problem or wrong
@@ -115,28 +121,52 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
         return None, "the reply was held back by the server's filter"
     if not text and form.refusal:
         return None, f"{DECLINED}: {' '.join(form.refusal.split())[:200]}"
+    if not text and not form.filed and not form.thoughts:
+        value = _last_resort(loads(reply.raw or ""), schema)
+        if value is not None:
+            return value, ""
     if not form.known:
         return None, UNKNOWN_FORM
     if not text and not form.filed:
         return None, THOUGHTS_ONLY if form.thoughts or form.text.strip() else "the reply was empty"
-    if not problem and "{" not in text and list(schema.model_fields) == ["text"]:
-        plain = re.sub(r"^```\w*|```$", "", text).strip().strip('"“”').strip()
-        return schema.model_validate({"text": plain}), ""
+    if text and not problem and "{" not in text and list(schema.model_fields) == ["text"]:
+        plain = re.sub(r"(?i)^(```|~~~)\w*|(```|~~~)$|</?text>|^\W*text\W*:\W*", "", text).strip()
+        return schema.model_validate({"text": plain.strip("\"'“”«»‘’").strip()}), ""
     return None, problem or "the reply holds no JSON object"
 
 
-def _validated(content: str, schema: type[S]) -> tuple[S | None, str]:
+def _validated(content: str, schema: type[S], cut: bool = False) -> tuple[S | None, str]:
     problem = ""
-    for found in _objects(content):
-        try:
-            return schema.model_validate(_whole(found)), ""
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the reply"
-            problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
-        except RecursionError:
-            continue
+    for found in _objects(content, cut):
+        for value in _within(found):
+            try:
+                return schema.model_validate(_whole(value)), ""
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = ".".join(str(part) for part in first["loc"]) or "the reply"
+                problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
+            except RecursionError:
+                continue
     return None, problem
+
+
+def _within(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """An object, the same with small letters, and all that it holds but for what it repeats."""
+    if isinstance(value, dict):
+        yield value
+        yield {name.strip().casefold(): item for name, item in value.items()}
+        value = [item for name, item in value.items() if name not in ECHOES]
+    for item in value[:100] if depth < 8 and isinstance(value, list) else ():
+        yield from _within(item, depth + 1)
+
+
+def _last_resort(reply: Any, schema: type[S]) -> S | None:
+    """What was asked for, wherever it lies in a reply of an unknown form."""
+    for part in _within(reply):
+        for text in (json.dumps(part), *(v for v in part.values() if isinstance(v, str))):
+            if "{" in text and (found := _validated(text, schema)[0]) is not None:
+                return found
+    return None
 
 
 def _whole(value: Any) -> Any:
@@ -150,20 +180,55 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _objects(content: str) -> Iterator[dict[str, Any]]:
+def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
     """All JSON objects in a text, the last one first: models think aloud and then answer.
 
-    Then the same without commas before closing brackets, and with quotes as Python takes them.
+    Then those in a text that is a JSON string, and then, of a reply that was not cut off, all once
+    more as they may be meant: without comments and commas too many, with quotes, words and brackets
+    as JSON has them.
     """
-    yield from _strict_objects(content)
-    if "{" in content:
-        yield from _strict_objects(re.sub(STRING_OR_COMMA, lambda m: m[1] or "", content))
-        span = re.search(r"\{[^{}]*\}", content)
-        with warnings.catch_warnings(), contextlib.suppress(*UNREADABLE):
-            warnings.simplefilter("ignore")
-            value = ast.literal_eval(span[0]) if span else None
-            if isinstance(value, dict):
-                yield value
+    content = content.strip()
+    if content.startswith('"'):
+        try:
+            inner = json.loads(content, strict=False)
+            content = inner if isinstance(inner, str) else content
+        except ValueError:
+            pass
+    found = _strict_objects(content)
+    yield from found
+    if "{" not in content:
+        return
+    meant = content if '"' in content else html.unescape(content)
+    meant = re.sub(STRING_OR_COMMA, lambda m: m[1] or "", re.sub(LOOSE, _as_json, meant))
+    yield from _strict_objects(meant)
+    if not cut and not found:
+        yield from _strict_objects(meant + _closing(meant))
+
+
+def _as_json(match: re.Match[str]) -> str:
+    """One piece of loose JSON as JSON has it."""
+    if match["whole"]:
+        return match["whole"].replace("\\'", "'")
+    for kind in ("typeset", "single"):
+        if match[kind] is not None:
+            return json.dumps(match[kind].replace("\\'", "'"), ensure_ascii=False)
+    if match["word"]:
+        rest = match.string[match.end() : match.end() + 20].lstrip()
+        return WORDS.get(match["word"]) or (
+            f'"{match["word"]}"' if rest.startswith(":") else match["word"]
+        )
+    return " "
+
+
+def _closing(text: str) -> str:
+    """The brackets that a text leaves open."""
+    still: list[str] = []
+    for match in re.finditer(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', text[text.index("{") :]):
+        if match[0] in "{[":
+            still.append("}" if match[0] == "{" else "]")
+        elif still and match[0] == still[-1]:
+            still.pop()
+    return "".join(still[::-1]) if len(still) < 20 else ""
 
 
 def _strict_objects(content: str) -> list[dict[str, Any]]:

@@ -21,19 +21,23 @@ class Transport:
         timeout: seconds until a request counts as lost.
 
     Raises:
-        InputError: the key or the proxies of the environment cannot be used.
+        InputError: the key or the proxies of the environment cannot be used, or the address.
     """
 
     def __init__(self, address: str, timeout: float) -> None:
         self.address, self.timeout = address, timeout
         self._key = _key(address)
-        self._openai = openai.AsyncOpenAI(
-            api_key=self._key or "none",
-            base_url=address,
-            max_retries=0,
-            timeout=timeout,
-            http_client=_http_client(address, timeout),
-        )
+        client = _http_client(address, timeout)
+        try:
+            self._openai = openai.AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=address,
+                max_retries=0,
+                timeout=timeout,
+                http_client=client,
+            )
+        except Exception as error:  # a host that is no number of this machine's protocols, say
+            raise InputError(f"--base-url {address}: no address ({error})") from None
 
     async def close(self) -> None:
         """Close all connections."""

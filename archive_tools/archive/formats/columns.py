@@ -64,7 +64,8 @@ class Needed:
 
 
 def plain(name: str) -> str:
-    return name.strip().lstrip("\ufeff#").strip().strip("\"'").strip().lower()
+    name = name.strip().lstrip("\ufeff#").strip().strip("\"'").strip().lower()
+    return re.sub(r"_0+(?=\d)", "_", name)  # solution_007
 
 
 def needed(header: Sequence[str], path: Path) -> Needed:
@@ -82,7 +83,9 @@ def needed(header: Sequence[str], path: Path) -> Needed:
 
     def vector(field: str) -> list[int]:
         for name in NAMES[field]:
-            numbers = [int(m[1]) for n in names if (m := re.fullmatch(rf"{name}_(\d{{1,9}})", n))]
+            numbers = [
+                int(m[1]) for n in names if (m := re.fullmatch(rf"{name}_([0-9]{{1,9}})", n))
+            ]
             if numbers:
                 missing = sorted(set(range(len(set(numbers)))) - set(numbers))
                 if missing:
