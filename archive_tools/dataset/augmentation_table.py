@@ -9,7 +9,7 @@ were composed for. `plans` says each text, and more, as plans (archive_tools/dat
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from archive_tools.annotations import Annotation, NearRule, annotate
 from archive_tools.dataset.augmentation import Disturbance, follow
-from archive_tools.dataset.composition import Wish, compose
+from archive_tools.dataset.composition import Ground, Wish, compose
 from archive_tools.dataset.paths import Paths, paths_of
 from archive_tools.dataset.plans import Planner
 from archive_tools.dataset.splits import region_blocks
@@ -38,6 +38,8 @@ FIELDS = (
     *("trajectory_id", "split", "weight", "length", "bd", "obs", "action", "expert_action"),
     *("next_subgoal", "texts", "plans"),
 )
+CHUNK = 10_000
+"""Robots that drive at once: bounds the memory."""
 TEXTS = 2
 """Descriptions of each rollout, by the narrator."""
 SAME_END = 3.0
@@ -88,7 +90,7 @@ def withheld(recipe: str, recorded: Recorded, low: Floats, high: Floats) -> With
     return lambda bd, tiles: np.zeros(len(bd), dtype=bool)
 
 
-def augmentation_rows(
+def augmentation_tables(
     world: World,
     recorded: Recorded,
     rounds: int,
@@ -99,8 +101,9 @@ def augmentation_rows(
     first_id: int,
     rule: NearRule = NearRule(),
     action_decimals: int | None = 1,
-) -> pa.Table:
-    """Drive along every training trajectory, and along composed paths; the columns are FIELDS.
+) -> Iterator[pa.Table]:
+    """Drive along every training trajectory, and along composed paths: tables of the columns
+    FIELDS, of at most CHUNK rollouts each.
 
     Args:
         world: with its scene.
@@ -115,14 +118,18 @@ def augmentation_rows(
     """
     train = np.flatnonzero(recorded.split == "train")
     maker = _Maker(world, recorded, keep_out, rng, rule, action_decimals, first_id)
-    paths = paths_of(world, recorded.pose[train]) if rounds else None
-    tables = [maker.rows(paths, source=train) for _ in range(rounds) if paths is not None]
+    chunks = [train[begin : begin + CHUNK] for begin in range(0, len(train), CHUNK)]
+    for rows in chunks if rounds else []:
+        paths = paths_of(world, recorded.pose[rows])
+        for _ in range(rounds):
+            yield maker.rows(paths, source=rows)
     number = round(composed * len(train))
     if number and world.scene is not None:
-        paths, wishes = compose(world, recorded.pose[train], number, rng, rule=rule)
-        if wishes:
-            tables.append(maker.rows(paths, wishes=wishes))
-    return pa.concat_tables(tables)
+        ground = Ground(world, (recorded.pose[rows] for rows in chunks), rule)
+        for begin in range(0, number, CHUNK):
+            paths, wishes = compose(ground, min(CHUNK, number - begin), rng)
+            if wishes:
+                yield maker.rows(paths, wishes=wishes)
 
 
 class _Maker:
@@ -208,8 +215,9 @@ def augment(
     recipe: str,
     rng: np.random.Generator,
     rule: NearRule,
-) -> pa.Table | None:
-    """The augmentation of a dataset; None, said in one line, where the robot has no wheels.
+) -> Iterator[pa.Table]:
+    """The augmentation of a dataset, in tables; none, said in one line, where the robot has no
+    wheels.
 
     Args:
         world: of the run.
@@ -227,9 +235,9 @@ def augment(
             f"{info['environment']['id']}",
             file=sys.stderr,
         )
-        return None
+        return iter(())
     low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
-    return augmentation_rows(
+    return augmentation_tables(
         world,
         recorded,
         rounds,
