@@ -28,6 +28,7 @@ from archive_tools.descriptions import draw_style
 from archive_tools.files import list_column
 from archive_tools.language import check_text
 from archive_tools.narrator import Alternatives, Style, describe
+from archive_tools.run import executor
 from archive_tools.tasks import Navigation, Rollouts
 from envs.scene import Scene
 from envs.world import World
@@ -101,6 +102,7 @@ def augmentation_tables(
     first_id: int,
     rule: NearRule = NearRule(),
     action_decimals: int | None = 1,
+    workers: executor.Executor | None = None,
 ) -> Iterator[pa.Table]:
     """Drive along every training trajectory, and along composed paths: tables of the columns
     FIELDS, of at most CHUNK rollouts each.
@@ -115,9 +117,10 @@ def augmentation_tables(
         first_id: number of the first rollout.
         rule: of the annotation, as the trajectories had it.
         action_decimals: as the trajectories had them.
+        workers: who drives; this process where None.
     """
     train = np.flatnonzero(recorded.split == "train")
-    maker = _Maker(world, recorded, keep_out, rng, rule, action_decimals, first_id)
+    maker = _Maker(world, recorded, keep_out, rng, rule, action_decimals, first_id, workers)
     chunks = [train[begin : begin + CHUNK] for begin in range(0, len(train), CHUNK)]
     for rows in chunks if rounds else []:
         paths = paths_of(world, recorded.pose[rows])
@@ -144,10 +147,11 @@ class _Maker:
         rule: NearRule,
         action_decimals: int | None,
         next_id: int,
+        workers: executor.Executor | None,
     ) -> None:
         self.world, self.recorded, self.keep_out, self.rng = world, recorded, keep_out, rng
         self.rule, self.decimals, self.next_id = rule, action_decimals, next_id
-        self.scene = world.scene or Scene()
+        self.scene, self.workers = world.scene or Scene(), workers
         self.alternatives = Alternatives(recorded.annotations)
         self.planner = Planner(self.scene, self.alternatives, rng)
 
@@ -167,7 +171,13 @@ class _Maker:
         world, rng = self.world, self.rng
         how = Disturbance(full=WISH_FULL) if wishes is not None else Disturbance()
         rollouts = follow(
-            world, paths, rng, disturbance=how, action_decimals=self.decimals, progress=True
+            world,
+            paths,
+            rng,
+            disturbance=how,
+            action_decimals=self.decimals,
+            progress=True,
+            workers=self.workers,
         )
         lengths = rollouts.length.tolist()
         poses = [p[: n + 1] for p, n in zip(rollouts.info["pose"], lengths, strict=True)]
@@ -215,6 +225,7 @@ def augment(
     recipe: str,
     rng: np.random.Generator,
     rule: NearRule,
+    workers: executor.Executor | None = None,
 ) -> Iterator[pa.Table]:
     """The augmentation of a dataset, in tables; none, said in one line, where the robot has no
     wheels.
@@ -228,6 +239,7 @@ def augment(
         recipe: of the split: random, regions or routes.
         rng: source of disturbances and words.
         rule: of the annotation.
+        workers: who drives; this process where None.
     """
     if info["environment"]["id"] != Navigation.id:
         print(
@@ -247,6 +259,7 @@ def augment(
         first_id=int(recorded.ids.max()) + 1,
         rule=rule,
         action_decimals=info["action_decimals"],
+        workers=workers,
     )
 
 

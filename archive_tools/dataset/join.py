@@ -30,6 +30,7 @@ from archive_tools.descriptions import held_out_wording
 from archive_tools.files import read_arrow
 from archive_tools.language import parse
 from archive_tools.narrator import Alternatives
+from archive_tools.run import executor
 from archive_tools.trajectories import Trajectories
 from envs.scene import Scene
 from envs.world import World
@@ -174,9 +175,15 @@ class Joined:
         plans = [[parse(text, self.scene).plan for text in self.texts[i]] for i in ids]
         return pa.array([[p for p in row if p] for row in plans], pa.list_(pa.string()))
 
-    def augmentation(self, rounds: int, composed: float, rule: NearRule) -> Iterator[pa.Table]:
+    def augmentation(
+        self,
+        rounds: int,
+        composed: float,
+        rule: NearRule,
+        workers: executor.Executor | None = None,
+    ) -> Iterator[pa.Table]:
         """Further rollouts, `rounds` along each training trajectory and `composed` along paths
-        composed of them, in tables."""
+        composed of them, driven by `workers`, in tables."""
         if not rounds and not composed:
             return iter(())
         _, _, pose, bd = recorded(self.trajectories)
@@ -199,6 +206,7 @@ class Joined:
             recipe=self.rule.recipe,
             rng=np.random.default_rng([self.rule.seed, 6]),
             rule=rule,
+            workers=workers,
         )
 
     def training(self) -> tuple[list[Annotation], NDArray[np.float32]]:

@@ -17,14 +17,14 @@ from archive_tools.dataset import PART, Joined, SplitRule, dataset_info, render_
 from archive_tools.descriptions import SCHEMA, given_drives
 from archive_tools.files import atomic_write, read_table, write_json, write_table
 from archive_tools.rollouts import listener
-from archive_tools.run import Stage, StageConfig, bounds, read_manifest
+from archive_tools.run import Stage, bounds, executor, read_manifest
 from archive_tools.trajectories import Trajectories, load_trajectories
 from envs import load_world
 from envs.errors import InputError
 
 
 @dataclass
-class DatasetConfig(StageConfig):
+class DatasetConfig(executor.SpreadConfig):
     """Verify the joined data, split it, and write the dataset that nanodt trains on."""
 
     split: Literal["random", "regions", "routes"] = "random"
@@ -130,8 +130,9 @@ def run(config: DatasetConfig) -> Path:
         wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
         write_table(stage.path("test_wording.parquet"), wording)
         rule = NearRule.of(stage.input("annotations"))
-        more = joined.augmentation(config.augmentation, config.composed, rule)
-        rollouts = write_table(stage.path("augmentation.parquet"), more)
+        with executor.open_executor(config.ray) as workers:
+            more = joined.augmentation(config.augmentation, config.composed, rule, workers)
+            rollouts = write_table(stage.path("augmentation.parquet"), more)
         info = dataset_info(joined, rollouts, plans=config.plans)
         write_json(stage.path("dataset.json"), info)
         atomic_write(stage.path("README.md"), render_card(joined, info))
