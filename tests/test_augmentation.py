@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from run_factory import wander
 
@@ -12,8 +13,8 @@ import envs
 from archive_tools.annotations.annotate import annotate
 from archive_tools.annotations.similarity import lcs_ratio
 from archive_tools.dataset.augmentation import HOLD, Disturbance, follow
-from archive_tools.dataset.augmentation_table import FIELDS, Recorded, augmentation_rows, withheld
-from archive_tools.dataset.composition import compose
+from archive_tools.dataset.augmentation_table import FIELDS, Recorded, augmentation_tables, withheld
+from archive_tools.dataset.composition import Ground, compose
 from archive_tools.dataset.paths import line, paths_of
 from archive_tools.dataset.splits import region_blocks
 from archive_tools.dataset.subgoals import subgoal_names
@@ -129,7 +130,8 @@ def rows_of(world, recorded, recipe="random", seed=3, composed=0.0):
     low, high = np.zeros(2, np.float32), np.full(2, world.size, np.float32)
     keep_out = withheld(recipe, recorded, low, high)
     rng = np.random.default_rng(seed)
-    return augmentation_rows(world, recorded, 2, composed, keep_out, rng, first_id=N).to_pandas()
+    tables = augmentation_tables(world, recorded, 2, composed, keep_out, rng, first_id=N)
+    return pa.concat_tables(tables).to_pandas()
 
 
 def test_rows_are_described_by_what_they_reached(world, recorded):
@@ -183,7 +185,7 @@ def test_augmentation_stays_out_of_what_the_split_withholds(world, recorded):
 def test_composed_paths_do_what_was_wished(world, recorded):
     """Told a wish, a rollout meets what it names in order and breaks no ban."""
     train = recorded.pose[recorded.split == "train"]
-    paths, wishes = compose(world, train, 40, np.random.default_rng(0))
+    paths, wishes = compose(Ground(world, [train]), 40, np.random.default_rng(0))
     assert len(wishes) == len(paths.last) == 40
     assert sum(bool(w.avoid or w.untouched) for w in wishes) > 5 and any(
         len(w.via) > 1 for w in wishes

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from archive_tools.files import read_arrow, write_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Near:
     """An object that the robot is near: on which side of it, and how far from its box."""
 
@@ -27,7 +28,7 @@ class Near:
     """From the robot's centre to the box, in scene units; 0 inside."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """The surroundings from `timestep` on, until the next event."""
 
@@ -129,20 +130,26 @@ ROUTE_SCHEMA = pa.schema(
 
 def events_table(ids: Sequence[int], annotations: Sequence[Annotation]) -> pa.Table:
     """One row per event, in the order of `ids` and time (schema: EVENT_SCHEMA)."""
-    rows = [
+    counts = [len(annotation.events) for annotation in annotations]
+    events = [event for annotation in annotations for event in annotation.events]
+    nears = [near for event in events for near in event.near]
+    ends = np.cumsum([0, *(len(event.near) for event in events)])
+    fields = list(EVENT_SCHEMA.field("near").type.value_type)
+    columns = [[getattr(near, field.name) for near in nears] for field in fields]
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, fields, strict=True)]
+    near = pa.StructArray.from_arrays(arrays, fields=fields)
+    return pa.table(
         {
-            "trajectory_id": identity,
-            "event": number,
-            "timestep": event.timestep,
-            "x": event.position[0],
-            "y": event.position[1],
-            "near": [vars(near) for near in event.near],
-            "tile": event.tile,
-        }
-        for identity, annotation in zip(ids, annotations, strict=True)
-        for number, event in enumerate(annotation.events)
-    ]
-    return pa.Table.from_pylist(rows, schema=EVENT_SCHEMA)
+            "trajectory_id": np.repeat(np.asarray(ids, np.int64), counts),
+            "event": [number for count in counts for number in range(count)],
+            "timestep": [event.timestep for event in events],
+            "x": [event.position[0] for event in events],
+            "y": [event.position[1] for event in events],
+            "near": pa.ListArray.from_arrays(pa.array(ends, pa.int32()), near),
+            "tile": [event.tile for event in events],
+        },
+        schema=EVENT_SCHEMA,
+    )
 
 
 def routes_table(ids: Sequence[int], annotations: Sequence[Annotation]) -> pa.Table:
@@ -175,12 +182,26 @@ def load_annotations(folder: Path) -> dict[int, Annotation]:
         InputError: the table is missing, truncated or lacks a column.
     """
     table = read_arrow(Path(folder) / "events.parquet", EVENT_SCHEMA.names)
+    lists = table["near"].combine_chunks()
+    struct = lists.flatten()
+    objects, relations = (_shared(struct.field(name)) for name in ("object", "relation"))
+    nears = list(map(Near, objects, relations, struct.field("distance").to_numpy().tolist()))
+    numbers = (table[name].to_numpy().tolist() for name in ("trajectory_id", "timestep", "x", "y"))
+    end = 0
     grouped: dict[int, list[Event]] = {}
-    for row in table.to_pylist():
-        near = tuple(Near(n["object"], n["relation"], n["distance"]) for n in row["near"])
-        event = Event(row["timestep"], (row["x"], row["y"]), near, row["tile"])
-        grouped.setdefault(row["trajectory_id"], []).append(event)
+    for identity, timestep, x, y, size, tile in zip(
+        *numbers, lists.value_lengths().to_numpy().tolist(), _shared(table["tile"]), strict=True
+    ):
+        near, end = tuple(nears[end : end + size]), end + size
+        grouped.setdefault(identity, []).append(Event(timestep, (x, y), near, tile))
     return {
         identity: Annotation(tuple(sorted(events, key=lambda e: e.timestep)))
         for identity, events in grouped.items()
     }
+
+
+def _shared(column: pa.Array | pa.ChunkedArray) -> list[str]:
+    """The strings of a column, of which there are few: each is one object, however often it
+    stands there."""
+    known: dict[str, str] = {}
+    return [known.setdefault(text, text) for text in column.to_pylist()]

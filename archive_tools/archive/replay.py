@@ -8,11 +8,31 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from archive_tools.archive.elites import Archive
+from archive_tools.run import executor
 from archive_tools.tasks import Environment
 from envs.errors import InputError, require_memory
 
 Floats = NDArray[np.float32]
 CHUNK = 256
+
+
+Answer = tuple[Floats, Floats]
+"""Objective [N] and measures [N, n_bd] of policies that drove."""
+
+
+def drive(
+    workers: executor.Executor, environment: Environment, solutions: Floats, seed: int
+) -> Answer:
+    """What N policies [N, n_params] reach, all driven with the same seed."""
+    pieces = workers.pieces(0, len(solutions))
+    jobs = ((solutions[piece], seed) for piece in pieces)
+    objective, reached = zip(*workers.map(_drive, jobs, environment), strict=True)
+    return np.concatenate(objective), np.concatenate(reached)
+
+
+def _drive(environment: Environment, job: tuple[Floats, int]) -> Answer:
+    info = environment.record(*job).info
+    return info["objective"], info["bd"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,7 @@ def replay(
     replays: int = 1,
     seed: int = 0,
     chunk: int = CHUNK,
+    workers: executor.Executor | None = None,
 ) -> Replays:
     """Drive every policy again.
 
@@ -67,6 +88,7 @@ def replay(
             use other seeds, and ask whether the BD holds on average.
         seed: the seed of the search.
         chunk: policies driven at once.
+        workers: who drives; this process where None.
     """
     count, n_bd = archive.measures.shape
     require_memory(8.0 * replays * count * (n_bd + 1), f"{replays:,} replays of {count:,} policies")
@@ -76,13 +98,18 @@ def replay(
     reached = np.full((len(seeds), count, n_bd), np.nan, dtype=np.float32)
     objective = np.full((len(seeds), count), np.nan, dtype=np.float32)
     with tqdm(total=len(rows) * len(seeds), desc="replay", unit=" drives") as bar:
-        for begin in range(0, len(rows), chunk):
-            block = rows[begin : begin + chunk]
-            for k, word in enumerate(seeds):
-                rollouts = environment.record(archive.solutions[block], word)
-                reached[k, block] = rollouts.info["bd"]
-                objective[k, block] = rollouts.info["objective"]
-                bar.update(len(block))
+        workers = workers or executor.Executor()
+        pieces = [
+            rows[begin : begin + chunk][piece]
+            for begin in range(0, len(rows), chunk)
+            for piece in workers.pieces(0, min(chunk, len(rows) - begin))
+        ]
+        jobs = [(k, block) for block in pieces for k in range(len(seeds))]
+        drives = ((archive.solutions[block], seeds[k]) for k, block in jobs)
+        answers = workers.map(_drive, drives, environment)
+        for (k, block), (gained, ended) in zip(jobs, answers, strict=True):
+            reached[k, block], objective[k, block] = ended, gained
+            bar.update(len(block))
     mean = reached.mean(axis=0, dtype=np.float64)
     offset = mean - archive.measures
     ok = (np.abs(offset) <= tolerance).all(axis=1)  # NaN is never within

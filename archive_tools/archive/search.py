@@ -15,7 +15,9 @@ from archive_tools.archive.algorithms import SearchOptions, make_centroids, make
 from archive_tools.archive.cells import Cells, write_centroids
 from archive_tools.archive.elites import Archive
 from archive_tools.archive.journal import Journal
+from archive_tools.archive.replay import Answer, drive
 from archive_tools.files import read_table
+from archive_tools.run import executor
 from archive_tools.tasks import Environment
 from envs.errors import InputError
 
@@ -56,14 +58,21 @@ def with_centroids(cells: Cells, seed: int, path: Path) -> Cells:
     return Cells(cells.measures, cells.shape, centroids, cells.reachable_points)
 
 
-Answer = tuple[Floats, Floats]
-"""Objective [batch] and measures [batch, n_bd] of evaluated solutions."""
-
-
 def search(
-    options: SearchOptions, environment: Environment, cells: Cells, path: Path
+    options: SearchOptions,
+    environment: Environment,
+    cells: Cells,
+    path: Path,
+    workers: executor.Executor | None = None,
 ) -> tuple[Archive, pd.DataFrame]:
     """Run the algorithm, taking from the journal at `path` what was evaluated before.
+
+    Args:
+        options: of the algorithm.
+        environment: where controllers drive.
+        cells: of the archive.
+        path: of the journal.
+        workers: who drives; this process where None.
 
     Returns:
         the elites (info still empty), and the history: evaluations, elites, coverage, qd_score.
@@ -73,11 +82,15 @@ def search(
     """
     journal = Journal(path, options.batch, len(environment.measures.names))
     with closing(journal):
-        return _search(options, environment, cells, journal)
+        return _search(options, environment, cells, journal, workers or executor.Executor())
 
 
 def _search(
-    options: SearchOptions, environment: Environment, cells: Cells, journal: Journal
+    options: SearchOptions,
+    environment: Environment,
+    cells: Cells,
+    journal: Journal,
+    workers: executor.Executor,
 ) -> tuple[Archive, pd.DataFrame]:
     measures, batch = environment.measures, options.batch
     scheduler = make_scheduler(
@@ -92,7 +105,12 @@ def _search(
         for number in range(batches):
             solutions = np.ascontiguousarray(scheduler.ask(), dtype=np.float32)
             first = number * batch
-            objective, reached = _evaluate(environment, solutions, journal, options.seed, first)
+            answer = journal.recall(solutions)
+            if answer is None:
+                answer = drive(workers, environment, solutions, options.seed)
+                _check_finite(environment, first, *answer)
+                journal.append(solutions, *answer)
+            objective, reached = answer
             answers.append((objective, reached))
             scheduler.tell(
                 objective.astype(np.float64),
@@ -113,19 +131,6 @@ def _search(
     solutions = np.asarray(scheduler.archive.data("solution"))
     elites = Archive(index, objective[index], reached[index], solutions, {})
     return elites, pd.DataFrame(history, columns=HISTORY)
-
-
-def _evaluate(
-    environment: Environment, solutions: Floats, journal: Journal, seed: int, first: int
-) -> Answer:
-    """What the journal or else the environment says; `first` is the evaluation's number."""
-    answer = journal.recall(solutions)
-    if answer is None:
-        info = environment.record(solutions, seed).info
-        answer = info["objective"], info["bd"]
-        _check_finite(environment, first, *answer)
-        journal.append(solutions, *answer)
-    return answer
 
 
 def _joined(answers: list[Answer]) -> Answer:

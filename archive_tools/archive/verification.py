@@ -15,6 +15,7 @@ from archive_tools.archive.cells import Cells, load_cells
 from archive_tools.archive.elites import Archive, altered_policies, load_archive
 from archive_tools.archive.replay import Replays, replay, scaling_hint, tolerances
 from archive_tools.files import vector_column
+from archive_tools.run import executor
 from archive_tools.tasks import Environment, registry
 from envs.errors import InputError
 
@@ -156,7 +157,12 @@ class Verification:
 
 
 def verify(
-    folder: Path, tolerance: Sequence[float], *, count: int = 1, pruned: bool = False
+    folder: Path,
+    tolerance: Sequence[float],
+    *,
+    count: int = 1,
+    pruned: bool = False,
+    workers: executor.Executor | None = None,
 ) -> Verification:
     """Replay the archive in a folder, and print what came of it.
 
@@ -167,6 +173,7 @@ def verify(
         tolerance: see `tolerances`.
         count: replays of each policy; one repeats the search's own seed.
         pruned: stated in the result, see `summarise`.
+        workers: who drives; this process where None.
 
     Raises:
         InputError: the archive is missing or foreign, or the tolerance does not fit its BD.
@@ -186,6 +193,7 @@ def verify(
         limits,
         replays=count,
         seed=int(archive.info.get("seed", 0)),
+        workers=workers,
     )
     altered = altered_policies(folder)
     replays = replace(replays, ok=replays.ok & ~np.isin(archive.policy_ids, altered))

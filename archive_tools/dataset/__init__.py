@@ -4,11 +4,12 @@ Imports rooms below: descriptions, language, annotations, trajectories and down.
 """
 
 from archive_tools.dataset.card import dataset_info, render_card
-from archive_tools.dataset.join import Joined
+from archive_tools.dataset.join import PART, Joined
 from archive_tools.dataset.rules import report_rules
 from archive_tools.dataset.splits import SplitRule
 
 __all__ = [
+    "PART",
     "Joined",
     "SplitRule",
     "dataset_info",

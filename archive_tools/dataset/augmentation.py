@@ -17,13 +17,16 @@ Only trajectories of the training split are followed, and a rollout that comes t
 split withholds (a region, a path to a place) is dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from archive_tools.dataset.paths import Paths
+from archive_tools.run import executor
 from archive_tools.tasks import Rollouts
 from envs.geometry import wrap_angle
 from envs.navigation import NavigationVectorEnv
@@ -33,6 +36,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 HOLD = 40
 """Steps that are recorded of a robot holding at its end: enough to learn to stay."""
+TOGETHER = 1000
+"""Robots that drive in one piece of work."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def follow(
     disturbance: Disturbance | None = None,
     action_decimals: int | None = 1,
     progress: bool = False,
+    workers: executor.Executor | None = None,
 ) -> Rollouts:
     """Drive once along each of N paths, from the world's start.
 
@@ -69,30 +75,67 @@ def follow(
         disturbance: how much of it.
         action_decimals: actions are rounded to so many decimals before they are applied.
         progress: show a bar.
+        workers: who drives; this process where None.
 
     Returns:
         rollouts whose `length` says how much of each is worth learning from, with the info "pose"
         and "expert_action" float32 [N, T, 2], as the expert would have acted.
     """
     disturb = disturbance or Disturbance()
-    n, steps = len(paths.last), world.steps
+    n = len(paths.last)
     part = rng.integers(paths.last // 10, paths.last + 1)
     stop = np.where(rng.random(n) < disturb.full, paths.last, part)
     spread = np.where(rng.random(n) < disturb.calm, 0.0, rng.uniform(0, disturb.noise, n))
-    expert, shake = Expert(paths.points, stop, world.robot.radius), _Shake(disturb, spread, rng)
-    env = NavigationVectorEnv(n, world=world, action_decimals=action_decimals)
+    drawn = _draw(world.steps, n, disturb.push, rng)
+    parts = [slice(begin, begin + TOGETHER) for begin in range(0, n, TOGETHER)]
+    jobs = ((paths.points[p], stop[p], spread[p], [d[:, p] for d in drawn]) for p in parts)
+    driven: list[Rollouts] = []
+    with tqdm(total=n, desc="augment", unit=" drives", disable=not progress, leave=False) as bar:
+        for some in (workers or executor.Executor()).map(
+            _drive, jobs, (world, disturb.memory, action_decimals)
+        ):
+            driven.append(some)
+            bar.update(len(some.length))
+    return Rollouts(
+        *(np.concatenate([getattr(d, k) for d in driven]) for k in ("obs", "action", "length")),
+        {name: np.concatenate([d.info[name] for d in driven]) for name in driven[0].info},
+    )
+
+
+def _draw(steps: int, n: int, push: float, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+    """What befalls N robots at each of T steps, whatever they do: shocks [T, N, 2], whether they
+    are pushed [T, N], for how many steps [T, N], and what the wheels then do [T, N, 2]."""
+    shock, wheels = np.empty((2, steps, n, 2))
+    pushed, lasting = np.empty((steps, n), bool), np.empty((steps, n), np.int8)
+    for t in range(steps):
+        shock[t] = rng.normal(size=(n, 2))
+        pushed[t] = rng.random(n) < push
+        lasting[t] = rng.integers(4, 14, n)
+        wheels[t] = rng.uniform(-2, MAX_WHEEL, (n, 2))
+    return shock, pushed, lasting, wheels
+
+
+def _drive(
+    shared: tuple[World, float, int | None],
+    job: tuple[Doubles, NDArray[np.int64], Doubles, Sequence[NDArray[Any]]],
+) -> Rollouts:
+    """Robots along paths [n, M, 2] up to their points `stop` [n], shaken by what was drawn."""
+    (world, memory, decimals), (points, stop, spread, drawn) = shared, job
+    n, steps = len(stop), world.steps
+    expert, shake = Expert(points, stop, world.robot.radius), _Shake(memory, spread, drawn)
+    env = NavigationVectorEnv(n, world=world, action_decimals=decimals)
     first, info = env.reset()
     obs = np.empty((n, steps + 1, first.shape[1]), np.float32)
     action, expert_action = np.empty((2, n, steps, 2), np.float32)
     pose = np.empty((n, steps + 1, 3), np.float32)
     obs[:, 0], pose[:, 0] = first, info["pose"]
     arrived = np.full(n, steps)
-    for t in tqdm(range(steps), desc="augment", unit="step", disable=not progress, leave=False):
+    for t in range(steps):
         wanted, at_end = expert(pose[:, t])
         arrived = np.where(at_end & (arrived == steps), t, arrived)
-        applied = shake(wanted, at_end)
-        if action_decimals is not None:
-            applied = np.round(applied, action_decimals)
+        applied = shake(t, wanted, at_end)
+        if decimals is not None:
+            applied = np.round(applied, decimals)
         action[:, t], expert_action[:, t] = applied, wanted
         obs[:, t + 1], _, _, _, info = env.step(action[:, t])
         pose[:, t + 1] = info["pose"]
@@ -105,23 +148,23 @@ def follow(
 
 
 class _Shake:
-    """Disturbs the actions of N robots, by noise of `spread` [N] and by pushes."""
+    """Disturbs the actions of N robots, by noise of `spread` [N] and by pushes, as `drawn`."""
 
-    def __init__(self, disturbance: Disturbance, spread: Doubles, rng: np.random.Generator) -> None:
+    def __init__(self, memory: float, spread: Doubles, drawn: Sequence[NDArray[Any]]) -> None:
         n = len(spread)
-        self.disturbance, self.spread, self.rng = disturbance, spread, rng
+        self.memory, self.spread, self.drawn = memory, spread, drawn
         self.noise, self.pushed = np.zeros((n, 2)), np.zeros((n, 2))
         self.remaining = np.zeros(n, int)
         """[N] steps for which a robot is still pushed."""
 
-    def __call__(self, wanted: Doubles, at_end: NDArray[np.bool_]) -> Doubles:
-        """Actions [N, 2] that are applied where the expert wants `wanted`."""
-        rng, memory, n = self.rng, self.disturbance.memory, len(wanted)
-        shock = rng.normal(size=(n, 2)) * self.spread[:, None]
-        self.noise = memory * self.noise + np.sqrt(1 - memory**2) * shock
-        begins = (self.remaining == 0) & (rng.random(n) < self.disturbance.push) & (self.spread > 0)
-        self.remaining = np.where(begins, rng.integers(4, 14, n), np.maximum(self.remaining - 1, 0))
-        self.pushed = np.where(begins[:, None], rng.uniform(-2, MAX_WHEEL, (n, 2)), self.pushed)
+    def __call__(self, t: int, wanted: Doubles, at_end: NDArray[np.bool_]) -> Doubles:
+        """Actions [N, 2] that are applied at step t, where the expert wants `wanted`."""
+        memory = self.memory
+        shock, pushed, lasting, wheels = (values[t] for values in self.drawn)
+        self.noise = memory * self.noise + np.sqrt(1 - memory**2) * (shock * self.spread[:, None])
+        begins = (self.remaining == 0) & pushed & (self.spread > 0)
+        self.remaining = np.where(begins, lasting, np.maximum(self.remaining - 1, 0))
+        self.pushed = np.where(begins[:, None], wheels, self.pushed)
         # Where it should hold, a robot is hardly disturbed: it would be driven off for good.
         noisy = wanted + self.noise * np.where(at_end, 0.2, 1.0)[:, None]
         applied = np.where((self.remaining > 0)[:, None], self.pushed, noisy)

@@ -9,7 +9,7 @@ were composed for. `plans` says each text, and more, as plans (archive_tools/dat
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from archive_tools.annotations import Annotation, NearRule, annotate
 from archive_tools.dataset.augmentation import Disturbance, follow
-from archive_tools.dataset.composition import Wish, compose
+from archive_tools.dataset.composition import Ground, Wish, compose
 from archive_tools.dataset.paths import Paths, paths_of
 from archive_tools.dataset.plans import Planner
 from archive_tools.dataset.splits import region_blocks
@@ -28,6 +28,7 @@ from archive_tools.descriptions import draw_style
 from archive_tools.files import list_column
 from archive_tools.language import check_text
 from archive_tools.narrator import Alternatives, Style, describe
+from archive_tools.run import executor
 from archive_tools.tasks import Navigation, Rollouts
 from envs.scene import Scene
 from envs.world import World
@@ -38,6 +39,8 @@ FIELDS = (
     *("trajectory_id", "split", "weight", "length", "bd", "obs", "action", "expert_action"),
     *("next_subgoal", "texts", "plans"),
 )
+CHUNK = 10_000
+"""Robots that drive at once: bounds the memory."""
 TEXTS = 2
 """Descriptions of each rollout, by the narrator."""
 SAME_END = 3.0
@@ -88,7 +91,7 @@ def withheld(recipe: str, recorded: Recorded, low: Floats, high: Floats) -> With
     return lambda bd, tiles: np.zeros(len(bd), dtype=bool)
 
 
-def augmentation_rows(
+def augmentation_tables(
     world: World,
     recorded: Recorded,
     rounds: int,
@@ -99,8 +102,10 @@ def augmentation_rows(
     first_id: int,
     rule: NearRule = NearRule(),
     action_decimals: int | None = 1,
-) -> pa.Table:
-    """Drive along every training trajectory, and along composed paths; the columns are FIELDS.
+    workers: executor.Executor | None = None,
+) -> Iterator[pa.Table]:
+    """Drive along every training trajectory, and along composed paths: tables of the columns
+    FIELDS, of at most CHUNK rollouts each.
 
     Args:
         world: with its scene.
@@ -112,17 +117,22 @@ def augmentation_rows(
         first_id: number of the first rollout.
         rule: of the annotation, as the trajectories had it.
         action_decimals: as the trajectories had them.
+        workers: who drives; this process where None.
     """
     train = np.flatnonzero(recorded.split == "train")
-    maker = _Maker(world, recorded, keep_out, rng, rule, action_decimals, first_id)
-    paths = paths_of(world, recorded.pose[train]) if rounds else None
-    tables = [maker.rows(paths, source=train) for _ in range(rounds) if paths is not None]
+    maker = _Maker(world, recorded, keep_out, rng, rule, action_decimals, first_id, workers)
+    chunks = [train[begin : begin + CHUNK] for begin in range(0, len(train), CHUNK)]
+    for rows in chunks if rounds else []:
+        paths = paths_of(world, recorded.pose[rows])
+        for _ in range(rounds):
+            yield maker.rows(paths, source=rows)
     number = round(composed * len(train))
     if number and world.scene is not None:
-        paths, wishes = compose(world, recorded.pose[train], number, rng, rule=rule)
-        if wishes:
-            tables.append(maker.rows(paths, wishes=wishes))
-    return pa.concat_tables(tables)
+        ground = Ground(world, (recorded.pose[rows] for rows in chunks), rule)
+        for begin in range(0, number, CHUNK):
+            paths, wishes = compose(ground, min(CHUNK, number - begin), rng)
+            if wishes:
+                yield maker.rows(paths, wishes=wishes)
 
 
 class _Maker:
@@ -137,10 +147,11 @@ class _Maker:
         rule: NearRule,
         action_decimals: int | None,
         next_id: int,
+        workers: executor.Executor | None,
     ) -> None:
         self.world, self.recorded, self.keep_out, self.rng = world, recorded, keep_out, rng
         self.rule, self.decimals, self.next_id = rule, action_decimals, next_id
-        self.scene = world.scene or Scene()
+        self.scene, self.workers = world.scene or Scene(), workers
         self.alternatives = Alternatives(recorded.annotations)
         self.planner = Planner(self.scene, self.alternatives, rng)
 
@@ -160,7 +171,13 @@ class _Maker:
         world, rng = self.world, self.rng
         how = Disturbance(full=WISH_FULL) if wishes is not None else Disturbance()
         rollouts = follow(
-            world, paths, rng, disturbance=how, action_decimals=self.decimals, progress=True
+            world,
+            paths,
+            rng,
+            disturbance=how,
+            action_decimals=self.decimals,
+            progress=True,
+            workers=self.workers,
         )
         lengths = rollouts.length.tolist()
         poses = [p[: n + 1] for p, n in zip(rollouts.info["pose"], lengths, strict=True)]
@@ -208,8 +225,10 @@ def augment(
     recipe: str,
     rng: np.random.Generator,
     rule: NearRule,
-) -> pa.Table | None:
-    """The augmentation of a dataset; None, said in one line, where the robot has no wheels.
+    workers: executor.Executor | None = None,
+) -> Iterator[pa.Table]:
+    """The augmentation of a dataset, in tables; none, said in one line, where the robot has no
+    wheels.
 
     Args:
         world: of the run.
@@ -220,6 +239,7 @@ def augment(
         recipe: of the split: random, regions or routes.
         rng: source of disturbances and words.
         rule: of the annotation.
+        workers: who drives; this process where None.
     """
     if info["environment"]["id"] != Navigation.id:
         print(
@@ -227,9 +247,9 @@ def augment(
             f"{info['environment']['id']}",
             file=sys.stderr,
         )
-        return None
+        return iter(())
     low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
-    return augmentation_rows(
+    return augmentation_tables(
         world,
         recorded,
         rounds,
@@ -239,6 +259,7 @@ def augment(
         first_id=int(recorded.ids.max()) + 1,
         rule=rule,
         action_decimals=info["action_decimals"],
+        workers=workers,
     )
 
 

@@ -9,14 +9,14 @@ keeps off what it forbids; costs are varied at random, so that paths to one plac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from archive_tools.annotations import NearRule, annotate
 from archive_tools.dataset.paths import Doubles, Paths, Walls
@@ -58,26 +58,34 @@ class Ground:
 
     Args:
         world: with its scene.
-        pose: [N, T + 1, 3], of trajectories.
+        poses: of trajectories, in blocks [n, T + 1, 3].
         rule: of the annotation.
     """
 
-    def __init__(self, world: World, pose: NDArray[np.floating], rule: NearRule) -> None:
+    def __init__(
+        self, world: World, poses: Iterable[NDArray[np.floating]], rule: NearRule = NearRule()
+    ) -> None:
         radius, scene = world.robot.radius, world.scene or Scene()
+        self.world, self.walls = world, Walls(world)
         self.side = int(np.ceil(world.size / radius))
-        at = np.clip((pose[..., :2] / radius).astype(int), 0, self.side - 1)
-        cell = (at[..., 1] * self.side + at[..., 0]).ravel()
-        count = np.bincount(cell, minlength=self.side**2)
-        middle = [
-            np.bincount(cell, pose[..., axis].ravel(), self.side**2) / np.maximum(count, 1)
-            for axis in (0, 1)
-        ]
+        count, starts, origins = np.zeros(self.side**2, np.int64), [], []
+        middle = np.zeros((2, self.side**2))
+        for pose in poses:
+            at = np.clip((pose[..., :2] / radius).astype(int), 0, self.side - 1)
+            cell = (at[..., 1] * self.side + at[..., 0]).ravel()
+            count += np.bincount(cell, minlength=self.side**2)
+            for axis in (0, 1):
+                middle[axis] += np.bincount(cell, pose[..., axis].ravel(), self.side**2)
+            starts.append(cell[0])
+            origins.append(pose[0, 0, :2].astype(np.float64))
+        self.origin = origins[0]
+        """Where all trajectories begin, [2]."""
         self.cells = np.flatnonzero(count)
-        self.points = np.stack(middle, axis=1)[self.cells]
+        self.points = (middle / np.maximum(count, 1)).T[self.cells]
         """[nodes, 2]: in the middle of what passed the cell, so no wall is there."""
         passed = count[self.cells] / np.median(count[self.cells])
         self.habit = np.clip(passed**-HABIT, 0.2, 5.0)
-        self.start = int(np.flatnonzero(self.cells == cell[0])[0])
+        self.start = int(np.flatnonzero(self.cells == starts[0])[0])
         self._link(count > 0)
         self.tiles, self.objects = list(scene.tile_names), list(scene.object_names)
         self.near: dict[str, Mask] = {n: self._none() for n in (*self.objects, *self.tiles)}
@@ -110,9 +118,12 @@ class Ground:
             inside &= passed[row * self.side + c] & passed[r * self.side + column]
             ends.append(np.stack([np.arange(len(row)), node[r * self.side + c]])[:, inside])
         half = np.concatenate(ends, axis=1)
-        self.links = np.concatenate([half, half[::-1]], axis=1)
-        """[2, links]."""
-        self.length = np.linalg.norm(np.subtract(*self.points[self.links]), axis=1)
+        links = np.concatenate([half, half[::-1]], axis=1)
+        first, self.second = links[:, np.argsort(links[0], kind="stable")]
+        """Where links end, sorted by where they begin."""
+        self.begins = np.searchsorted(first, np.arange(len(self.points) + 1))
+        """[nodes + 1]: a node's links are those from its own number on to the next one's."""
+        self.length = np.linalg.norm(self.points[first] - self.points[self.second], axis=1)
 
     def costs(self, rng: np.random.Generator) -> Doubles:
         """Random costs of the nodes, alike among neighbours."""
@@ -121,19 +132,54 @@ class Ground:
 
     def shortest(self, stops: Sequence[int], cost: Doubles, allowed: Mask) -> list[int] | None:
         """Nodes of the cheapest path from stop to stop over allowed ones; None: there is none."""
-        first, second = self.links
-        kept = allowed[first] & allowed[second]
-        weight = (self.length * (cost[first] + cost[second]))[kept]
-        graph = csr_array((weight, (first[kept], second[kept])), shape=(len(cost),) * 2)
-        # From each goal backwards: links go both ways at the same cost.
-        far, towards = dijkstra(graph, indices=list(stops[1:]), return_predecessors=True)
         path = [stops[0]]
-        for leg, goal in enumerate(stops[1:]):
-            if not np.isfinite(far[leg, path[-1]]):
+        for goal in stops[1:]:
+            towards = _search(path[-1], goal, self.begins, self.second, self.length, cost, allowed)
+            if towards[path[-1]] < 0:
                 return None
             while path[-1] != goal:
-                path.append(int(towards[leg, path[-1]]))
+                path.append(int(towards[path[-1]]))
         return path
+
+
+@numba.njit(cache=True)
+def _search(
+    start: int,
+    goal: int,
+    begins: NDArray[np.int64],
+    second: NDArray[np.int64],
+    length: Doubles,
+    cost: Doubles,
+    allowed: Mask,
+) -> NDArray[np.int64]:  # pragma: no cover
+    """[nodes] the node that follows each on its cheapest path to `goal`, -1 for none (Dijkstra).
+
+    It works backwards, as links go both ways at the same cost, until it has come to `start`.
+    """
+    towards = np.full(len(cost), -1)
+    far = np.full(len(cost), np.inf)
+    done = np.zeros(len(cost), np.bool_)
+    if not allowed[goal]:
+        if start == goal:
+            towards[goal] = goal
+        return towards
+    far[goal], towards[goal] = 0.0, goal
+    heap = [(0.0, goal)]
+    while heap:
+        here, node = heapq.heappop(heap)
+        if done[node]:
+            continue
+        done[node] = True
+        if node == start:
+            break
+        for link in range(begins[node], begins[node + 1]):
+            other = second[link]
+            if allowed[other] and not done[other]:
+                there = here + length[link] * (cost[node] + cost[other])
+                if there < far[other]:
+                    far[other], towards[other] = there, node
+                    heapq.heappush(heap, (there, other))
+    return towards
 
 
 def _wish(ground: Ground, rng: np.random.Generator) -> tuple[Wish, list[int]] | None:
@@ -176,24 +222,15 @@ def _draw(names: Sequence[str], rng: np.random.Generator) -> str | None:
     return names[int(rng.integers(len(names)))] if names else None
 
 
-def compose(
-    world: World,
-    pose: NDArray[np.floating],
-    number: int,
-    rng: np.random.Generator,
-    *,
-    rule: NearRule = NearRule(),
-) -> tuple[Paths, list[Wish]]:
+def compose(ground: Ground, number: int, rng: np.random.Generator) -> tuple[Paths, list[Wish]]:
     """At most `number` paths for wishes drawn at random, and the wishes.
 
     Args:
-        world: with its scene.
-        pose: [N, T + 1, 3], of the trajectories whose ground may be used.
+        ground: of the trajectories whose ways may be used.
         number: of the paths; fewer where most wishes cannot be had.
         rng: source of the wishes and costs.
-        rule: of the annotation, as the trajectories had it.
     """
-    ground, walls = Ground(world, pose, rule), Walls(world)
+    world = ground.world
     longest = LONGEST * world.steps * MAX_WHEEL
     paths: list[Doubles] = []
     wishes: list[Wish] = []
@@ -204,16 +241,16 @@ def compose(
         if found is None:
             continue
         wish, nodes = found
-        line = _line(ground.points[nodes], pose[0, 0, :2])
+        line = _line(ground.points[nodes], ground.origin)
         if 2 < len(line) <= longest / MAX_WHEEL:
-            paths.append(walls.push(line, world.robot.radius))
+            paths.append(line)
             wishes.append(wish)
-    return Paths.of(paths), wishes
+    return Paths.of(ground.walls.push(paths, world.robot.radius)), wishes
 
 
-def _line(points: Doubles, start: NDArray[np.floating]) -> Doubles:
+def _line(points: Doubles, start: Doubles) -> Doubles:
     """Points [M, 2] a full step apart along a polygon [K, 2], its corners rounded."""
-    points = np.concatenate([start[None].astype(np.float64), points[1:]])
+    points = np.concatenate([start[None], points[1:]])
     step = np.linalg.norm(np.diff(points, axis=0), axis=1)
     run = np.concatenate([[0.0], np.cumsum(step)])
     marks = np.append(np.arange(0, run[-1], MAX_WHEEL), run[-1])

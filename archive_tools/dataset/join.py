@@ -3,7 +3,7 @@
 Rows join on `trajectory_id`. Nothing is written here.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,11 +30,14 @@ from archive_tools.descriptions import held_out_wording
 from archive_tools.files import read_arrow
 from archive_tools.language import parse
 from archive_tools.narrator import Alternatives
+from archive_tools.run import executor
 from archive_tools.trajectories import Trajectories
 from envs.scene import Scene
 from envs.world import World
 
 COLUMNS = ("trajectory_id", "length", "bd", "obs", "action")
+PART = 2**14
+"""Trajectories whose steps are held at once: bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Joined:
     rule: SplitRule
     given: pa.Table | None = None
     """The last of the trajectories, as rows of their table: drives that were given with texts."""
+    steps: Iterable[Trajectories] = ()
+    """Observations and actions of all of them, in parts: they are checked, but not held."""
 
     @property
     def elites(self) -> int:
@@ -65,7 +70,7 @@ class Joined:
         """Of the world; an empty one where it has none."""
         return self.world.scene or Scene()
 
-    @property
+    @cached_property
     def ids(self) -> list[int]:
         """[N] trajectory ids; what follows is in their order."""
         return np.asarray(self.trajectories.ids).tolist()
@@ -119,7 +124,7 @@ class Joined:
     def rules(self) -> list[Rule]:
         """All that must hold, checked."""
         return [
-            *check_trajectories(self.trajectories),
+            *check_trajectories(self.trajectories, self.steps),
             *check_descriptions(self.descriptions, self.annotations, self.ids, self.scene),
             *check_wording(self.wording, self.annotations, self.scene),
             *check_split(self.split, self.learnt, self.whole, self.ids, self.rule.recipe),
@@ -137,20 +142,27 @@ class Joined:
         pairs = zip(self.ids, self.split, strict=True)
         return np.array([i in self.texts and bool(side) for i, side in pairs])
 
-    def table(self, trajectories_file: Path) -> pa.Table:
-        """The table that nanodt reads, one row per trajectory of the dataset."""
-        ids = [i for i, learnt in zip(self.ids, self.learnt, strict=True) if learnt]
-        source = read_arrow(trajectories_file, COLUMNS)
+    def tables(self, trajectories_file: Path) -> Iterator[pa.Table]:
+        """The table that nanodt reads, in parts: one row per trajectory of the dataset."""
+        rows = np.flatnonzero(self.learnt)
+        for begin in range(0, len(rows), PART):
+            yield self._table(trajectories_file, rows[begin : begin + PART])
+
+    def _table(self, trajectories_file: Path, rows: NDArray[np.int64]) -> pa.Table:
+        ids = [self.ids[row] for row in rows.tolist()]
+        # Rows of the elites' file, then of the given drives.
+        first, last = int(rows[0]), max(int(rows[-1]) + 1, 1)
+        span = (min(first, self.elites), min(last, self.elites))
+        source = read_arrow(trajectories_file, COLUMNS, span)
         if self.given is not None:
             given = self.given.select(list(COLUMNS)).cast(source.schema)
-            source = pa.concat_tables([source, given])
-        position = {identity: row for row, identity in enumerate(source[COLUMNS[0]].to_pylist())}
-        table = source.take(pa.array([position[i] for i in ids], type=pa.int64()))
+            source = pa.concat_tables([source, given.slice(max(first - self.elites, 0))])
+        table = source.take(pa.array(rows - first, type=pa.int64()))
         annotations, length = [self.annotations[i] for i in ids], table["length"].to_numpy()
         texts = pa.array([self.texts[i] for i in ids], type=pa.list_(pa.string()))
         for name, column in (
-            ("split", pa.array(self.split[self.learnt].tolist())),
-            ("weight", pa.array(self.weight[self.learnt], type=pa.float32())),
+            ("split", pa.array(self.split[rows].tolist())),
+            ("weight", pa.array(self.weight[rows], type=pa.float32())),
             ("texts", texts),
             ("plans", self._plans(ids)),
             ("next_subgoal", subgoal_column(annotations, length, subgoal_names(self.scene))),
@@ -163,11 +175,17 @@ class Joined:
         plans = [[parse(text, self.scene).plan for text in self.texts[i]] for i in ids]
         return pa.array([[p for p in row if p] for row in plans], pa.list_(pa.string()))
 
-    def augmentation(self, rounds: int, composed: float, rule: NearRule) -> pa.Table | None:
+    def augmentation(
+        self,
+        rounds: int,
+        composed: float,
+        rule: NearRule,
+        workers: executor.Executor | None = None,
+    ) -> Iterator[pa.Table]:
         """Further rollouts, `rounds` along each training trajectory and `composed` along paths
-        composed of them; None without."""
+        composed of them, driven by `workers`, in tables."""
         if not rounds and not composed:
-            return None
+            return iter(())
         _, _, pose, bd = recorded(self.trajectories)
         known = Recorded(
             ids=np.asarray(self.trajectories.ids),
@@ -188,6 +206,7 @@ class Joined:
             recipe=self.rule.recipe,
             rng=np.random.default_rng([self.rule.seed, 6]),
             rule=rule,
+            workers=workers,
         )
 
     def training(self) -> tuple[list[Annotation], NDArray[np.float32]]:

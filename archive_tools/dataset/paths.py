@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter1d, map_coordinates
@@ -26,6 +27,10 @@ CLEARANCE = 1.6
 """Distance that a path keeps from walls where it can, in radii."""
 PUSHES = 10
 """Rounds of pushing off the walls, by two units at most each."""
+SMOOTHED = 4
+"""Points to either side over which a path is smoothed after each: four sigma."""
+BLOCK = 512
+"""Paths that are pushed at once: what is done to all of their points takes few calls."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,9 @@ class Paths:
 
 def paths_of(world: World, pose: NDArray[np.floating]) -> Paths:
     """The paths of poses [N, T + 1, 3]. They begin and end where the trajectories do."""
-    walls = Walls(world)
     radius = world.robot.radius
-    every = [walls.push(line(xy.astype(np.float64), radius), radius) for xy in pose[..., :2]]
-    return Paths.of(every)
+    lines = [line(xy.astype(np.float64), radius) for xy in pose[..., :2]]
+    return Paths.of(Walls(world).push(lines, radius))
 
 
 def line(xy: Doubles, radius: float) -> Doubles:
@@ -65,16 +69,29 @@ def line(xy: Doubles, radius: float) -> Doubles:
         return np.stack([xy[0], xy[-1]])
     marks = np.append(np.arange(0, run[-1], MAX_WHEEL), run[-1])
     points = np.stack([np.interp(marks, run, xy[moved, axis]) for axis in (0, 1)], axis=1)
-    chosen, at = [], 0
     # A straight path, too, keeps near its own last points.
     shortest = int(np.ceil(MEET * radius / MAX_WHEEL)) + 1
     longest = max(int(CIRCLE * radius / MAX_WHEEL), shortest + 1)
+    return points[_without_circles(points, shortest, longest, MEET * radius)]
+
+
+@numba.njit(cache=True)
+def _without_circles(
+    points: Doubles, shortest: int, longest: int, meet: float
+) -> NDArray[np.bool_]:  # pragma: no cover
+    """Which points [M] are kept where those between a point and the last one near it go."""
+    kept = np.zeros(len(points), np.bool_)
+    at = 0
     while at < len(points):
-        chosen.append(at)
-        later = points[at + shortest : at + longest]
-        closed = np.flatnonzero(np.linalg.norm(later - points[at], axis=1) < MEET * radius)
-        at += shortest + int(closed[-1]) if len(closed) else 1
-    return points[chosen]
+        kept[at] = True
+        following = at + 1
+        for later in range(min(at + longest, len(points)) - 1, at + shortest - 1, -1):
+            x, y = points[later, 0] - points[at, 0], points[later, 1] - points[at, 1]
+            if np.sqrt(x * x + y * y) < meet:
+                following = later
+                break
+        at = following
+    return kept
 
 
 class Walls:
@@ -88,19 +105,39 @@ class Walls:
             rise = np.gradient(self.distance, 1 / self.scale)
             self.off = (rise[1], rise[0])
 
-    def push(self, path: Doubles, radius: float) -> Doubles:
-        """The path [M, 2] pushed off the walls and smoothed, its two ends where they were."""
-        if self.free or len(path) < 4:
-            return path
-        ends = path[[0, -1]]
+    def push(self, paths: Sequence[Doubles], radius: float) -> list[Doubles]:
+        """Paths [M, 2] pushed off the walls and smoothed, their two ends where they were."""
+        pushed = list(paths)
+        long = [row for row, path in enumerate(paths) if len(path) >= 4 and not self.free]
+        for begin in range(0, len(long), BLOCK):
+            rows = long[begin : begin + BLOCK]
+            for row, path in zip(rows, self._push([paths[r] for r in rows], radius), strict=True):
+                pushed[row] = path
+        return pushed
+
+    def _push(self, paths: Sequence[Doubles], radius: float) -> list[Doubles]:
+        """`push`, of paths of at least 4 points: they lie end to end, each with its two ends
+        repeated, so that none is smoothed into its neighbours."""
+        sizes = np.array([len(path) for path in paths])
+        last = np.cumsum(sizes) - 1
+        first = last - sizes + 1
+        within = np.arange(sizes.sum()) + SMOOTHED * (
+            2 * np.repeat(np.arange(len(paths)), sizes) + 1
+        )
+        source = np.repeat(np.concatenate([[first], [last]]).T.ravel(), SMOOTHED)
+        edges = np.ones(int(within[-1]) + SMOOTHED + 1, bool)
+        edges[within] = False
+        points, padded = np.concatenate(paths), np.empty((len(edges), 2))
+        ends = points[np.concatenate([first, last])]
         for _ in range(PUSHES):
-            at = (path * self.scale - 0.5).T[::-1]
+            at = (points * self.scale - 0.5).T[::-1]
             far, *off = (
                 map_coordinates(f, at, order=1, mode="nearest") for f in (self.distance, *self.off)
             )
             towards = np.stack(off, axis=1)
             towards /= np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-3)
-            path = path + towards * np.clip(CLEARANCE * radius - far, 0, 2)[:, None]
-            path = gaussian_filter1d(path, 1.0, axis=0, mode="nearest")
-            path[[0, -1]] = ends
-        return path
+            points = points + towards * np.clip(CLEARANCE * radius - far, 0, 2)[:, None]
+            padded[within], padded[edges] = points, points[source]
+            points = gaussian_filter1d(padded, 1.0, axis=0, truncate=SMOOTHED)[within]
+            points[np.concatenate([first, last])] = ends
+        return np.split(points, last[:-1] + 1)

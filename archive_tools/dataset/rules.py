@@ -1,7 +1,8 @@
 """What must hold of the joined data before a policy may learn from it."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,15 @@ def recorded(trajectories: Trajectories) -> tuple[Sequences, Sequences, Floats, 
     return obs, action, pose, bd
 
 
-def check_trajectories(trajectories: Trajectories) -> list[Rule]:
-    """Rules on the recorded arrays: finite, ids unique, the BD is where the robot ends."""
+def check_trajectories(
+    trajectories: Trajectories, steps: Iterable[Trajectories] = ()
+) -> list[Rule]:
+    """Rules on the recorded arrays: finite, ids unique, the BD is where the robot ends.
+
+    Args:
+        trajectories: with their poses and BDs.
+        steps: observations and actions in parts, where `trajectories` has none.
+    """
     ids = np.asarray(trajectories.ids)
     finite = Rule("observations, actions and poses are finite", len(ids))
     unique = Rule("trajectory ids are unique", len(ids))
@@ -56,15 +64,20 @@ def check_trajectories(trajectories: Trajectories) -> list[Rule]:
     unique.offenders += [
         (int(i), f"appears {n} times") for i, n in zip(values, counts, strict=True) if n > 1
     ]
-    obs, action, pose, bd = recorded(trajectories)
-    for index, identity in enumerate(ids.tolist()):
-        for name, values in (("obs", obs), ("action", action), ("pose", pose)):
-            if not np.isfinite(values[index]).all():
-                finite.offenders.append((identity, f"{name} has NaN or infinite values"))
-        if of_place:
-            miss = np.abs(pose[index][-1, :2] - bd[index]).max()
-            if not miss <= 1e-3:
-                ends.offenders.append((identity, f"ends {miss:.4g} units away from its BD"))
+    for part in chain([trajectories], steps):
+        for name in ("obs", "action", "pose"):
+            for identity, values in zip(
+                part.ids.tolist(),
+                () if getattr(part, name) is None else getattr(part, name),
+                strict=False,
+            ):
+                if not np.isfinite(values).all():
+                    finite.offenders.append((identity, f"{name} has NaN or infinite values"))
+    _, _, pose, bd = recorded(trajectories)
+    for index, identity in enumerate(ids.tolist() if of_place else []):
+        miss = np.abs(pose[index][-1, :2] - bd[index]).max()
+        if not miss <= 1e-3:
+            ends.offenders.append((identity, f"ends {miss:.4g} units away from its BD"))
     return [finite, unique, ends] if of_place else [finite, unique]
 
 

@@ -95,11 +95,12 @@ def with_given(trajectories: Trajectories, folder: Path) -> Trajectories:
     Raises:
         InputError: the drives differ in length or in what the robot senses.
     """
-    given = load_trajectories(folder, info=trajectories.info)
+    names = [n for n in ("obs", "action", "pose", "bd") if getattr(trajectories, n) is not None]
+    given = load_trajectories(folder, names, trajectories.info)
     arrays = {}
-    for name in ("obs", "action", "pose", "bd"):
+    for name in names:
         ours, theirs = getattr(trajectories, name), getattr(given, name)
-        if isinstance(ours, list) or ours is None or ours.shape[1:] != theirs.shape[1:]:
+        if isinstance(ours, list) or ours.shape[1:] != theirs.shape[1:]:
             raise InputError(
                 f"{folder}: its drives differ from the run's trajectories in {name}; "
                 "run scripts/04_describe.py again"

@@ -1,6 +1,6 @@
 """Which texts a run needs, and the narrator writing them: rows of a table of descriptions."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +18,10 @@ from archive_tools.narrator import (
     Style,
     describe,
 )
+from archive_tools.run import executor
 from envs.scene import Scene
 
+TOGETHER = 100  # texts in one piece of work
 REDRAWS = 20  # tries at a text that passes and that the trajectory does not have yet
 
 SCHEMA = pa.schema(
@@ -101,6 +103,7 @@ def narrate(
     vocabulary: Literal["train", "held_out"] = "train",
     max_words: int = MAX_WORDS,
     desc: str = "describe",
+    workers: executor.Executor | None = None,
 ) -> list[dict[str, Any]]:
     """Rows written by the narrator; it draws anew where a text fails or repeats itself.
 
@@ -114,21 +117,42 @@ def narrate(
         vocabulary: see `archive_tools.narrator.narrator.describe`.
         max_words: longest text.
         desc: name of the progress bar.
+        workers: who writes; this process where None.
     """
+    options = {"alternatives": alternatives, "vocabulary": vocabulary, "max_words": max_words}
+    rows: list[dict[str, Any]] = []
+    with tqdm(total=len(jobs), desc=desc, unit=" texts") as bar:
+        for some in (workers or executor.Executor()).map(
+            _narrate, _together(jobs), (scene, seed, options)
+        ):
+            rows += some
+            bar.update(len(some))
+    return rows
+
+
+def _together(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Some hundred jobs at a time; those of one trajectory, which follow each other, stay so."""
+    some: list[Job] = []
+    for job in jobs:
+        if len(some) >= TOGETHER and job.trajectory_id != some[-1].trajectory_id:
+            yield some
+            some = []
+        some.append(job)
+    if some:
+        yield some
+
+
+def _narrate(
+    shared: tuple[Scene, int, dict[str, Any]], jobs: Sequence[Job]
+) -> list[dict[str, Any]]:
+    """The rows of some jobs, all of those of their trajectories."""
+    scene, seed, options = shared
+    source = "narrator" if options["vocabulary"] == "train" else "narrator/held_out"
     rows: list[dict[str, Any]] = []
     written: dict[int, set[str]] = {}
-    source = "narrator" if vocabulary == "train" else "narrator/held_out"
-    for job in tqdm(jobs, desc=desc, unit=" texts"):
+    for job in jobs:
         before = written.setdefault(job.trajectory_id, set())
-        text, reasons = narrate_one(
-            job,
-            scene,
-            seed,
-            before,
-            alternatives=alternatives,
-            vocabulary=vocabulary,
-            max_words=max_words,
-        )
+        text, reasons = narrate_one(job, scene, seed, before, **options)
         before.add(text)
         rows.append(row_of(job, source, text, reasons))
     return rows

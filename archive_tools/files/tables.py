@@ -110,19 +110,51 @@ def _number(written: str) -> float:
     return number
 
 
-def write_table(
-    path: Path, table: pa.Table | pd.DataFrame, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write a Parquet table (zstd), atomically. `metadata` is added to the schema's own.
+ROW_GROUP = 2**15
+"""Rows that are written together where a table comes in parts: bounds the memory."""
 
-    The same table gives the same bytes on the same pyarrow version.
+
+def write_table(
+    path: Path,
+    table: pa.Table | pd.DataFrame | Iterator[pa.Table],
+    metadata: Mapping[str, str] | None = None,
+) -> int:
+    """Write a Parquet table (zstd), atomically; `metadata` is added to the schema's own.
+
+    A table that comes in parts is never held whole; of no part no file is made. The same table
+    gives the same bytes on the same pyarrow version.
+
+    Returns:
+        the number of rows.
     """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    parts = iter((table,)) if isinstance(table, pa.Table) else table
+    first = next(parts, None)
+    if first is None:
+        return 0
+    schema = first.schema
     if metadata:
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
+    written, held = 0, [first]
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for part in parts:
+            if sum(map(len, held)) >= ROW_GROUP:
+                written += _write_group(writer, held)
+            held.append(part)
+        written += _write_group(writer, held)
+    return written
+
+
+def _write_group(writer: pq.ParquetWriter, held: list[pa.Table]) -> int:
+    """Write the tables held as one group of rows, and forget them; how many rows they had."""
+    table = pa.concat_tables(held).replace_schema_metadata(writer.schema.metadata)
+    held.clear()
+    writer.write_table(table)
+    return len(table)
 
 
 def list_column(rows: Sequence[NDArray[np.floating]]) -> pa.ListArray:
@@ -138,8 +170,16 @@ def vector_column(rows: NDArray[np.floating]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
 
 
-def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
+def read_arrow(
+    path: Path, columns: Sequence[str] = (), rows: tuple[int, int] | None = None
+) -> pa.Table:
     """Read `columns` of a Parquet table, or all of it when none are named.
+
+    Args:
+        path: of the file.
+        columns: their names.
+        rows: the first and the one after the last to read: no more row groups are read than hold
+            them; all where None.
 
     Raises:
         InputError: the file is missing, truncated, not Parquet, or lacks a named column.
@@ -153,6 +193,8 @@ def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
                 f"{path}: column {missing[0]!r} is missing; "
                 f"found {', '.join(names) or 'no columns'}"
             )
+        if rows is not None:
+            return _read_rows(path, list(columns) or None, *rows)
         return pq.read_table(path, columns=list(columns) or None)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -165,6 +207,15 @@ def read_arrow(path: Path, columns: Sequence[str] = ()) -> pa.Table:
         raise InputError(
             f"{path}: not a readable Parquet file, truncated perhaps ({reason}); write it again"
         ) from None
+
+
+def _read_rows(path: Path, columns: list[str] | None, begin: int, end: int) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+        firsts = np.cumsum([0, *sizes])
+        groups = np.flatnonzero((firsts[:-1] < end) & (firsts[1:] > begin)).tolist()
+        table = file.read_row_groups(groups, columns=columns)
+        return table.slice(begin - int(firsts[groups[0]]) if groups else 0, end - begin)
 
 
 def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:

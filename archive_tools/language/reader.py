@@ -5,6 +5,7 @@ It knows English for driving (`cues`, `roles`, `order`) and takes every name fro
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from archive_tools.language.instruction import Instruction, Place, Role
 from archive_tools.language.reading.ends import read_leads
@@ -32,8 +33,9 @@ _COLOUR_PLACE = re.compile(
 )
 
 
+@lru_cache(maxsize=2**15)
 def parse(text: str, scene: Scene) -> Instruction:
-    """Read a text about a drive.
+    """Read a text about a drive. A text is checked, planned and measured: it is read but once.
 
     Args:
         text: English in any form: sentences, notes, typing errors; may hold `<DESCRIPTOR>`.

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from archive_tools.files import read_arrow, write_table
 from archive_tools.rollouts.driving import Driver
 from archive_tools.rollouts.items import Commands, commands_of
+from archive_tools.run import executor
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,28 @@ def batches(
                     yield Batch(system, commands, rows, seed)
 
 
-def drive_all(driver: Driver, work: Sequence[Batch], chunks: Path) -> pa.Table:
+def _drive(driver: Driver, batch: Batch) -> pa.Table:
+    return driver(batch.system, batch.commands, batch.rows, batch.seed)
+
+
+def drive_all(
+    driver: Driver, work: Sequence[Batch], chunks: Path, workers: executor.Executor
+) -> pa.Table:
     """Drive all batches: rows of ROLLOUT_SCHEMA.
 
     Args:
         driver: drives one batch.
         work: of `batches`, at least one.
         chunks: folder in which each batch leaves a file; one that is there is not driven again.
+        workers: who drives.
     """
     files = [chunks / f"{number:05d}.parquet" for number in range(len(work))]
+    missing = [pair for pair in zip(files, work, strict=True) if not pair[0].exists()]
     with tqdm(total=sum(map(len, work)), desc="rollouts", unit="drive") as bar:
-        for path, batch in zip(files, work, strict=True):
+        bar.update(bar.total - sum(len(batch) for _, batch in missing))
+        tables = workers.map(_drive, (batch for _, batch in missing), driver)
+        for path, batch in missing:
             bar.set_postfix_str(batch.system)
-            if not path.exists():
-                write_table(path, driver(batch.system, batch.commands, batch.rows, batch.seed))
+            write_table(path, next(tables))
             bar.update(len(batch))
     return pa.concat_tables(read_arrow(path) for path in files)

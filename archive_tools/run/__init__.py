@@ -3,7 +3,7 @@
 Imports files only. It knows no stage by what it does.
 """
 
-from archive_tools.run import bounds, siblings
+from archive_tools.run import bounds, executor, siblings
 from archive_tools.run.manifest import SCRIPTS, check_folder, read_manifest
 from archive_tools.run.options import main
 from archive_tools.run.stage import Preset, Stage, StageConfig
@@ -16,6 +16,7 @@ __all__ = [
     "StageConfig",
     "bounds",
     "check_folder",
+    "executor",
     "main",
     "read_log",
     "read_manifest",

@@ -13,7 +13,7 @@ import tyro
 from archive_tools.archive import Archive, Cells, algorithms, importing, plots, search
 from archive_tools.files import write_table
 from archive_tools.language import lexicon
-from archive_tools.run import Stage, StageConfig, bounds
+from archive_tools.run import Stage, bounds, executor
 from archive_tools.tasks import Environment, registry
 from envs import save_world
 from envs.errors import InputError, require_memory
@@ -21,7 +21,7 @@ from envs.worldfile import WORLDS
 
 
 @dataclass
-class SearchConfig(StageConfig):
+class SearchConfig(executor.SpreadConfig):
     """Search an archive of controllers, or import one."""
 
     world: str = "apartment"
@@ -207,7 +207,10 @@ def run(config: SearchConfig) -> Path:
             if cvt:
                 cells = search.with_centroids(cells, config.seed, stage.path("centroids.parquet"))
             journal = stage.scratch("evaluations.journal")
-            elites, history = search.search(config.search_options(), environment, cells, journal)
+            with executor.open_executor(config.ray) as workers:
+                elites, history = search.search(
+                    config.search_options(), environment, cells, journal, workers
+                )
             origin: dict[str, Any] = {"evaluations": int(history["evaluations"].iloc[-1])}
         else:
             elites, verdict = importing.import_archive(

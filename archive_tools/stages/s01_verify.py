@@ -6,12 +6,12 @@ from pathlib import Path
 
 from archive_tools.archive import plots, verification
 from archive_tools.files import read_json, write_json, write_table
-from archive_tools.run import Stage, StageConfig, bounds, read_manifest
+from archive_tools.run import Stage, bounds, executor, read_manifest
 from envs.errors import InputError
 
 
 @dataclass
-class VerifyConfig(StageConfig):
+class VerifyConfig(executor.SpreadConfig):
     """Replay every policy of the archive and compare where it ends."""
 
     tolerance: bounds.NonNegatives = ()
@@ -26,7 +26,10 @@ class VerifyConfig(StageConfig):
 
     def verify(self, folder: Path) -> verification.Verification:
         """Replay the archive in a folder."""
-        return verification.verify(folder, self.tolerance, count=self.replays, pruned=self.prune)
+        with executor.open_executor(self.ray) as workers:
+            return verification.verify(
+                folder, self.tolerance, count=self.replays, pruned=self.prune, workers=workers
+            )
 
 
 def open_stage(config: VerifyConfig) -> Stage:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from archive_tools.archive import load_archive
 from archive_tools.files import read_json, read_table, write_json
-from archive_tools.run import Stage, StageConfig, bounds
+from archive_tools.run import Stage, bounds, executor
 from archive_tools.tasks import registry
 from archive_tools.trajectories import Recorder, write_trajectories
 
 
 @dataclass
-class RecordConfig(StageConfig):
+class RecordConfig(executor.SpreadConfig):
     """Record one trajectory of every elite."""
 
     chunk: bounds.Count = 256
@@ -47,7 +47,8 @@ def run(config: RecordConfig) -> Path:
             archive = archive.take([i in keep for i in archive.policy_ids.tolist()])
         environment = registry.environment_of(folder, archive.info)
         recorder = Recorder(environment, archive, config.chunk, stage.scratch("parts"))
-        recorder.record()
+        with executor.open_executor(config.ray) as workers:
+            recorder.record(workers)
         output = stage.path("trajectories.parquet")
         write_trajectories(output, recorder.chunks())
         write_json(stage.path("trajectories.json"), recorder.info())

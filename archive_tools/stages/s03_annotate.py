@@ -1,6 +1,7 @@
 """Stage 03: trajectories and scene → events and routes."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,14 +9,15 @@ import numpy as np
 from tqdm import tqdm
 
 from archive_tools.annotations import Annotation, NearRule, annotate, write_annotations
-from archive_tools.run import Stage, StageConfig, bounds
-from archive_tools.trajectories import load_trajectories
+from archive_tools.run import Stage, bounds, executor
+from archive_tools.trajectories import Sequences, load_trajectories
 from envs import load_world
 from envs.errors import InputError
+from envs.scene import Scene
 
 
 @dataclass
-class AnnotateConfig(StageConfig):
+class AnnotateConfig(executor.SpreadConfig):
     """Annotate recorded trajectories with the objects and tiles of the scene."""
 
     near: bounds.Positive = NearRule.near
@@ -25,7 +27,11 @@ class AnnotateConfig(StageConfig):
     chunk: bounds.Count = 500
     """Trajectories worked on at once; bounds the memory."""
 
-    not_fingerprint: ClassVar[set[str]] = {"chunk"}
+    not_fingerprint: ClassVar[set[str]] = executor.SpreadConfig.not_fingerprint | {"chunk"}
+
+
+def _annotate(scene: Scene, pose: Sequences, *, size: float, rule: NearRule) -> list[Annotation]:
+    return annotate(scene, pose, size=size, rule=rule)
 
 
 def run(config: AnnotateConfig) -> Path:
@@ -52,11 +58,15 @@ def run(config: AnnotateConfig) -> Path:
         ids = trajectories.ids.tolist()
         annotations: list[Annotation] = []
         rule = NearRule(config.near, config.persist)
-        with tqdm(total=len(ids), desc="annotate", unit=" trajectories") as bar:
-            for begin in range(0, len(ids), config.chunk):
-                block = pose[begin : begin + config.chunk]
-                annotations += annotate(world.scene, block, size=world.size, rule=rule)
-                bar.update(len(block))
+        blocks = (pose[begin : begin + config.chunk] for begin in range(0, len(ids), config.chunk))
+        find = partial(_annotate, size=world.size, rule=rule)
+        with (
+            executor.open_executor(config.ray) as workers,
+            tqdm(total=len(ids), desc="annotate", unit=" trajectories") as bar,
+        ):
+            for found in workers.map(find, blocks, world.scene):
+                annotations += found
+                bar.update(len(found))
         events = write_annotations(stage.path("events.parquet").parent, ids, annotations)
         stage.rows.update(events=len(events), routes=len(ids))
         lengths = [len(a.visited) for a in annotations]

@@ -26,7 +26,7 @@ from archive_tools.language import MAX_WORDS, route_told
 from archive_tools.llm import Ledger, LlmConfig, ask_all, remedy_for
 from archive_tools.llm import batch_api as batch
 from archive_tools.narrator import Alternatives, read_shares
-from archive_tools.run import Stage, bounds, check_folder, read_manifest
+from archive_tools.run import Stage, bounds, check_folder, executor, read_manifest
 from envs import load_world
 from envs.errors import InputError, require_memory
 from envs.scene import Scene
@@ -34,7 +34,7 @@ from envs.worlds.commands import bundled_commands
 
 
 @dataclass
-class DescribeConfig(LlmConfig):
+class DescribeConfig(LlmConfig, executor.SpreadConfig):
     """Describe every trajectory: by the built-in narrator, or with --model by a language model."""
 
     per_trajectory: bounds.Count = 1
@@ -77,6 +77,7 @@ class DescribeConfig(LlmConfig):
         "paper": {"people": True},
     }
     not_fingerprint: ClassVar[set[str]] = LlmConfig.not_fingerprint | {
+        "ray",
         "batch_export",
         "batch_import",
         "show_refused",
@@ -221,14 +222,16 @@ def _describe(
     if config.model:
         rows = _ask_model(config, writer, jobs, stage)
     else:
-        rows = narrate(
-            jobs,
-            writer.scene,
-            config.seed,
-            alternatives=writer.alternatives,
-            vocabulary=config.vocabulary,
-            max_words=config.max_words,
-        )
+        with executor.open_executor(config.ray) as workers:
+            rows = narrate(
+                jobs,
+                writer.scene,
+                config.seed,
+                alternatives=writer.alternatives,
+                vocabulary=config.vocabulary,
+                max_words=config.max_words,
+                workers=workers,
+            )
     annotations = {job.trajectory_id: job.annotation for job in jobs}
     if sources:
         given, drives = given_rows.add_given(sources, stage, config.per_trajectory)

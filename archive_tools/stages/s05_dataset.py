@@ -4,25 +4,27 @@ Every rule that the later stages rely on is checked here, on the joined data, be
 written; one broken rule ends the stage with a non-zero exit and a list of the offenders.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
 from archive_tools.annotations import NearRule, load_annotations
-from archive_tools.dataset import Joined, SplitRule, dataset_info, render_card, report_rules
+from archive_tools.dataset import PART, Joined, SplitRule, dataset_info, render_card, report_rules
 from archive_tools.descriptions import SCHEMA, given_drives
 from archive_tools.files import atomic_write, read_table, write_json, write_table
 from archive_tools.rollouts import listener
-from archive_tools.run import Stage, StageConfig, bounds, read_manifest
-from archive_tools.trajectories import load_trajectories
+from archive_tools.run import Stage, bounds, executor, read_manifest
+from archive_tools.trajectories import Trajectories, load_trajectories
 from envs import load_world
-from envs.errors import InputError, require_memory
+from envs.errors import InputError
 
 
 @dataclass
-class DatasetConfig(StageConfig):
+class DatasetConfig(executor.SpreadConfig):
     """Verify the joined data, split it, and write the dataset that nanodt trains on."""
 
     split: Literal["random", "regions", "routes"] = "random"
@@ -80,6 +82,15 @@ def refuse_trial(descriptions: Path) -> None:
         )
 
 
+STEPS = ("obs", "action")
+
+
+def step_parts(folder: Path, count: int) -> Iterator[Trajectories]:
+    """Observations and actions of a run's `count` trajectories, some thousands at a time."""
+    for begin in range(0, count, PART):
+        yield load_trajectories(folder, STEPS, rows=(begin, min(begin + PART, count)))
+
+
 def run(config: DatasetConfig) -> Path:
     """Stage 05: all earlier stages → `dataset/`.
 
@@ -95,13 +106,14 @@ def run(config: DatasetConfig) -> Path:
             stage.input("descriptions") / "descriptions.parquet",
             ("trajectory_id", "sample", "style", "text", "status", "reason"),
         ).sort_values(["trajectory_id", "sample"])
-        trajectories = load_trajectories(stage.input("trajectories"))
+        trajectories = load_trajectories(stage.input("trajectories"), ("pose", "bd"))
         annotations = load_annotations(stage.input("annotations"))
         given = given_drives.load_given(stage.input("descriptions") / given_drives.FOLDER)
+        steps = step_parts(stage.input("trajectories"), len(trajectories))
         if given is not None:
-            trajectories = given_drives.with_given(
-                trajectories, stage.input("descriptions") / given_drives.FOLDER
-            )
+            folder = stage.input("descriptions") / given_drives.FOLDER
+            trajectories = given_drives.with_given(trajectories, folder)
+            steps = chain(steps, [load_trajectories(folder, STEPS, trajectories.info)])
             annotations |= given.annotations
         joined = Joined(
             load_world(stage.input("archive") / "world"),
@@ -110,25 +122,18 @@ def run(config: DatasetConfig) -> Path:
             descriptions,
             config.rule(),
             None if given is None else given.table,
+            steps,
         )
         report_rules(joined.rules, Path(config.run) / "problems.csv")
-        table = joined.table(stage.input("trajectories") / "trajectories.parquet")
-        write_table(stage.path("trajectories.parquet"), table)
+        tables = joined.tables(stage.input("trajectories") / "trajectories.parquet")
+        write_table(stage.path("trajectories.parquet"), tables)
         wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
         write_table(stage.path("test_wording.parquet"), wording)
-        info = trajectories.info
-        each = 4.0 * info["steps"] * (info["n_obs"] + 2 * info["n_act"] + 3)
-        rollouts = float(len(joined.ids)) * (config.augmentation + config.composed)
-        require_memory(
-            each * rollouts,
-            f"--augmentation {config.augmentation} --composed {config.composed} "
-            f"({rollouts:,.0f} rollouts)",
-        )
         rule = NearRule.of(stage.input("annotations"))
-        more = joined.augmentation(config.augmentation, config.composed, rule)
-        if more is not None:
-            write_table(stage.path("augmentation.parquet"), more)
-        info = dataset_info(joined, 0 if more is None else len(more), plans=config.plans)
+        with executor.open_executor(config.ray) as workers:
+            more = joined.augmentation(config.augmentation, config.composed, rule, workers)
+            rollouts = write_table(stage.path("augmentation.parquet"), more)
+        info = dataset_info(joined, rollouts, plans=config.plans)
         write_json(stage.path("dataset.json"), info)
         atomic_write(stage.path("README.md"), render_card(joined, info))
         if info["text_columns"] == ["plans"]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from archive_tools.rollouts import (
     work,
     write_commands,
 )
-from archive_tools.run import Stage, StageConfig, bounds
+from archive_tools.run import Stage, bounds, executor
 from archive_tools.tasks import Navigation, registry
 from envs import load_world
 from envs.errors import InputError, require_memory
@@ -33,7 +34,7 @@ __all__ = ["RolloutConfig", "run"]
 
 
 @dataclass
-class RolloutConfig(StageConfig):
+class RolloutConfig(executor.SpreadConfig):
     """Drive the test commands with the policy, its controls and the baselines."""
 
     items: bounds.Whole = 256
@@ -64,7 +65,7 @@ class RolloutConfig(StageConfig):
         "demo": {"people": True},
         "paper": {"people": True, "items": 0, "pairs": 500},
     }
-    not_fingerprint: ClassVar[set[str]] = {"commands"}
+    not_fingerprint: ClassVar[set[str]] = executor.SpreadConfig.not_fingerprint | {"commands"}
 
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or names no system."""
@@ -119,7 +120,7 @@ def run(
             registry.run_environment(Path(config.run), info),
             dataset,
             stage.input("trajectories") / "trajectories.parquet",
-            lambda: load_drive(stage.input("model")),
+            partial(load_drive, stage.input("model")),
         )
         names = list(dict.fromkeys(items["set"]))
         sets = {name: command_files.driven_sets(SYSTEMS[name], names) for name in config.systems}
@@ -134,7 +135,8 @@ def run(
                 f"--systems {' '.join(config.systems)}: none has a command to drive; with --items "
                 "and --pairs above 0, add nanodt"
             )
-        table = work.drive_all(driver, todo, stage.scratch("chunks"))
+        with executor.open_executor(config.ray) as workers:
+            table = work.drive_all(driver, todo, stage.scratch("chunks"), workers)
         write_table(stage.path("rollouts.parquet"), table)
         stage.rows.update(items=len(items), rollouts=len(table))
         counts = Counter(items["set"].tolist())

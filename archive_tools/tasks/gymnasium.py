@@ -151,6 +151,10 @@ class GymnasiumTask:
         self._action_shape, self._action_dtype = act.shape, act.dtype
         self._reset(0, 0)  # says at once what a search would meet later
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes need; they make copies of the environment for themselves."""
+        return {**vars(self), "_envs": []}
+
     def _env(self, number: int) -> gymnasium.Env[Any, Any]:
         while len(self._envs) <= number:
             self._envs.append(make_gymnasium(self.id, **self.kwargs))

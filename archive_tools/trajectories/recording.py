@@ -13,20 +13,21 @@ from tqdm import tqdm
 
 from archive_tools.archive import Archive, tolerances
 from archive_tools.files import write_table
+from archive_tools.run import executor
 from archive_tools.tasks import Environment, Navigation
-from archive_tools.trajectories.table import make_info, make_table
+from archive_tools.trajectories.table import Floats, make_info, make_table
 from envs.errors import InputError
 
 
-def record_chunk(environment: Environment, archive: Archive, rows: slice, seed: int) -> pa.Table:
-    """Trajectories of some elites, as rows of trajectories.parquet.
+def record_drives(environment: Environment, job: tuple[Floats, NDArray[np.int64], int]) -> pa.Table:
+    """Trajectories of elites (weights [N, n_params], ids [N], seed) as rows of the table.
 
     Raises:
         InputError: the environment recorded numbers that are not finite.
     """
-    rollouts = environment.record(archive.solutions[rows], seed)
+    solutions, ids, seed = job
+    rollouts = environment.record(solutions, seed)
     pose, bd = rollouts.info.get("pose"), rollouts.info["bd"]
-    ids = archive.policy_ids[rows]
     arrays = {"obs": rollouts.obs, "action": rollouts.action, "pose": pose, "measures": bd}
     for name, array in arrays.items():
         if array is not None and not np.isfinite(array).all():
@@ -58,19 +59,24 @@ class Recorder:
     def _file(self, rows: slice) -> Path:
         return self.folder / f"{rows.start:08d}.parquet"
 
-    def record(self) -> None:
-        """Write the chunks that are not there yet.
+    def record(self, workers: executor.Executor) -> None:
+        """Write the chunks that are not there yet, driven by `workers`.
 
         Raises:
             InputError: the environment recorded numbers that are not finite.
         """
         # The seed of the search, so that a seeded environment repeats what the archive says.
         seed = int(self.archive.info.get("seed", 0))
+        solutions, ids = self.archive.solutions, self.archive.policy_ids
         with tqdm(total=len(self.archive), desc="record", unit=" trajectories") as bar:
-            for rows in self.rows:
-                path = self._file(rows)
-                if not path.exists():
-                    write_table(path, record_chunk(self.environment, self.archive, rows, seed))
+            missing = [rows for rows in self.rows if not self._file(rows).exists()]
+            bar.update(len(self.archive) - sum(rows.stop - rows.start for rows in missing))
+            pieces = [workers.pieces(rows.start, rows.stop) for rows in missing]
+            jobs = ((solutions[p], ids[p], seed) for parts in pieces for p in parts)
+            tables = workers.map(record_drives, jobs, self.environment)
+            for rows, parts in zip(missing, pieces, strict=True):
+                table = pa.concat_tables(next(tables) for _ in parts).combine_chunks()
+                write_table(self._file(rows), table)
                 bar.update(rows.stop - rows.start)
 
     def chunks(self, *columns: str) -> Iterator[pa.Table]:

@@ -116,6 +116,7 @@ def load_trajectories(
     folder: Path | str,
     columns: Sequence[str] | None = None,
     info: dict[str, Any] | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> Trajectories:
     """Load the trajectories of a run.
 
@@ -123,6 +124,7 @@ def load_trajectories(
         folder: `RUN/trajectories`.
         columns: which of obs, action, pose, bd to load; all where None.
         info: in place of the folder's trajectories.json.
+        rows: the first and the one after the last to load; all where None.
 
     Raises:
         InputError: missing, truncated or foreign files; a row whose length does not fit.
@@ -133,7 +135,7 @@ def load_trajectories(
     unknown = [name for name in wanted if name not in ("obs", "action", "pose", "bd")]
     if unknown:
         raise InputError(f"unknown column {unknown[0]!r}; known are obs, action, pose, bd")
-    table = read_arrow(path, ("trajectory_id", "length", *wanted))
+    table = read_arrow(path, ("trajectory_id", "length", *wanted), rows)
     if info is None:
         info = dict(read_json(folder / "trajectories.json"))
     for name in INFO_FIELDS:
