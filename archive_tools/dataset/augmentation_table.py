@@ -8,7 +8,6 @@ followed is true of the rollout, too, it keeps it. Rollouts along composed paths
 were composed for. `plans` says each text, and more, as plans (archive_tools/dataset/plans.py).
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,7 @@ from archive_tools.descriptions import draw_style
 from archive_tools.files import list_column
 from archive_tools.language import check_text
 from archive_tools.narrator import Alternatives, Style, describe
-from archive_tools.tasks import Navigation, Rollouts
+from archive_tools.tasks import Rollouts
 from envs.scene import Scene
 from envs.world import World
 
@@ -208,8 +207,8 @@ def augment(
     recipe: str,
     rng: np.random.Generator,
     rule: NearRule,
-) -> pa.Table | None:
-    """The augmentation of a dataset; None, said in one line, where the robot has no wheels.
+) -> pa.Table:
+    """The augmentation of a dataset.
 
     Args:
         world: of the run.
@@ -221,13 +220,6 @@ def augment(
         rng: source of disturbances and words.
         rule: of the annotation.
     """
-    if info["environment"]["id"] != Navigation.id:
-        print(
-            f"no augmentation: it needs the robot with two wheels ({Navigation.id}), this is "
-            f"{info['environment']['id']}",
-            file=sys.stderr,
-        )
-        return None
     low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
     return augmentation_rows(
         world,

@@ -58,19 +58,22 @@ class Recorder:
     def _file(self, rows: slice) -> Path:
         return self.folder / f"{rows.start:08d}.parquet"
 
+    @property
+    def seed(self) -> int:
+        """That of the search, so that a seeded environment repeats what the archive says."""
+        return int(self.archive.info.get("seed", 0))
+
     def record(self) -> None:
         """Write the chunks that are not there yet.
 
         Raises:
             InputError: the environment recorded numbers that are not finite.
         """
-        # The seed of the search, so that a seeded environment repeats what the archive says.
-        seed = int(self.archive.info.get("seed", 0))
         with tqdm(total=len(self.archive), desc="record", unit=" trajectories") as bar:
             for rows in self.rows:
                 path = self._file(rows)
                 if not path.exists():
-                    write_table(path, record_chunk(self.environment, self.archive, rows, seed))
+                    write_table(path, record_chunk(self.environment, self.archive, rows, self.seed))
                 bar.update(rows.stop - rows.start)
 
     def chunks(self, *columns: str) -> Iterator[pa.Table]:
@@ -104,4 +107,8 @@ class Recorder:
         )
         if isinstance(environment, Navigation):
             info["odometry"] = environment.odometry()
+        if getattr(environment, "action_classes", None):
+            info["action_classes"] = environment.action_classes  # type: ignore[attr-defined]
+        if environment.stochastic:
+            info["seed"] = self.seed
         return info
