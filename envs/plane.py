@@ -244,7 +244,9 @@ class PlaneEnv(gymnasium.Env[Any, Any]):
                 nothing here can drive.
         """
         self.plane = None if plane is None else load_plane(plane)
-        options: dict[str, Any] = dict(kwargs or {}) | {"render_mode": render_mode}
+        options: dict[str, Any] = dict(kwargs or {})
+        if render_mode is not None:
+            options["render_mode"] = render_mode
         if steps is not None:
             options["max_episode_steps"] = steps
         self._inner = gymnasium.make(env, **options)

@@ -82,6 +82,12 @@ def make_envs(environment: dict[str, Any], n: int) -> VectorEnv:
         raise InputError(f"environment {name!r}: {error}") from None
 
 
+def taken(envs: VectorEnv, action: Array) -> NDArray[Any]:
+    """Actions [N, n_act] as environments take them: numbers [N] where actions are numbered."""
+    numbered = isinstance(envs.single_action_space, gymnasium.spaces.Discrete)
+    return action[:, 0].astype(np.int64) if numbered else action
+
+
 def _check_info(info: dict[str, Any], environment: dict[str, Any]) -> None:
     if "bd" not in info:
         raise InputError(
@@ -153,13 +159,11 @@ class Driver:
         for row, (values, steps) in enumerate(zip(flat, length, strict=True)):
             action[row, :steps] = values.reshape(steps, -1)
         envs = self._copies(len(ids))
-        numbered = isinstance(envs.single_action_space, gymnasium.spaces.Discrete)
         info = envs.reset(seed=seed)[1]
         _check_info(info, self.environment)
         track = [info]
         for step in range(action.shape[1]):
-            taken = action[:, step, 0].astype(np.int64) if numbered else action[:, step]
-            track.append(envs.step(taken)[4])
+            track.append(envs.step(taken(envs, action[:, step]))[4])
         last = np.arange(len(ids))
         bd = np.stack([info["bd"] for info in track], axis=1)[last, length]
         pose = np.stack([i["pose"] for i in track], axis=1) if "pose" in info else None

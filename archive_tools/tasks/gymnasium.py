@@ -147,7 +147,8 @@ class GymnasiumTask:
         low, high = obs.low.reshape(-1), obs.high.reshape(-1)
         bounded = np.isfinite(low) & np.isfinite(high) & (high > low) & (high - low < 1e6)
         bounded &= self.controller.obs_scale != "none"
-        self._centre = np.where(bounded, (low + high) / 2, 0).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # of what has no bounds
+            self._centre = np.where(bounded, (low + high) / 2, 0).astype(np.float32)
         self._gain = np.where(bounded, 2 / np.where(bounded, high - low, 1), 1).astype(np.float32)
         self._reset(0, 0)  # says at once what a search would meet later
 
