@@ -1,49 +1,37 @@
-"""An environment of somebody else's, from search to report and playground.
+"""An environment of somebody else's, from search to report and playground: docs/your-own.md.
 
 It has what the robot's world has not: drives that end early, numbered actions, a Dict observation,
 its position in info, starts left to chance, no wheels. Real ones are tried by `make environments`.
 """
 
 import importlib
-import json
+import re
 import sys
-from pathlib import Path
+import tomllib
 
 import gymnasium
 import numpy as np
 import pytest
-from odd_worlds import Ferry
 from play_factory import drive, path_of, playing
+from source_tree import ROOT
 
 import nanodt
+from archive_tools.annotations import annotate
 from archive_tools.files.tables import read_json, read_table, write_json, write_table
 from archive_tools.run.options import parse
-from archive_tools.stages import s02_record, s03_annotate, s04_describe, s05_dataset
-from archive_tools.stages.s00_search import SearchConfig
-from archive_tools.stages.s00_search import run as search
-from archive_tools.stages.s01_verify import VerifyConfig
-from archive_tools.stages.s01_verify import run as verify
+from archive_tools.stages import s05_dataset
 from archive_tools.tasks.registry import environment_of, make_environment
 from archive_tools.trajectories.table import load_trajectories
 from envs import InputError
+from envs.plane import load_plane
 from nanodt.data.folder import load_dataset
 from nanodt.training.options import parse as parse_training
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-PLANE = {
-    "name": "river",
-    "x": {"info": "position", "range": [0, 1]},
-    "y": {"info": "position", "obs": 1, "range": [0, 1]},
-    "tiles": {"rows": [["green", "blue"], ["red", "white"]]},
-    "object": [
-        {"name": "mill", "box": [0.4, 0.75, 0.55, 0.9]},
-        {"name": "bank", "box": [0.93, 0.0, 1.0, 1.0]},
-        {"name": "reeds", "box": [0.4, 0.1, 0.55, 0.25]},
-    ],
-    "map": ["....", "....", "....", "...."],
-}
-OPTIONS = {"plane": PLANE, "obs_key": "sonar", "reset_options": {"quay": [0.1, 0.45]}}
-SMALL = {
+sys.path.insert(0, str(ROOT / "scripts"))
+# Instead of what the page says, for seconds.
+SMALLER = {
+    "00_search_archive": "--layers 4 8 4 --evaluations 240 --batch 60 --cells 12 12",
+    "05_verify_dataset": "--validation 0.1",
     "06_train_tokenizer": "--vocab-size 400 --patience 0.01",
     "07_train": "--steps 30 --n-layer 1 --n-head 2 --n-embd 32 --batch-size 8 "
     "--windows-per-text 4 --score-every 30 --score-items 4",
@@ -51,32 +39,38 @@ SMALL = {
     "--systems nanodt nanodt/text_off random_elite replay",
     "09_evaluate": "--gallery 2 --resamples 50",
 }
+SCRIPTS = (
+    *("00_search_archive", "01_verify_archive", "02_record_trajectories", "03_annotate"),
+    *("04_describe", "05_verify_dataset", "06_train_tokenizer", "07_train", "08_rollout"),
+    "09_evaluate",
+)
 
 
 def perform(run, stage, words):
     """A script's stage with options as on its command line."""
-    script, words = importlib.import_module(stage), ["--run", str(run), *words.split()]
+    script = importlib.import_module(stage)
+    words = ["--run", str(run), *words, *SMALLER.get(stage, "").split()]
     if stage == "07_train":
         return script.run(parse_training(script.Config, words, ""))
-    return script.run(parse(script.Config, "", words))
+    run_stage = getattr(script, "run", None) or script.run_or_fail
+    return run_stage(parse(script.Config, "", words))
 
 
 @pytest.fixture(scope="module")
 def ferry(tmp_path_factory):
-    """A finished run of all stages."""
-    run = tmp_path_factory.mktemp("ferry") / "run"
-    search(SearchConfig(
-        run=run, environment="odd_worlds:Ferry-v0", environment_options=json.dumps(OPTIONS),
-        layers=(4, 8, 4), evaluations=240, batch=60, cells=(12, 12),
-    ))  # fmt: skip
-    verify(VerifyConfig(run=run))
-    s02_record.run(s02_record.RecordConfig(run=run))
-    s03_annotate.run(s03_annotate.AnnotateConfig(run=run))
-    s04_describe.run(s04_describe.DescribeConfig(run=run))
-    s05_dataset.run(s05_dataset.DatasetConfig(run=run, test=0.2, validation=0.1))
-    for stage, words in SMALL.items():
-        perform(run, stage, words)
-    return run
+    """A finished run of all stages, and its files beside it."""
+    folder = tmp_path_factory.mktemp("ferry")
+    page = (ROOT / "docs" / "your-own.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", page, re.DOTALL)
+    for name, text in zip(("ferry.py", "river.toml", "ferry_options.toml"), blocks, strict=True):
+        (folder / name).write_text(text, encoding="utf-8")
+    options = importlib.import_module("pipeline").read_options(folder / "ferry_options.toml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        for stage in SCRIPTS:
+            perform(folder / "run", stage, options.get(stage, []))
+        yield folder / "run"
 
 
 def test_records_are_what_the_environment_does(ferry):
@@ -84,16 +78,17 @@ def test_records_are_what_the_environment_does(ferry):
     recorded = load_trajectories(ferry / "trajectories")
     assert len(set(recorded.lengths.tolist())) > 3 and recorded.info["action_classes"] == 4
     assert recorded.info["n_act"] == 1 and recorded.info["n_obs"] == 4
-    env = Ferry()
+    made = environment_of(ferry / "archive", read_json(ferry / "archive" / "archive.json"))
+    env, options = gymnasium.make("ferry:Ferry-v0").unwrapped, made.kwargs["reset_options"]
     ended = 0
-    for n in range(0, len(recorded), 5):
-        obs, info = env.reset(seed=0, options=OPTIONS["reset_options"])
+    for n in range(len(recorded)):
+        obs, info = env.reset(seed=0, options=options)
         for t, action in enumerate(recorded.action[n]):
             np.testing.assert_allclose(obs["sonar"].ravel(), recorded.obs[n][t], atol=1e-6)
             x, y = info["position"]
             np.testing.assert_allclose(recorded.pose[n][t, :2], [600 * x, 600 * (1 - y)], atol=1e-3)
             obs, _, over, _, info = env.step(int(action[0]) + 3)
-        assert over == (len(recorded.action[n]) < 24)
+        assert over or len(recorded.action[n]) == 24
         ended += over
         np.testing.assert_array_equal(recorded.bd[n], recorded.pose[n][-1, :2])
     assert ended
@@ -177,43 +172,60 @@ def test_playground_drives_it(ferry):
         assert not playground.facts()["movable"]
 
 
-def river(**changes):
-    return {"plane": {**PLANE, **changes.pop("plane", {})}, "obs_key": "sonar", **changes}
+def at(**fields):
+    """An axis of a plane."""
+    return {"range": [0, 1], **fields}
 
 
 @pytest.mark.parametrize(
-    ("id", "options", "match"),
+    ("id", "plane", "options", "match"),
     [
-        ("Ferry", river(obs_key=None), "a Dict; choose.*obs_key: lights, sonar"),
-        ("Ferry", river(obs_key="radar"), "no 'radar'; they have lights, sonar"),
-        ("Ferry", river(plane={"x": {"info": "place", "range": [0, 1]}}),
+        ("ferry:Ferry", {}, {"obs_key": None}, "a Dict; choose.*obs_key: lights, sonar"),
+        ("ferry:Ferry", {}, {"obs_key": "radar"}, "no 'radar'; they have lights, sonar"),
+        ("ferry:Ferry", {"x": at(info="place")}, {},
          "plane's x is 'place' of info, which is not there; info has position, depth"),
-        ("Ferry", river(plane={"x": {"info": "position", "obs": 2, "range": [0, 1]}}),
+        ("ferry:Ferry", {"x": at(info="position", obs=2)}, {},
          "position has 2 numbers; there is none at place 2"),
-        ("Ferry", river(plane={"x": {"key": "radar", "obs": 0, "range": [0, 1]}}),
-         "no 'radar'; they have lights, sonar"),
-        ("Ferry", river(plane={"x": {"key": "sonar", "info": "position", "range": [0, 1]}}),
-         "expected one name, key or info"),
-        ("Ferry", river(plane={"map": ["##", "#"]}), "rows of text of one length"),
-        ("Ferry", river(bd_names=["x", "y"]), "with a plane the BD is the position"),
-        ("Fog", river(), "plane's x is nan; a position must be finite"),
-        ("Levers", river(), "actions MultiDiscrete; expected Box, and Box or Discrete actions"),
-        ("Ferry", {"obs_key": "sonar", "steps": 4, "bd_obs": [9]}, "from 0 to 3"),
+        ("ferry:Ferry", {"y": at(key="radar", obs=0)}, {}, "no 'radar'; they have lights, sonar"),
+        ("ferry:Ferry", {"x": at(key="sonar", info="position")}, {}, "one name, key or info"),
+        ("ferry:Ferry", {"map": ["##", "#"]}, {}, "rows of text of one length"),
+        ("ferry:Ferry", {}, {"bd_names": ["x", "y"]}, "with a plane the BD is the position"),
+        ("ferry:Ferry", {}, {"bd_obs": [9]}, "from 0 to 3"),
+        ("odd_worlds:Fog", {}, {}, "plane's x is nan; a position must be finite"),
+        ("odd_worlds:Levers", {}, {}, "actions MultiDiscrete; expected Box, and Box or Discrete"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_driven_gets_one_clear_line(id, options, match):
+def test_what_cannot_be_driven_gets_one_clear_line(ferry, id, plane, options, match):
+    river = tomllib.loads((ferry.parent / "river.toml").read_text()) | plane
     with pytest.raises(InputError, match=match) as caught:
-        task = make_environment(f"odd_worlds:{id}-v0", {"layers": [4, 4]}, **options)
+        task = make_environment(
+            f"{id}-v0", {"layers": [4, 4]}, **{"plane": river, "obs_key": "sonar", **options}
+        )
         task.record(np.ones((2, 20), np.float32), 0)
     assert "\n" not in str(caught.value)
 
 
-def test_dict_without_a_plane_is_searched_and_recorded():
-    task = make_environment("odd_worlds:Ferry-v0", None, obs_key="sonar", bd_obs=[0, 1])
+def test_dict_without_a_plane_is_searched_and_recorded(ferry):
+    task = make_environment("ferry:Ferry-v0", None, obs_key="sonar", bd_obs=[0, 1])
     driven = task.record(np.zeros((70, task.controller.n_params), np.float32), 0)
     assert driven.obs.shape == (70, 25, 4) and "pose" not in driven.info
 
 
-def test_search_and_later_stages_make_the_same_environment(ferry):
-    info = read_json(ferry / "archive" / "archive.json")
-    assert environment_of(ferry / "archive", info).world.name == "river"
+def test_point_maze_stays_between_its_walls():
+    """The real one of `make environments`: its own files, two elites, a hundred steps."""
+    pytest.importorskip("gymnasium_robotics", reason="needs gymnasium-robotics (the extra gym)")
+    words = importlib.import_module("pipeline").read_options(
+        ROOT / "examples" / "point_maze_options.toml"
+    )["00_search_archive"]
+    config = parse(importlib.import_module("00_search_archive").Config, "", words)
+    options = config.options() | {"steps": 100, "plane": ROOT / "examples" / "point_maze.toml"}
+    task = make_environment(config.environment, config.controller(), **options)
+    solutions = np.random.default_rng(0).normal(size=(2, task.controller.n_params))
+    driven = task.record(solutions.astype(np.float32), 0)
+    world = load_plane(options["plane"]).world
+    for pose in driven.info["pose"].reshape(-1, 3):
+        column, row = (pose[:2] * world.scale).astype(int)
+        assert not world.occupied[row, column]
+    for pose, length in zip(driven.info["pose"], driven.length, strict=True):
+        found = annotate(world.scene, [pose[: length + 1]], size=world.size)[0]
+        assert found.visited and found.tiles[0] == "gray"
