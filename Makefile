@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo play test lint results recipes bench clean
+.PHONY: help demo play test lint results environments recipes bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 $(BIN)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,11 @@ results: $(BIN)/installed ## docs/results.md: full size, other splits and layout
 	$(BIN)/python scripts/pipeline.py --run runs/paper --preset paper
 	$(BIN)/python scripts/experiments.py --run runs/paper --preset paper
 	$(BIN)/python scripts/results.py --run runs/paper
+
+environments: $(BIN)/installed ## a car on a hill and a maze of others, all the way (docs/environments.md; an hour)
+	$(BIN)/python -m pip install --quiet --editable '.[gym]'
+	$(BIN)/python scripts/pipeline.py --run runs/car --options examples/mountain_car_options.toml
+	$(BIN)/python scripts/pipeline.py --run runs/maze --options examples/point_maze_options.toml
 
 recipes: demo ## train and try the other systems of the family (docs/recipes.md; an hour)
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'

@@ -1,12 +1,12 @@
 """A scene for environments without a floor: two of their numbers span a plane with names on it.
 
-A car on a hill has a position and a speed. Taken as east and north, they make a map, on which a
-drive is a path; regions with names (the flag, the valley) and bands of colour (rolling right,
-rolling left) turn that path into events, texts and routes, as the objects and tiles of a flat do.
-A plane is a TOML file:
+A car on a hill has a position and a speed, a point in a maze an x and a y. Taken as east and north,
+they make a map, on which a drive is a path; regions with names (the flag, the valley) and tiles of
+colour (rolling right, rolling left) turn that path into events, texts and routes, as the objects
+and tiles of a flat do. A plane is a TOML file:
 
     name = "mountain car"                 # optional
-    x = {obs = 0, range = [-1.2, 0.6]}    # place in the observation; its values, west to east
+    x = {obs = 0, range = [-1.2, 0.6]}    # a number of the observation; its values, west to east
     y = {obs = 1, range = [-0.07, 0.07]}  # the same, south to north
 
     [tiles]                               # optional, bands of equal size over the whole plane
@@ -16,17 +16,23 @@ A plane is a TOML file:
     name = "flag"
     box = [0.45, -0.07, 0.6, 0.07]        # x0, y0, x1, y1 in the two numbers, y up
 
-"wayword/Plane-v0" is any Gymnasium environment with a plane: its info then has "pose" (x, y in
+A number may also lie elsewhere: {key = "achieved_goal", obs = 0, …} in an entry of a Dict
+observation, {info = "x_position", …} in info, {info = "position", obs = 1, …} in an array there.
+`map` draws walls, for people only: rows of text from the north down, # is a wall.
+
+"wayword/Plane-v0" is any Gymnasium environment as the stages drive it: observations are flat
+vectors (of a Dict, one of its entries), numbered actions begin at 0, and info has "pose" (x, y in
 world units of a square plane of 600, y down, as everywhere; the heading is 0) and "bd".
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from envs.errors import InputError
@@ -39,28 +45,89 @@ PIXELS = 200
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Where one of the two numbers stands, and its range."""
+
+    name: str
+    place: int
+    key: str | None
+    """Entry of a Dict observation; None: of the observation that is driven by, or of `info`."""
+    info: str | None
+    low: float
+    high: float
+
+    def read(self, flat: np.ndarray, whole: Any, info: Mapping[str, Any], env: str) -> float:
+        """The number.
+
+        Args:
+            flat: the observation that is driven by, [n_obs].
+            whole: the environment's own observation.
+            info: that came with it.
+            env: what messages call the environment.
+
+        Raises:
+            InputError: it is not there, or no finite number.
+        """
+        source: Any = flat
+        where = f"{env}: the plane's {self.name}"
+        if self.info is not None:
+            if self.info not in info:
+                raise InputError(
+                    f"{where} is {self.info!r} of info, which is not there; info has "
+                    f"{', '.join(map(str, info)) or 'nothing'} (reset must report it, too)"
+                )
+            source = info[self.info]
+        elif self.key is not None:
+            source = dict_entry(whole, self.key, where)
+        try:
+            values = np.asarray(source, np.float64).reshape(-1)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        if self.place >= len(values):
+            what = self.info or self.key or "the observation"
+            raise InputError(
+                f"{where}: {what} has {len(values)} numbers; there is none at place {self.place}"
+            )
+        if not np.isfinite(values[self.place]):
+            raise InputError(f"{where} is {values[self.place]}; a position must be finite")
+        return float(values[self.place])
+
+
+def dict_entry(found: Any, key: str, where: str) -> Any:
+    """An entry of a Dict observation or its space; InputError names those there are."""
+    names = found.spaces if isinstance(found, spaces.Dict) else found
+    if not isinstance(names, Mapping):
+        raise InputError(f"{where}: there is no entry {key!r}, observations are no Dict")
+    if key not in names:
+        raise InputError(f"{where}: observations have no {key!r}; they have {', '.join(names)}")
+    return names[key]
+
+
+@dataclass(frozen=True)
 class Plane:
-    """Two numbers of an observation as a floor."""
+    """Two numbers of an environment as a floor."""
 
     table: dict[str, Any]
     """What it was made of, JSON values."""
-    columns: tuple[int, int]
-    """Places in the flattened observation, east and north."""
-    low: tuple[float, float]
-    high: tuple[float, float]
+    axes: tuple[Axis, Axis]
+    """East and north."""
     world: World
-    """The floor, without walls, and its scene."""
+    """The floor and its scene."""
 
-    def pose(self, obs: ArrayLike) -> np.ndarray:
-        """Poses of observations [..., n_obs]: float32 [..., 3], world units; beyond the range the
+    def pose(self, values: ArrayLike) -> np.ndarray:
+        """Poses of the two numbers [..., 2]: float32 [..., 3], world units; beyond the range the
         nearest edge."""
-        values = np.asarray(obs, dtype=np.float64)[..., list(self.columns)]
-        low, high = np.asarray(self.low), np.asarray(self.high)
-        unit = np.clip((values - low) / (high - low), 0, 1)
+        low, high = (np.array([getattr(axis, k) for axis in self.axes]) for k in ("low", "high"))
+        unit = np.clip((np.asarray(values, dtype=np.float64) - low) / (high - low), 0, 1)
         pose = np.zeros((*unit.shape[:-1], 3), dtype=np.float32)
         pose[..., 0] = SIZE * unit[..., 0]
         pose[..., 1] = SIZE * (1 - unit[..., 1])
         return pose
+
+    def starting(self, pose: np.ndarray) -> World:
+        """The floor with the robot at a pose [3]."""
+        x, y = (min(float(v), SIZE * (1 - 1e-3)) for v in pose[:2])
+        return replace(self.world, robot=replace(self.world.robot, x=x, y=y))
 
 
 def load_plane(source: Path | str | Mapping[str, Any]) -> Plane:
@@ -85,10 +152,10 @@ def load_plane(source: Path | str | Mapping[str, Any]) -> Plane:
 
 
 def _plane(table: dict[str, Any], name: str) -> Plane:
-    check_keys(table, "the plane", {"x", "y"}, {"name", "tiles", "object"})
-    axes = [_axis(table[key], key) for key in ("x", "y")]
-    low, high = ((axes[0][i], axes[1][i]) for i in (1, 2))
-    scale = [PIXELS / (axis[2] - axis[1]) for axis in axes]
+    check_keys(table, "the plane", {"x", "y"}, {"name", "tiles", "object", "map"})
+    east, north = axes = _axis(table["x"], "x"), _axis(table["y"], "y")
+    low, high = (east.low, north.low), (east.high, north.high)
+    scale = [PIXELS / (axis.high - axis.low) for axis in axes]
     entries = table.get("object", [])
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise InputError("object: write [[object]] with double brackets, one section per object")
@@ -110,79 +177,111 @@ def _plane(table: dict[str, Any], name: str) -> Plane:
     world = World(
         name=str(table.get("name", name)),
         size=SIZE,
-        occupied=np.zeros((PIXELS, PIXELS), dtype=bool),
+        occupied=_walls(table.get("map", [" "])),
         robot=Robot(SIZE / 2, SIZE / 2, 0.0, 6.0),
         laser_angles=np.zeros(0),
         laser_ranges=np.zeros(0),
         scene=scene or Scene(),
     )
-    return Plane(table, (axes[0][0], axes[1][0]), low, high, world)
+    return Plane(table, axes, world)
 
 
-def _axis(value: Any, key: str) -> tuple[int, float, float]:
+def _walls(rows: Any) -> np.ndarray:
+    """The map of a plane as pixels, bool [PIXELS, PIXELS]."""
+    fits = isinstance(rows, list) and all(isinstance(row, str) and row for row in rows)
+    if not fits or not rows or len({len(row) for row in rows}) > 1 or len(rows) > PIXELS:
+        raise InputError("map: expected rows of text of one length, like ['###', '#.#', '###']")
+    walls = np.array([[mark == "#" for mark in row] for row in rows])
+    at = [np.arange(PIXELS) * side // PIXELS for side in walls.shape]
+    return walls[np.ix_(*at)]
+
+
+def _axis(value: Any, key: str) -> Axis:
     if not isinstance(value, dict):
         raise InputError(f"{key} is {value!r}; expected {{obs = 0, range = [low, high]}}")
-    check_keys(value, key, {"obs", "range"}, set())
-    place = value["obs"]
+    check_keys(value, key, {"range"} if "info" in value else {"obs", "range"}, {"obs", "key", "info"})
+    place = value.get("obs", 0)
+    for field in ("key", "info"):
+        if not isinstance(value.get(field, ""), str) or {"key", "info"} <= set(value):
+            raise InputError(f"{key}: {field} is {value[field]!r}; expected one name, key or info")
     if isinstance(place, bool) or not isinstance(place, int) or place < 0:
         raise InputError(f"{key}: obs is {place!r}; expected a place in the observation, from 0 up")
     low, high = numbers(value["range"], 2, f"{key}: range")
     if low >= high:
         raise InputError(f"{key}: range is {value['range']}; expected [low, high] with low < high")
-    return place, low, high
+    return Axis(key, place, value.get("key"), value.get("info"), low, high)
 
 
 class PlaneEnv(gymnasium.Env[Any, Any]):
-    """A Gymnasium environment whose info has the "pose" on a plane, and the "bd"."""
+    """A Gymnasium environment as the stages drive it: flat, with "bd" and, on a plane, "pose"."""
 
     def __init__(
         self,
         env: str,
-        plane: Mapping[str, Any] | str | Path,
+        plane: Mapping[str, Any] | str | Path | None = None,
         bd_obs: Sequence[int] | None = None,
         steps: int | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        obs_key: str | None = None,
+        reset_options: Mapping[str, Any] | None = None,
         render_mode: str | None = None,
     ) -> None:
         """Make the environment and the plane.
 
         Args:
-            env: Gymnasium id of the environment.
-            plane: what `load_plane` takes.
-            bd_obs: which numbers of the observation are the BD; those of the plane where None.
+            env: Gymnasium id of the environment; "module:Name-v0" imports its module.
+            plane: what `load_plane` takes; None: there is none, and no pose.
+            bd_obs: which numbers of the observation are the BD; where None, the position on the
+                plane in world units, without a plane the whole observation.
             steps: instead of the environment's own time limit.
             kwargs: arguments of `gymnasium.make` for it.
+            obs_key: the entry of a Dict observation that is driven by.
+            reset_options: what every reset is given as its options.
             render_mode: of the environment.
 
         Raises:
-            InputError: a wrong plane, or one that asks for more numbers than are observed.
+            InputError: a wrong plane, one that asks for what is not observed, or spaces that
+                nothing here can drive.
         """
-        self.plane = load_plane(plane)
-        options: dict[str, Any] = dict(kwargs or {}) | {"render_mode": render_mode}
+        self.plane = None if plane is None else load_plane(plane)
+        options: dict[str, Any] = dict(kwargs or {})
+        if render_mode is not None:
+            options["render_mode"] = render_mode
         if steps is not None:
             options["max_episode_steps"] = steps
         self._inner = gymnasium.make(env, **options)
-        self.observation_space = self._inner.observation_space
-        self.action_space = self._inner.action_space
+        self._name, self._key = env, obs_key
+        self._options = None if reset_options is None else dict(reset_options)
         self.metadata, self.render_mode = self._inner.metadata, render_mode
-        width = int(np.prod(self.observation_space.shape or (1,)))
-        self._bd = list(self.plane.columns if bd_obs is None else bd_obs)
-        for place in (*self.plane.columns, *self._bd):
+        seen, act = driven_spaces(self._inner, env, obs_key)
+        self.observation_space = _flat_box(seen)
+        self._act: spaces.Box | spaces.Discrete = act
+        numbered = isinstance(act, spaces.Discrete)
+        self.action_space = spaces.Discrete(int(act.n)) if numbered else _flat_box(act)
+        width = int(np.prod(self.observation_space.shape))
+        whole = [] if self.plane else range(width)
+        self._bd = list(whole if bd_obs is None else bd_obs)
+        for place in self._bd:
             if place >= width:
                 raise InputError(f"{env} observes {width} numbers; there is none at place {place}")
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """As the environment's, with "pose" and "bd" in info."""
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """As the environment's, with "bd" and "pose" in info."""
         super().reset(seed=seed)
-        obs, info = self._inner.reset(seed=seed, options=options)
-        return obs, info | self._seen(obs)
+        return self._seen(*self._inner.reset(seed=seed, options=options or self._options))
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As the environment's, with "pose" and "bd" in info."""
-        obs, reward, terminated, truncated, info = self._inner.step(action)
-        return obs, reward, terminated, truncated, info | self._seen(obs)
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """As the environment's, with "bd" and "pose" in info."""
+        act = self._act
+        if isinstance(act, spaces.Discrete):
+            taken: Any = int(act.start) + int(action)
+        else:
+            taken = np.asarray(action).reshape(act.shape).astype(act.dtype)
+        obs, reward, terminated, truncated, info = self._inner.step(taken)
+        flat, info = self._seen(obs, info)
+        return flat, reward, terminated, truncated, info
 
     def render(self) -> Any:
         """As the environment's."""
@@ -192,6 +291,43 @@ class PlaneEnv(gymnasium.Env[Any, Any]):
         """Close the environment."""
         self._inner.close()
 
-    def _seen(self, obs: Any) -> dict[str, np.ndarray]:
-        flat = np.asarray(obs, dtype=np.float32).reshape(-1)
-        return {"pose": self.plane.pose(flat), "bd": flat[self._bd]}
+    def _seen(self, obs: Any, info: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """The flat observation, and info with what the stages want to know."""
+        mine = obs if self._key is None else dict_entry(obs, self._key, self._name)
+        flat = np.asarray(mine, dtype=np.float32).reshape(-1)
+        found: dict[str, Any] = dict(info)
+        if self.plane is not None:
+            place = [axis.read(flat, obs, info, self._name) for axis in self.plane.axes]
+            found["pose"] = self.plane.pose(place)
+        found["bd"] = flat[self._bd] if self._bd else found["pose"][:2].copy()
+        return flat, found
+
+
+def driven_spaces(
+    env: gymnasium.Env[Any, Any], id: str, obs_key: str | None = None
+) -> tuple[spaces.Box, spaces.Box | spaces.Discrete]:
+    """What is observed and done.
+
+    Raises:
+        InputError: observations are no Box and no Dict with an entry `obs_key` that is one, or
+            actions are neither a Box nor Discrete.
+    """
+    obs, act = env.observation_space, env.action_space
+    if obs_key is not None:
+        obs = dict_entry(obs, obs_key, f"{id}: obs_key")
+    elif isinstance(obs, spaces.Dict):
+        raise InputError(
+            f"{id}: observations are a Dict; choose an entry with the option obs_key: "
+            f"{', '.join(obs.spaces)}"
+        )
+    if not isinstance(obs, spaces.Box) or not isinstance(act, spaces.Box | spaces.Discrete):
+        raise InputError(
+            f"{id}: observations are {type(obs).__name__}, actions {type(act).__name__}; expected "
+            "Box, and Box or Discrete actions (wrap the environment)"
+        )
+    return obs, act
+
+
+def _flat_box(space: spaces.Box) -> spaces.Box:
+    low, high = (bound.reshape(-1).astype(np.float32) for bound in (space.low, space.high))
+    return spaces.Box(low, high, dtype=np.float32)

@@ -251,4 +251,5 @@ class Planted:
                 place = None if bd is None else bd[k]
                 stacked["pose"][k] = self.obedient(told, stacked["pose"][k, 0], place)
                 stacked["bd"][k] = stacked["pose"][k, :, :2]
-        return SimpleNamespace(action=action.astype(np.float32), info=stacked)
+        length = np.full(len(action), action.shape[1])
+        return SimpleNamespace(action=action.astype(np.float32), length=length, info=stacked)

@@ -8,7 +8,6 @@ followed is true of the rollout, too, it keeps it. Rollouts along composed paths
 were composed for. `plans` says each text, and more, as plans (archive_tools/dataset/plans.py).
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +28,7 @@ from archive_tools.files import list_column
 from archive_tools.language import check_text
 from archive_tools.narrator import Alternatives, Style, describe
 from archive_tools.run import executor
-from archive_tools.tasks import Navigation, Rollouts
+from archive_tools.tasks import Rollouts
 from envs.scene import Scene
 from envs.world import World
 
@@ -227,8 +226,7 @@ def augment(
     rule: NearRule,
     workers: executor.Executor | None = None,
 ) -> Iterator[pa.Table]:
-    """The augmentation of a dataset, in tables; none, said in one line, where the robot has no
-    wheels.
+    """The augmentation of a dataset, in tables.
 
     Args:
         world: of the run.
@@ -241,13 +239,6 @@ def augment(
         rule: of the annotation.
         workers: who drives; this process where None.
     """
-    if info["environment"]["id"] != Navigation.id:
-        print(
-            f"no augmentation: it needs the robot with two wheels ({Navigation.id}), this is "
-            f"{info['environment']['id']}",
-            file=sys.stderr,
-        )
-        return iter(())
     low, high = (np.asarray(info[k], np.float32) for k in ("bd_low", "bd_high"))
     return augmentation_tables(
         world,

@@ -3,6 +3,7 @@
 Rows join on `trajectory_id`. Nothing is written here.
 """
 
+import sys
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +25,14 @@ from archive_tools.dataset.rules import (
     check_wording,
     recorded,
 )
-from archive_tools.dataset.splits import SPLITS, SplitRule, near_duplicates
+from archive_tools.dataset.splits import SPLITS, SplitRule, held, near_duplicates
 from archive_tools.dataset.subgoals import subgoal_column, subgoal_names
 from archive_tools.descriptions import held_out_wording
 from archive_tools.files import read_arrow
 from archive_tools.language import parse
 from archive_tools.narrator import Alternatives
 from archive_tools.run import executor
+from archive_tools.tasks import Navigation
 from archive_tools.trajectories import Trajectories
 from envs.scene import Scene
 from envs.world import World
@@ -45,7 +47,7 @@ class Joined:
     """All that a run knows of its N trajectories, and the side that each is on.
 
     Raises:
-        InputError: there are no poses, or the trajectories differ in length.
+        InputError: there are no poses.
     """
 
     world: World
@@ -79,7 +81,7 @@ class Joined:
     def groups(self) -> NDArray[np.int64]:
         """[N] group of near-duplicates."""
         tolerance = self.rule.duplicate_tolerance * self.world.size
-        return near_duplicates(np.asarray(recorded(self.trajectories)[2]), tolerance)
+        return near_duplicates(held(recorded(self.trajectories)[2]), tolerance)
 
     @cached_property
     def split(self) -> NDArray[np.str_]:
@@ -185,6 +187,14 @@ class Joined:
         """Further rollouts, `rounds` along each training trajectory and `composed` along paths
         composed of them, driven by `workers`, in tables."""
         if not rounds and not composed:
+            return iter(())
+        id = self.trajectories.info["environment"]["id"]
+        if id != Navigation.id:
+            print(
+                f"no augmentation: it needs the robot with two wheels ({Navigation.id}), this is "
+                f"{id}",
+                file=sys.stderr,
+            )
             return iter(())
         _, _, pose, bd = recorded(self.trajectories)
         known = Recorded(

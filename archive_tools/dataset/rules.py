@@ -37,12 +37,25 @@ def recorded(trajectories: Trajectories) -> tuple[Sequences, Sequences, Floats, 
     """obs, action, pose and bd of trajectories that were recorded in a world.
 
     Raises:
-        InputError: there are no poses, or the trajectories differ in length.
+        InputError: there are no poses.
     """
     obs, action, pose, bd = (getattr(trajectories, k) for k in ("obs", "action", "pose", "bd"))
-    if pose is None or isinstance(pose, list):
-        raise InputError("trajectories/: a dataset needs poses, and trajectories of equal length")
+    if pose is None:
+        raise InputError("trajectories/: a dataset needs poses, and there are none")
     return obs, action, pose, bd
+
+
+def check_length(trajectories: Trajectories) -> None:
+    """Raise InputError where trajectories differ in length."""
+    ids, lengths = np.asarray(trajectories.ids), np.asarray(trajectories.lengths)
+    other = np.flatnonzero(lengths != lengths.max())
+    if len(other):
+        raise InputError(
+            f"--fixed-length: {len(other):,} of {len(ids):,} trajectories are shorter than "
+            f"{lengths.max()} steps, the first is {ids[other[0]]} with {lengths[other[0]]}; leave "
+            "the option out (every row has its length), or search in an environment that does not "
+            "end early"
+        )
 
 
 def check_trajectories(

@@ -103,6 +103,14 @@ class SplitRule:
         return np.concatenate([split, np.array(given, dtype=split.dtype)])
 
 
+def held(pose: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Poses [N, T+1, 3] of drives of any lengths: one that ended early stays where it is."""
+    if not isinstance(pose, list):
+        return np.asarray(pose)
+    longest = max(len(one) for one in pose)
+    return np.stack([np.pad(one, ((0, longest - len(one)), (0, 0)), "edge") for one in pose])
+
+
 def near_duplicates(
     pose: NDArray[np.float32], tolerance: float, points: int = 41
 ) -> NDArray[np.int64]:

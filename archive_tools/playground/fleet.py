@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from archive_tools.playground.drives import Drive
 from archive_tools.playground.robots import Acts, Begin
+from archive_tools.rollouts import driving
 from envs import World
 from envs.errors import InputError
 from envs.navigation import NavigationVectorEnv
@@ -43,6 +44,67 @@ class Rider:
     bd: tuple[float, float] | None
 
 
+class Ground(Protocol):
+    """Where N robots drive."""
+
+    obs: np.ndarray
+    """[N, n_obs] what they see now."""
+    pose: np.ndarray
+    """[N, 3] x, y (world units, y down), heading."""
+    bumped: np.ndarray
+    """[N] bool: who ran into something in the last step."""
+    ended: np.ndarray
+    """[N] bool: whose drive the environment has ended; these stay as they are."""
+
+    def step(self, action: np.ndarray) -> None:
+        """Let all that drive act, [N, n_act]."""
+        ...
+
+
+MakeGround = Callable[[Sequence[World], np.ndarray], Ground]
+"""Given each robot's world and start [N, 3]."""
+
+
+class Floors:
+    """Robots on wheels, each in a world that may have been built on, from any start."""
+
+    def __init__(self, worlds: Sequence[World], starts: np.ndarray, decimals: int | None) -> None:
+        n = len(worlds)
+        self.obs, self.pose = np.empty((n, worlds[0].n_obs), np.float32), starts.copy()
+        self.bumped, self.ended = np.zeros(n, bool), np.zeros(n, bool)
+        self._envs: list[tuple[np.ndarray, NavigationVectorEnv]] = []
+        for key, world in {id(world): world for world in worlds}.items():
+            rows = np.array([i for i in range(n) if id(worlds[i]) == key])
+            envs = NavigationVectorEnv(len(rows), world, decimals)
+            self.obs[rows], info = envs.reset(options={"start": starts[rows]})
+            self.pose[rows] = info["pose"]
+            self._envs.append((rows, envs))
+
+    def step(self, action: np.ndarray) -> None:
+        """See `Ground.step`."""
+        for rows, envs in self._envs:
+            self.obs[rows], _, _, _, info = envs.step(action[rows])
+            self.pose[rows], self.bumped[rows] = info["pose"], info["collision"]
+
+
+class Copies:
+    """Copies of any Gymnasium environment whose info has a pose; all begin alike."""
+
+    def __init__(self, environment: dict[str, Any], n: int, seed: int) -> None:
+        self._envs = driving.make_envs(environment, n)
+        obs, info = self._envs.reset(seed=seed)
+        self.obs, self.pose = np.asarray(obs, np.float32), np.asarray(info["pose"], np.float32)
+        self.bumped, self.ended = np.zeros(n, bool), np.zeros(n, bool)
+
+    def step(self, action: np.ndarray) -> None:
+        """See `Ground.step`."""
+        obs, _, terminated, truncated, info = self._envs.step(driving.taken(self._envs, action))
+        # One that has ended begins anew by itself; nobody wants to see that.
+        going = ~self.ended[:, None]
+        self.obs, self.pose = np.where(going, obs, self.obs), np.where(going, info["pose"], self.pose)
+        self.ended = self.ended | terminated | truncated
+
+
 class Batch:
     """Robots that set off together under one model, each in its own drive's world.
 
@@ -50,22 +112,17 @@ class Batch:
         ValueError: the model does not take what they are told.
     """
 
-    def __init__(self, riders: Sequence[Rider], steps: int, decimals: int | None) -> None:
+    def __init__(self, riders: Sequence[Rider], steps: int, ground: MakeGround) -> None:
         self.riders, self.steps, self.step = list(riders), steps, 0
         self.acts: Acts = riders[0].begin()
         n = len(riders)
         self.text = [rider.text for rider in riders]
         self.bd = np.array([rider.bd or (np.nan, np.nan) for rider in riders], np.float32)
         starts = np.array([rider.drive.start for rider in riders], np.float32)
-        self.envs: list[tuple[np.ndarray, NavigationVectorEnv]] = []
-        worlds = {id(rider.drive.world): rider.drive.world for rider in riders}
-        self.obs = np.empty((n, riders[0].drive.world.n_obs), np.float32)
-        for key, world in worlds.items():
-            rows = np.array([i for i in range(n) if id(riders[i].drive.world) == key])
-            envs = NavigationVectorEnv(len(rows), world, decimals)
-            self.obs[rows], info = envs.reset(options={"start": starts[rows]})
-            self._record(rows, info["pose"])
-            self.envs.append((rows, envs))
+        self.ground = ground([rider.drive.world for rider in riders], starts)
+        self.driving = np.ones(n, bool)
+        """[n] whose drive goes on."""
+        self._record()
         self.bumped: list[list[int]] = [[] for _ in riders]
         self.acts.reset(0, starts)
 
@@ -74,37 +131,38 @@ class Batch:
         """Whether anybody looks at one of its drives."""
         return any(not rider.drive.unwanted for rider in self.riders)
 
-    def _record(self, rows: np.ndarray, pose: np.ndarray) -> None:
-        for row, one in zip(rows, pose, strict=True):
+    def _record(self) -> None:
+        for row in np.flatnonzero(self.driving):
             rider = self.riders[row]
-            rider.drive.tracks[rider.number].poses.append(one.copy())
+            rider.drive.tracks[rider.number].poses.append(self.ground.pose[row].copy())
 
     def advance(self) -> bool:
         """Drive one step, and tell of it now and then; whether the drive goes on."""
-        action = self.acts.act(self.obs, self.text, self.bd)
+        action = self.acts.act(self.ground.obs, self.text, self.bd)
         self.step += 1
-        for rows, envs in self.envs:
-            self.obs[rows], _, _, _, info = envs.step(action[rows])
-            self._record(rows, info["pose"])
-            for row in rows[info["collision"]]:
-                self.bumped[row].append(self.step)
-        over = self.step >= self.steps
-        if over or self.step % EVERY == 1:
-            for row, rider in enumerate(self.riders):
+        self.ground.step(action)
+        self._record()
+        for row in np.flatnonzero(self.ground.bumped & self.driving):
+            self.bumped[row].append(self.step)
+        over = self.driving & (self.ground.ended | (self.step >= self.steps))
+        for row, rider in enumerate(self.riders):
+            if over[row] or (self.driving[row] and self.step % EVERY == 1):
                 rider.drive.send_poses(rider.number, self.bumped[row])
                 self.bumped[row] = []
-                if over or self.step % (4 * EVERY) == 1:
-                    rider.drive.send_events(rider.number, over=over)
-        return not over
+                if over[row] or self.step % (4 * EVERY) == 1:
+                    rider.drive.send_events(rider.number, over=bool(over[row]))
+        self.driving &= ~over
+        return bool(self.driving.any())
 
 
-def warm_up(begin: Begin, world: World, decimals: int | None) -> None:
+def warm_up(begin: Begin, world: World, ground: MakeGround) -> None:
     """Drive three steps that nobody sees: compiled code is loaded, and memory is taken."""
-    acts, envs = begin(), NavigationVectorEnv(1, world, decimals)
-    obs, info = envs.reset()
-    acts.reset(0, info["pose"])
+    robot = world.robot
+    start = np.array([[robot.x, robot.y, robot.theta]], np.float32)
+    acts, there = begin(), ground([world], start)
+    acts.reset(0, start)
     for _ in range(3):
-        obs = envs.step(acts.act(obs, ["go"], np.array([[world.robot.x, world.robot.y]])))[0]
+        there.step(acts.act(there.obs, ["go"], start[:, :2]))
 
 
 class Fleet:
@@ -112,11 +170,11 @@ class Fleet:
 
     Args:
         steps: of a drive.
-        decimals: to which actions are rounded.
+        ground: makes what robots drive on.
     """
 
-    def __init__(self, steps: int, decimals: int | None) -> None:
-        self.steps, self.decimals = steps, decimals
+    def __init__(self, steps: int, ground: MakeGround) -> None:
+        self.steps, self.ground = steps, ground
         self._arrivals: queue.SimpleQueue[Rider | None] = queue.SimpleQueue()
         self._count, self._lock = 0, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -168,7 +226,7 @@ class Fleet:
             groups.setdefault(rider.begin, []).append(rider)
         batches = []
         for group in groups.values():
-            made = self._guarded(group, lambda g=group: Batch(g, self.steps, self.decimals))
+            made = self._guarded(group, lambda g=group: Batch(g, self.steps, self.ground))
             if made is not None:
                 batches.append(made)
         return batches

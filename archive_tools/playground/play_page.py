@@ -19,13 +19,13 @@ from archive_tools.language import parse
 from archive_tools.playground import pictures, understanding
 from archive_tools.playground.commands import MOST_ROBOTS, Command, Text, read
 from archive_tools.playground.drives import Drive, Shelf
-from archive_tools.playground.fleet import Fleet, Rider, warm_up
+from archive_tools.playground.fleet import Copies, Fleet, Floors, MakeGround, Rider, warm_up
 from archive_tools.playground.robots import LoadPolicy, Robots
 from archive_tools.playground.safety import said
 from archive_tools.playground.scenery import Scenery
 from archive_tools.rollouts import listener
 from archive_tools.run import check_folder
-from archive_tools.tasks import Measures
+from archive_tools.tasks import Measures, registry
 from envs.errors import InputError
 
 ENVIRONMENT = "wayword/Navigation-v0"
@@ -54,11 +54,6 @@ class Playground:
             check_folder(run / stage)
         info = read_json(run / "dataset" / "dataset.json")
         world = scenery.world
-        if not info["environment"]["id"].endswith(ENVIRONMENT):
-            raise InputError(
-                f"{run}: drives in {info['environment']['id']}; the playground needs a world with "
-                "a robot on wheels, as stage 00 makes with --world"
-            )
         if world.scene is None or not (world.scene.objects or world.scene.tiles):
             raise InputError(
                 f"{run / 'archive' / 'world'}: the world has no scene, so no sentence can name a "
@@ -66,6 +61,8 @@ class Playground:
             )
         if not Measures.of_dataset(info).are_positions(world.size):
             raise InputError(f"{run}: its BDs are no places of the world, so none can be clicked")
+        self.movable = info["environment"]["id"].endswith(ENVIRONMENT)
+        """Whether robots can be put elsewhere and walls in their way, as only our simulator can."""
         self.run, self.scenery, self.scene = run, scenery, world.scene
         table = read_table(
             run / "dataset" / "trajectories.parquet", ("trajectory_id", "split", "bd", "texts")
@@ -79,15 +76,23 @@ class Playground:
         self.known = words if self.reads is None else None
         self.examples = understanding.examples(table, self.scene)
         self.steps = int(info["steps"])
-        self.fleet = Fleet(self.steps, info["environment"]["kwargs"].get("action_decimals"))
+        self.fleet = Fleet(self.steps, self._ground(info))
         self.shelf = Shelf()
         self._warm_up()
+
+    def _ground(self, info: dict[str, Any]) -> MakeGround:
+        """What robots drive on; `info` is dataset.json."""
+        if self.movable:
+            decimals = info["environment"]["kwargs"].get("action_decimals")
+            return lambda worlds, starts: Floors(worlds, starts, decimals)
+        environment, seed = registry.run_environment(self.run, info), int(info.get("seed", 0))
+        return lambda worlds, starts: Copies(environment, len(worlds), seed)
 
     def _warm_up(self) -> None:
         """Do once what is slow only the first time, so that nobody waits for a first frame."""
         world = self.scenery.world
         begin = self.robots.model(self.robots.choices["policy"])
-        warm_up(begin, world, self.fleet.decimals)
+        warm_up(begin, world, self.fleet.ground)
         pose = np.tile(np.array([self.scenery.start], np.float32), (9, 1))
         driven = annotate(self.scene, [pose], size=world.size, rule=self.rule)[0]
         judge_rules(self.examples[0]["text"] if self.examples else "", driven, None, self.scene)
@@ -99,7 +104,8 @@ class Playground:
     def facts(self) -> dict[str, Any]:
         """For the template."""
         return {"robots": [*self.robots.choices.values()],
-                "examples": self.examples, "most": MOST_ROBOTS}  # fmt: skip
+                "examples": self.examples, "most": MOST_ROBOTS,
+                "movable": self.movable}  # fmt: skip
 
     def routes(self) -> list[BaseRoute]:
         """What the page asks for."""
@@ -136,6 +142,10 @@ class Playground:
             target = understanding.named_target(parse(text, self.scene), self.reads)
         elif not all(0 <= value <= self.scenery.world.size for value in target):
             raise InputError("that place lies outside the world")
+        if not self.movable and (command.start or command.walls):
+            raise InputError(
+                "this environment has a start and walls of its own; only a target can be set"
+            )
         start = command.start or self.scenery.start
         world = await run_in_threadpool(self.scenery.built, command.walls, start)
         drive = Drive(text, target, world, robots, self.rule)

@@ -12,7 +12,7 @@ import pandas as pd
 from archive_tools.archive import load_archive
 from archive_tools.files import read_json
 from archive_tools.rollouts import SYSTEMS, driving
-from archive_tools.tasks import ControllerSpec, rollout_controllers
+from archive_tools.tasks import ControllerSpec, Navigation, registry, rollout_controllers
 from envs import World
 from envs.errors import InputError
 
@@ -118,7 +118,7 @@ class Robots:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The drive of the elite that comes nearest to a command: poses [T+1, 3], collisions [T+1].
 
-        Its controller drives anew in the world as it is, from the start as it is.
+        Its controller drives anew, the robot's in the world as it is, from the start as it is.
 
         Raises:
             InputError: the run has no elites with solutions any more.
@@ -142,5 +142,10 @@ class Robots:
         assert choose is not None
         chosen = ids[choose(elites, [text], np.array([bd or (0, 0)]), 0)]
         solution = archive.solutions[np.searchsorted(archive.policy_ids, chosen)]
-        drive = rollout_controllers(world, spec, solution, steps)
-        return drive.info["pose"][0], drive.info["collision"][0]
+        if archive.info["environment"]["id"] == Navigation.id:
+            drive = rollout_controllers(world, spec, solution, steps)
+            return drive.info["pose"][0], drive.info["collision"][0]
+        task = registry.environment_of(self._run / "archive", archive.info)
+        drive = task.record(solution, int(archive.info.get("seed", 0)))
+        pose = drive.info["pose"][0, : drive.length[0] + 1]
+        return pose, np.zeros(len(pose), bool)

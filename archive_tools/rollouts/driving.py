@@ -35,15 +35,29 @@ ROLLOUT_SCHEMA = pa.schema(
 
 
 class Rollouts(Protocol):
-    """Closed-loop runs of a batch of N robots over T steps."""
+    """Closed-loop runs of a batch of N robots over at most T steps."""
 
     @property
     def action(self) -> Array: ...  # [N, T, n_act]
 
     @property
+    def length(self) -> NDArray[np.integer]: ...  # [N], steps driven
+
+    @property
     def info(
         self,
     ) -> dict[str, Any]: ...  # arrays [N, T+1, ...]: "bd", and "pose" where there is one
+
+
+class SameStart(gymnasium.vector.VectorWrapper):
+    """Every copy is reset with the same seed, as elites are recorded: all begin alike."""
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """See `VectorEnv.reset`."""
+        seeds = [seed] * self.num_envs if isinstance(seed, int) else seed
+        return self.env.reset(seed=seeds, options=options)
 
 
 DrivePolicy = Callable[[VectorEnv, list[str] | None, Array | None, int], Rollouts]
@@ -62,9 +76,16 @@ def make_envs(environment: dict[str, Any], n: int) -> VectorEnv:
             __import__(name.partition(":")[0])
         native = gymnasium.spec(name.rpartition(":")[2]).vector_entry_point is not None
         mode = "vector_entry_point" if native else "sync"
-        return gymnasium.make_vec(name, num_envs=n, vectorization_mode=mode, **kwargs)
+        envs = gymnasium.make_vec(name, num_envs=n, vectorization_mode=mode, **kwargs)
+        return envs if native else SameStart(envs)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         raise InputError(f"environment {name!r}: {error}") from None
+
+
+def taken(envs: VectorEnv, action: Array) -> NDArray[Any]:
+    """Actions [N, n_act] as environments take them: numbers [N] where actions are numbered."""
+    numbered = isinstance(envs.single_action_space, gymnasium.spaces.Discrete)
+    return action[:, 0].astype(np.int64) if numbered else action
 
 
 def _check_info(info: dict[str, Any], environment: dict[str, Any]) -> None:
@@ -95,6 +116,7 @@ class Driver:
         self.environment = environment
         self._dataset = dataset.set_index("trajectory_id", drop=False)
         self._records, self._load_drive = records, drive
+        self._envs: dict[int, VectorEnv] = {}
         self._drive: DrivePolicy | None = None
         self._elites: Elites | None = None
         self._recorded: pd.DataFrame | None = None
@@ -108,21 +130,24 @@ class Driver:
             return self._replay(record, commands, rows, seed)
         return self._policy(record, commands, rows, seed)
 
+    def _copies(self, n: int) -> VectorEnv:
+        """`n` copies of the environment; the same ones for every batch of that size."""
+        if n not in self._envs:
+            self._envs[n] = make_envs(self.environment, n)
+        return self._envs[n]
+
     def _policy(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
         text = None if system.deaf else commands.text[rows]
         bd = None if system.blind else commands.bd[rows]
         if self._drive is None:
             self._drive = self._load_drive()
         item = commands.item[rows]
-        envs = make_envs(self.environment, len(item))
-        try:
-            driven = self._drive(envs, text, bd, seed)
-        finally:
-            envs.close()
+        driven = self._drive(self._copies(len(item)), text, bd, seed)
         _check_info(driven.info, self.environment)
         reached, pose = driven.info["bd"][:, -1], driven.info.get("pose")
         counts = commands.counts[rows]
-        table = _table(system.name, item, seed, None, reached, pose, driven.action)
+        length = np.asarray(driven.length)
+        table = _table(system.name, item, seed, None, reached, pose, driven.action, length)
         return table if counts.all() else table.filter(pa.array(counts))
 
     def _replay(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
@@ -133,19 +158,16 @@ class Driver:
         action = np.zeros((len(ids), length.max(), len(flat[0]) // length[0]), np.float32)
         for row, (values, steps) in enumerate(zip(flat, length, strict=True)):
             action[row, :steps] = values.reshape(steps, -1)
-        envs = make_envs(self.environment, len(ids))
-        try:
-            info = envs.reset(seed=seed)[1]
-            _check_info(info, self.environment)
-            track = [info]
-            for step in range(action.shape[1]):
-                track.append(envs.step(action[:, step])[4])
-        finally:
-            envs.close()
+        envs = self._copies(len(ids))
+        info = envs.reset(seed=seed)[1]
+        _check_info(info, self.environment)
+        track = [info]
+        for step in range(action.shape[1]):
+            track.append(envs.step(taken(envs, action[:, step]))[4])
         last = np.arange(len(ids))
         bd = np.stack([info["bd"] for info in track], axis=1)[last, length]
         pose = np.stack([i["pose"] for i in track], axis=1) if "pose" in info else None
-        return _table(system.name, commands.item[rows], seed, ids, bd, pose, action)
+        return _table(system.name, commands.item[rows], seed, ids, bd, pose, action, length)
 
     def _retrieve(self, system: System, commands: Commands, rows: slice, seed: int) -> pa.Table:
         """Elites that were recorded already: their drive is the record."""
@@ -182,14 +204,19 @@ def _table(
     bd: Any,
     pose: Any,
     action: Any,
+    length: NDArray[np.integer] | None = None,
 ) -> pa.Table:
-    """Rows of ROLLOUT_SCHEMA for N drives of one system."""
+    """Rows of ROLLOUT_SCHEMA for N drives of one system, of `length` [N] steps where they may be
+    padded."""
     n = len(item)
 
-    def rows(values: Any) -> list[Array] | list[None]:
+    def rows(values: Any, more: int | None = None) -> list[Array] | list[None]:
         if values is None:
             return [None] * n
-        return [np.asarray(row, np.float32).ravel() for row in values]
+        ends = [None] * n if length is None or more is None else (length + more).tolist()
+        return [
+            np.asarray(row, np.float32)[:end].ravel() for row, end in zip(values, ends, strict=True)
+        ]
 
     columns = {
         "system": [system] * n,
@@ -197,7 +224,7 @@ def _table(
         "seed": [seed] * n,
         "source_trajectory": [None] * n if source is None else source,
         "bd": rows(bd),
-        "pose": rows(pose),
-        "action": rows(action),
+        "pose": rows(pose, 1),
+        "action": rows(action, 0),
     }
     return pa.table({k: pa.array(v, ROLLOUT_SCHEMA.field(k).type) for k, v in columns.items()})

@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from archive_tools.annotations import NearRule, load_annotations
-from archive_tools.dataset import PART, Joined, SplitRule, dataset_info, render_card, report_rules
+from archive_tools.dataset import (
+    PART,
+    Joined,
+    SplitRule,
+    check_length,
+    dataset_info,
+    render_card,
+    report_rules,
+)
 from archive_tools.descriptions import SCHEMA, given_drives
 from archive_tools.files import atomic_write, read_table, write_json, write_table
 from archive_tools.rollouts import listener
@@ -48,6 +56,9 @@ class DatasetConfig(executor.SpreadConfig):
     composed: bounds.NonNegative = 0.8
     """Rollouts along paths composed of the training trajectories, per trajectory: by some places,
     round others, told so. They show a policy what bans and few words ask for. Needs a scene."""
+    fixed_length: bool = False
+    """Refuse trajectories of unequal length, for readers of the dataset that take them as one
+    array; here and in nanodt they may differ."""
     plans: bool = True
     """A policy reads texts as plans ("via desk; end plant; avoid green"), which the reader makes of
     any phrasing, and not in their own words. Needs a scene."""
@@ -107,6 +118,8 @@ def run(config: DatasetConfig) -> Path:
             ("trajectory_id", "sample", "style", "text", "status", "reason"),
         ).sort_values(["trajectory_id", "sample"])
         trajectories = load_trajectories(stage.input("trajectories"), ("pose", "bd"))
+        if config.fixed_length:
+            check_length(trajectories)
         annotations = load_annotations(stage.input("annotations"))
         given = given_drives.load_given(stage.input("descriptions") / given_drives.FOLDER)
         steps = step_parts(stage.input("trajectories"), len(trajectories))

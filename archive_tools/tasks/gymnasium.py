@@ -2,7 +2,7 @@
 
 An environment whose info has "pose" (x, y, heading) has it recorded as well; with a world that has
 a scene such trajectories can be annotated. "wayword/Plane-v0" gives both to any environment: see
-`envs.plane` and the option `plane`.
+`envs.plane` and the option `plane`. Of numbered actions the controller's largest output is taken.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from typing import Annotated, Any
 import gymnasium
 import numpy as np
 from annotated_types import Ge
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 
 from archive_tools.tasks.controllers import ControllerSpec
 from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import HIDDEN
 from archive_tools.tasks.recording import Floats, Rollouts
 from envs.errors import InputError, require_memory
-from envs.plane import load_plane
+from envs.plane import driven_spaces, load_plane
 from envs.world import World
 
 OLD_GYM = (
@@ -36,15 +36,8 @@ BD = Callable[[Floats, Floats, Mapping[str, Any]], Sequence[float] | Floats]
 """bd(obs [T + 1, n_obs], action [T, n_act], last info) -> n_bd numbers."""
 
 
-def _boxes(env: gymnasium.Env[Any, Any], id: str) -> tuple[Box, Box]:
-    """Observation and action space; InputError unless both are Box."""
-    obs, act = env.observation_space, env.action_space
-    if not isinstance(obs, Box) or not isinstance(act, Box):
-        raise InputError(
-            f"{id}: observations are {type(obs).__name__}, actions {type(act).__name__}; "
-            "expected Box for both (wrap the environment)"
-        )
-    return obs, act
+COPIES = 64
+"""Copies of an environment that drive side by side; some take a tenth of a second to make."""
 
 
 def theirs(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -86,7 +79,8 @@ def make_gymnasium(id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
 
 
 class GymnasiumTask:
-    """Controllers on any Gymnasium environment with Box spaces; objective = sum of rewards."""
+    """Controllers on any Gymnasium environment that observes a Box, and acts in one or by number;
+    objective = sum of rewards."""
 
     stochastic: bool = True
 
@@ -114,41 +108,48 @@ class GymnasiumTask:
             world: the floor and the scene that poses are in, where there is one.
 
         Raises:
-            InputError: no such environment, no time limit, spaces that are not Box.
+            InputError: no such environment, no time limit, spaces of another kind.
         """
         self.id, self.kwargs, self.measures, self._bd = id, dict(kwargs or {}), measures, bd
         self.world: World | None = world
         self._envs: list[gymnasium.Env[Any, Any]] = []
         env = self._env(0)
-        obs, act = _boxes(env, id)
+        obs, act = driven_spaces(env, id)
         limit = steps or (env.spec.max_episode_steps if env.spec else None)
         if not limit:
             raise InputError(f"{id}: has no time limit; give the number of steps in the options")
         self.steps = int(limit)
-        n_obs, n_act = int(np.prod(obs.shape)), int(np.prod(act.shape))
-        self.action_low = act.low.reshape(-1).astype(float).tolist()
-        self.action_high = act.high.reshape(-1).astype(float).tolist()
-        reach = float(np.abs([self.action_low, self.action_high]).max())
+        self._act, n_obs = act, int(np.prod(obs.shape))
+        self.action_classes: int | None = None
+        """How many numbered actions there are; None where they are continuous."""
+        if isinstance(act, Discrete):
+            self.action_classes = outputs = int(act.n)
+            self.action_low, self.action_high, reach = [0.0], [outputs - 1.0], 1.0
+        else:
+            self.action_low = act.low.reshape(-1).astype(float).tolist()
+            self.action_high = act.high.reshape(-1).astype(float).tolist()
+            outputs = len(self.action_low)
+            reach = float(np.abs([self.action_low, self.action_high]).max())
         if not np.isfinite(reach):
             raise InputError(f"{id}: actions have no bounds; wrap it with a bounded action space")
         spec = {
-            "layers": (n_obs, *HIDDEN, n_act),
+            "layers": (n_obs, *HIDDEN, outputs),
             "action_scale": reach,
             "action_decimals": None,
             **(controller or {}),
         }
         self.controller = ControllerSpec.from_json(spec)
-        if (self.controller.layers[0], self.controller.layers[-1]) != (n_obs, n_act):
+        if (self.controller.layers[0], self.controller.layers[-1]) != (n_obs, outputs):
             raise InputError(
                 f"--layers {' '.join(map(str, self.controller.layers))}: {id} has {n_obs} "
-                f"observations and {n_act} actions; expected {n_obs} … {n_act}"
+                f"observations and {outputs} actions; expected {n_obs} … {outputs}"
             )
         low, high = obs.low.reshape(-1), obs.high.reshape(-1)
         bounded = np.isfinite(low) & np.isfinite(high) & (high > low) & (high - low < 1e6)
         bounded &= self.controller.obs_scale != "none"
-        self._centre = np.where(bounded, (low + high) / 2, 0).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # of what has no bounds
+            self._centre = np.where(bounded, (low + high) / 2, 0).astype(np.float32)
         self._gain = np.where(bounded, 2 / np.where(bounded, high - low, 1), 1).astype(np.float32)
-        self._action_shape, self._action_dtype = act.shape, act.dtype
         self._reset(0, 0)  # says at once what a search would meet later
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,13 +162,28 @@ class GymnasiumTask:
         return self._envs[number]
 
     def record(self, solutions: Floats, seed: int = 0) -> Rollouts:
-        """Drive N policies side by side, each in its own copy, all reset with the same seed."""
-        count, steps = len(solutions), self.steps
-        n_obs, n_act = self.controller.layers[0], self.controller.layers[-1]
+        """Drive N policies, each in a copy of its own, all reset with the same seed."""
+        count, steps, n_act = len(solutions), self.steps, len(self.action_low)
+        n_obs = self.controller.layers[0]
         require_memory(
             4.0 * count * (steps + 1) * (n_obs + n_act + 3), f"{count:,} drives of {steps:,} steps"
         )
-        obs = np.zeros((count, steps + 1, n_obs), dtype=np.float32)
+        blocks = [
+            self._drive(solutions[begin : begin + COPIES], seed)
+            for begin in range(0, max(count, 1), COPIES)
+        ]
+        names = [name for name in blocks[0].info if all(name in b.info for b in blocks)]
+        return Rollouts(
+            np.concatenate([block.obs for block in blocks]),
+            np.concatenate([block.action for block in blocks]),
+            np.concatenate([block.length for block in blocks]),
+            {name: np.concatenate([block.info[name] for block in blocks]) for name in names},
+        )
+
+    def _drive(self, solutions: Floats, seed: int) -> Rollouts:
+        """`record` of at most COPIES policies, side by side."""
+        count, steps, n_act = len(solutions), self.steps, len(self.action_low)
+        obs = np.zeros((count, steps + 1, self.controller.layers[0]), dtype=np.float32)
         action = np.zeros((count, steps, n_act), dtype=np.float32)
         pose = np.zeros((count, steps + 1, 3), dtype=np.float32)
         length = np.full(count, steps, dtype=np.int32)
@@ -183,6 +199,8 @@ class GymnasiumTask:
         for t in range(steps):
             inputs = (obs[active, t] - self._centre) * self._gain
             chosen = self.controller.act(solutions[active], inputs)
+            if self.action_classes is not None:
+                chosen = chosen.argmax(axis=1)[:, None]
             action[active, t] = np.clip(chosen, self.action_low, self.action_high)
             done = np.zeros(len(active), dtype=bool)
             for place, n in enumerate(active.tolist()):
@@ -206,8 +224,12 @@ class GymnasiumTask:
 
     def _step(self, n: int, action: Floats) -> tuple[Floats, float, bool, Mapping[str, Any]]:
         """Observation [n_obs], reward, whether it ended, and info of one environment."""
-        shaped = action.reshape(self._action_shape).astype(self._action_dtype)
-        result = theirs(f"{self.id}: step raised", self._env(n).step, shaped)
+        act = self._act
+        if isinstance(act, Discrete):
+            taken: Any = int(act.start) + int(action[0])
+        else:
+            taken = action.reshape(act.shape).astype(act.dtype)
+        result = theirs(f"{self.id}: step raised", self._env(n).step, taken)
         if not isinstance(result, tuple) or len(result) != 5 or not isinstance(result[4], Mapping):
             count = len(result) if isinstance(result, tuple) else 1
             raise InputError(f"{self.id}: step gives {count} values, expected 5; {OLD_GYM}")
@@ -217,6 +239,10 @@ class GymnasiumTask:
         except (TypeError, ValueError):
             raise InputError(f"{self.id}: step's reward is {reward!r}; expected a number") from None
         return self._flat(obs, "step"), gain, bool(terminated or truncated), info
+
+    def first_info(self) -> Mapping[str, Any]:
+        """What reset reports with seed 0."""
+        return self._reset(0, 0)[1]
 
     def _reset(self, n: int, seed: int) -> tuple[Floats, Mapping[str, Any]]:
         """First observation [n_obs] and info of one environment."""
@@ -270,48 +296,82 @@ def gymnasium_task(
     steps: Annotated[int, Ge(1)] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     plane: str | Path | Mapping[str, Any] | None = None,
+    obs_key: str | None = None,
+    reset_options: Mapping[str, Any] | None = None,
 ) -> GymnasiumTask:
-    """A Gymnasium environment whose BD is some numbers of the final observation.
+    """A Gymnasium environment whose BD is where it ends: on a plane, or in the observation.
 
     Args:
         id: Gymnasium id, e.g. MountainCarContinuous-v0.
         controller: fields of `ControllerSpec`.
-        bd_obs: which numbers of the final observation; all of them where None.
+        bd_obs: which numbers of the final observation are the BD; where None, the position on the
+            plane, without a plane all of them.
         bd_names, bd_low, bd_high: of these; the bounds are the observation space's where None.
         steps: instead of the environment's own time limit.
         kwargs: arguments of `gymnasium.make`.
-        plane: a TOML file (or its content) that makes a map of two numbers of the observation, so
-            that drives can be annotated; see `envs.plane`.
+        plane: a TOML file (or its content) that makes a map of two numbers, so that drives can be
+            annotated, asked for and evaluated; see `envs.plane`.
+        obs_key: the entry of a Dict observation that is driven by.
+        reset_options: what every reset is given as its options.
 
     Raises:
         InputError: as `GymnasiumTask`, or a BD without bounds.
     """
     env = make_gymnasium(id, **(kwargs or {}))
-    space, _ = _boxes(env, id)
+    space, act = driven_spaces(env, id, obs_key)
+    limit = steps or (env.spec.max_episode_steps if env.spec else None)
+    floor = None if plane is None else load_plane(plane)
+    placed = floor is not None and bd_obs is None
+    if placed and (bd_names or bd_low or bd_high):
+        raise InputError(
+            f"{id}: with a plane the BD is the position there (x, y); bd_names, bd_low and bd_high "
+            "are for a BD of the numbers that bd_obs lists"
+        )
+    places = list(range(int(np.prod(space.shape)))) if bd_obs is None else [int(i) for i in bd_obs]
+    measures = (
+        Measures(("x", "y"), (0.0, 0.0), (floor.world.size, floor.world.size))
+        if floor is not None and placed
+        else _obs_measures(id, space, places, bd_names, bd_low, bd_high)
+    )
+
+    def final(obs: Floats, action: Floats, info: Mapping[str, Any]) -> Floats:
+        return info["bd"] if placed else obs[-1, places]
+
+    options = {"kwargs": kwargs, "obs_key": obs_key, "reset_options": reset_options}
+    given = {name: value for name, value in options.items() if value}
+    if floor is None and not {"obs_key", "reset_options"} & set(given) and isinstance(act, Box):
+        return GymnasiumTask(id, final, measures, kwargs=kwargs, controller=controller, steps=steps)
+    wrapped = {"env": id, "steps": limit, **given}
+    wrapped |= {} if placed else {"bd_obs": places}
+    wrapped |= {} if floor is None else {"plane": floor.table}
+    task = GymnasiumTask(
+        "envs:wayword/Plane-v0", final, measures, controller=controller, steps=limit, kwargs=wrapped
+    )
+    if floor is not None:  # drives begin where a reset puts them, and pictures say so
+        task.world = floor.starting(task.first_info()["pose"])
+    return task
+
+
+def _obs_measures(
+    id: str,
+    space: Box,
+    places: Sequence[int],
+    names: Sequence[str] | None,
+    low: Sequence[float] | None,
+    high: Sequence[float] | None,
+) -> Measures:
+    """The measures of a BD that is some numbers of the final observation."""
     width = int(np.prod(space.shape))
-    places = list(range(width)) if bd_obs is None else [int(i) for i in bd_obs]
     if not places or min(places) < 0 or max(places) >= width:
-        raise InputError(f"{id}: bd_obs is {places}; expected numbers from 0 to {width - 1}")
-    low = [float(v) for v in (space.low.reshape(-1)[places] if bd_low is None else bd_low)]
-    high = [float(v) for v in (space.high.reshape(-1)[places] if bd_high is None else bd_high)]
-    names = tuple(bd_names or (f"obs_{i}" for i in places))
+        raise InputError(f"{id}: bd_obs is {list(places)}; expected numbers from 0 to {width - 1}")
+    own = list(places)
+    low = [float(v) for v in (space.low.reshape(-1)[own] if low is None else low)]
+    high = [float(v) for v in (space.high.reshape(-1)[own] if high is None else high)]
+    names = tuple(names or (f"obs_{i}" for i in places))
     if not len(names) == len(low) == len(high) == len(places):
         raise InputError(
             f"{id}: bd_names, bd_low, bd_high must have {len(places)} values, as bd_obs does"
         )
     if not np.isfinite([low, high]).all() or (np.array(high) - low > 1e6).any():
         raise InputError(f"{id}: the BD {list(names)} has no bounds; give bd_low and bd_high")
-
-    def final(obs: Floats, action: Floats, info: Mapping[str, Any]) -> Floats:
-        return obs[-1, places]
-
-    measures = Measures(names, tuple(low), tuple(high))
-    if plane is None:
-        return GymnasiumTask(id, final, measures, kwargs=kwargs, controller=controller, steps=steps)
-    floor = load_plane(plane)
-    limit = steps or (env.spec.max_episode_steps if env.spec else None)
-    wrapped = {"env": id, "plane": floor.table, "bd_obs": places, "steps": limit}
-    return GymnasiumTask(
-        "envs:wayword/Plane-v0", final, measures, controller=controller, steps=limit,
-        kwargs=wrapped | ({"kwargs": dict(kwargs)} if kwargs else {}), world=floor.world,
-    )  # fmt: skip
+    return Measures(names, tuple(low), tuple(high))

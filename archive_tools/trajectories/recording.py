@@ -59,20 +59,23 @@ class Recorder:
     def _file(self, rows: slice) -> Path:
         return self.folder / f"{rows.start:08d}.parquet"
 
+    @property
+    def seed(self) -> int:
+        """That of the search, so that a seeded environment repeats what the archive says."""
+        return int(self.archive.info.get("seed", 0))
+
     def record(self, workers: executor.Executor) -> None:
         """Write the chunks that are not there yet, driven by `workers`.
 
         Raises:
             InputError: the environment recorded numbers that are not finite.
         """
-        # The seed of the search, so that a seeded environment repeats what the archive says.
-        seed = int(self.archive.info.get("seed", 0))
         solutions, ids = self.archive.solutions, self.archive.policy_ids
         with tqdm(total=len(self.archive), desc="record", unit=" trajectories") as bar:
             missing = [rows for rows in self.rows if not self._file(rows).exists()]
             bar.update(len(self.archive) - sum(rows.stop - rows.start for rows in missing))
             pieces = [workers.pieces(rows.start, rows.stop) for rows in missing]
-            jobs = ((solutions[p], ids[p], seed) for parts in pieces for p in parts)
+            jobs = ((solutions[p], ids[p], self.seed) for parts in pieces for p in parts)
             tables = workers.map(record_drives, jobs, self.environment)
             for rows, parts in zip(missing, pieces, strict=True):
                 table = pa.concat_tables(next(tables) for _ in parts).combine_chunks()
@@ -110,4 +113,8 @@ class Recorder:
         )
         if isinstance(environment, Navigation):
             info["odometry"] = environment.odometry()
+        if getattr(environment, "action_classes", None):
+            info["action_classes"] = environment.action_classes  # type: ignore[attr-defined]
+        if environment.stochastic:
+            info["seed"] = self.seed
         return info

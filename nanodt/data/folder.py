@@ -155,6 +155,8 @@ def _numbers(
     steps: dict[str, np.ndarray] = {}
     for name, (rows, key) in sizes.items():
         steps[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
+    if "action_classes" in info:
+        _check_numbered(path, ids, length, steps["action"], int(info["action_classes"]))
     # The observation after the last action is never a model's input.
     row, place = ragged(length)
     steps["obs"] = steps["obs"][np.cumsum(length + 1)[row] - (length + 1)[row] + place]
@@ -162,6 +164,20 @@ def _numbers(
     if subgoals is not None:
         steps["next_subgoal"] = subgoals[:, None].astype(np.float32)
     return steps, steps.pop("bd")
+
+
+def _check_numbered(
+    path: Path, ids: np.ndarray, length: np.ndarray, action: np.ndarray, classes: int
+) -> None:
+    """Refuse actions [sum of lengths, 1] that are no numbers from 0 to classes - 1."""
+    wrong = (action != action.round()) | (action < 0) | (action >= classes)
+    if action.shape[1] != 1 or wrong.any():
+        row = int(np.argmax(wrong.any(1)))
+        i = int(np.searchsorted(np.cumsum(length), row, side="right"))
+        raise InputError(
+            f"{path}: action of trajectory {ids[i]} holds {action[row].tolist()}, expected one "
+            f"whole number from 0 to {classes - 1} (action_classes in {INFO})"
+        )
 
 
 def located(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -183,10 +199,13 @@ def _read_info(path: Path) -> dict[str, Any]:
     missing = [k for k in ("n_obs", "n_act", "n_bd", "action_low", "action_high") if k not in info]
     if missing:
         raise InputError(f"{path}: no field {', '.join(missing)}")
-    for name in ("n_obs", "n_act", "n_bd", "steps"):
+    for name in ("n_obs", "n_act", "n_bd", "steps", "action_classes"):
         value = info.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{path}: {name} is {value!r}, expected a whole number above 0")
+    seed = info.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"{path}: seed is {seed!r}, expected a whole number from 0 up")
     for name, size in (("action", "n_act"), ("bd", "n_bd")):
         for bound in (f"{name}_low", f"{name}_high"):
             if bound in info:

@@ -53,15 +53,15 @@ def drive(
     bd: np.ndarray | None = None,
     *,
     steps: int | None = None,
-    seed: int = 0,
+    seed: int | list[int] = 0,
     progress: bool = False,
     see: Callable[[Any], Any] | None = None,
     send: Callable[[np.ndarray], Any] | None = None,
 ) -> Rollouts:
     """Drive all robots of a Gymnasium `VectorEnv` once, each by its own text and bd [N, n_bd].
 
-    `steps` defaults to the longest episode the policy knows. The seed goes to the environment and
-    to the policy's draws. `see` turns the environment's observations into what the policy takes (by
+    `steps` defaults to the longest episode the policy knows. The seed goes to the environment (a
+    list: one for each robot) and, or the first of them, to the policy's draws. `see` turns the environment's observations into what the policy takes (by
     default float32 vectors), `send` actions [N, n_act] into what the environment takes (by default:
     numbers of a Discrete space, else the vectors).
     """
@@ -74,7 +74,7 @@ def drive(
         if given is not None and len(given) != n:
             raise InputError(f"{len(given)} {name}s for {n} environments: give one each")
     see, send = see or float_vectors, send or sender(vector_env)
-    policy.reset(seed)
+    policy.reset(seed if isinstance(seed, int) else seed[0])
     obs, info = vector_env.reset(seed=seed)
     seen, reports = [see(obs)], [arrays(info, n)]
     actions, rewards, reward = [], [], np.zeros(n, np.float32)

@@ -42,6 +42,9 @@ def offered(config: TrainConfig, dataset: Dataset) -> tuple[TrainConfig, list[st
     elif not config.odometry and any(getattr(config, name) for name in reckoned):
         said.append("without odometry: no visitation map, no prediction of the future position")
         off |= reckoned
+    if dataset.info.get("action_classes") and config.head != "discrete":
+        said.append(f"{where / INFO}: actions are numbered: training with --head discrete")
+        off["head"] = "discrete"
     if config.augmentation_share and not (where / AUGMENTATION).exists():
         said.append(f"{where}: no {AUGMENTATION}: learning from recorded trajectories only")
         off["augmentation_share"] = 0.0

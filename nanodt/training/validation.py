@@ -31,6 +31,8 @@ class ClosedLoop:
         texts = episodes.texts or [[] for _ in episodes.ids]
         self.texts = [texts[i][0] if texts[i] else None for i in chosen]
         self.bd = episodes.each["bd"][chosen]
+        # Where chance has a part, recorded episodes say with which seed they began.
+        self.seed = [int(info["seed"])] * len(chosen) if "seed" in info else 0
         self.diagonal = float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"])))
         without = "train without the closed-loop score: --score-items 0"
         self.env = make_vector_env(
@@ -41,7 +43,7 @@ class ClosedLoop:
         """Distance from the reached to the asked-for bd, in % of the bd's range (diagonal)."""
         texts = [t for t in self.texts if t is not None]
         instruction = texts if len(texts) == len(self.texts) else None
-        rollouts = drive(Policy(network), self.env, instruction, self.bd)
+        rollouts = drive(Policy(network), self.env, instruction, self.bd, seed=self.seed)
         network.train()
         if "bd" not in rollouts.info:
             raise InputError("the environment's info has no 'bd', which the score compares")

@@ -34,7 +34,10 @@ export class Pointer {
 
   get start() { return this.state.start ?? this.scene.facts.start; }
 
+  get movable() { return Boolean(document.querySelector('[name="tool"][value="start"]')); }
+
   onRobot(event) {
+    if (!this.movable) return false;
     const [x, y] = this.scene.point(event), [sx, sy] = this.start;
     return Math.hypot(x - sx, y - sy) < this.scene.facts.radius * 2.2;
   }
@@ -95,6 +98,7 @@ export class Pointer {
   }
 
   set(start) {
+    if (!this.movable) return;
     const size = this.scene.facts.size, inside = (v) => Math.round(Math.min(Math.max(v, 0), size) * 10) / 10;
     this.state.start = [inside(start[0]), inside(start[1]), Math.round(start[2] * 1000) / 1000];
     this.scene.start(this.state.start, true);
