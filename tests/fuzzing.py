@@ -43,7 +43,7 @@ from envs.pictures.svg import read_picture
 from envs.plane import load_plane
 from nanodt.data.folder import load_dataset
 from nanodt.errors import InputError as PolicyError
-from nanodt.family.sources import load_episodes, load_minari
+from nanodt.family.sources import load_episodes
 from nanodt.files import read_weights, save_weights
 
 SLOW = 5.0
@@ -293,7 +293,7 @@ def make_readers() -> dict[str, Reader]:
 
 def _load_minari(path: Path) -> None:
     root = next(p for p in path.parents if (p / "data").is_dir())
-    load_minari(root.name, root.parent)
+    minari_arrays(str(root))
 
 
 if __name__ == "__main__":
