@@ -38,6 +38,7 @@ from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import Price, read_reply, reply_of
 from archive_tools.rating.ratings import read_lines
+from archive_tools.recordings import minari_arrays
 from envs.pbm import read_pbm, write_pbm
 from envs.pictures.svg import read_picture
 from envs.plane import load_plane

@@ -3,9 +3,9 @@
 Imports rooms below: trajectories, tasks, run, files.
 """
 
-from archive_tools.recordings import importing
+from archive_tools.recordings import importing, setting
 from archive_tools.recordings.choice import Choice, Drives, take_drives
-from archive_tools.recordings.episodes import Column, Episode, Recording
+from archive_tools.recordings.episodes import Recording
 from archive_tools.recordings.lerobot import read_lerobot
 from archive_tools.recordings.minari import minari_arrays, read_minari
 from archive_tools.recordings.replaying import replay_drives
@@ -13,8 +13,7 @@ from archive_tools.recordings.sources import read_recording, recording_digest
 
 __all__ = [
     "Choice",
-    "Column",
-    "Episode",
+    "Drives",
     "Recording",
     "importing",
     "minari_arrays",
@@ -23,5 +22,6 @@ __all__ = [
     "read_recording",
     "recording_digest",
     "replay_drives",
+    "setting",
     "take_drives",
 ]

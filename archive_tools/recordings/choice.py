@@ -1,6 +1,6 @@
 """From episodes as they were stored to drives as the stages hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,25 @@ class Choice:
     """Episodes with as many observations as actions lose their last action."""
     steps: int = 0
     """The first so many steps of each episode; 0: all."""
+
+    @classmethod
+    def of(
+        cls, observations: str, position: Sequence[str], bd: str, *, drop: bool, steps: int
+    ) -> "Choice":
+        """From the options of stage 02; "" and () leave it to the usual names.
+
+        Raises:
+            InputError: an option is no name of an array.
+        """
+        if len(position) > 2:
+            raise InputError(f"--position {' '.join(position)}: expected one array, or two")
+        return cls(
+            Column.parse("--observations", observations) if observations else None,
+            tuple(Column.parse("--position", text) for text in position),
+            Column.parse("--bd", bd) if bd else None,
+            drop,
+            steps,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,10 @@ def take_drives(recording: Recording, choice: Choice) -> Drives:
     )
     named = None if choice.bd else _known(recording, BDS)
     bd = choice.bd or (Column(named) if named else None)
-    columns: dict[str, tuple[Column, ...]] = {"observations": (seen,), "actions": (Column("actions"),)}
+    columns: dict[str, tuple[Column, ...]] = {
+        "observations": (seen,),
+        "actions": (Column("actions"),),
+    }
     columns |= ({"position": place} if place else {}) | ({"bd": (bd,)} if bd else {})
     parts: dict[str, list[Array]] = {what: [] for what in columns}
     for episode in episodes:
@@ -165,9 +187,7 @@ def _arrays(
     return found
 
 
-def _cut(
-    arrays: dict[str, Array], episode: Episode, recording: Recording, choice: Choice
-) -> None:
+def _cut(arrays: dict[str, Array], episode: Episode, recording: Recording, choice: Choice) -> None:
     """Bring an episode to an observation more than actions, and to the steps asked for."""
     where, steps = f"{recording.source}: {episode.name}", len(arrays["actions"])
     after = {what: len(values) for what, values in arrays.items() if what != "actions"}

@@ -1,74 +1,38 @@
 """Recorded drives as a stage writes them: poses, BDs and what describes them all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from archive_tools.recordings.choice import Drives, Floats
-from archive_tools.recordings.episodes import Column, Recording
+from archive_tools.recordings.episodes import Recording
 from archive_tools.recordings.replaying import Replayed
+from archive_tools.recordings.setting import Setting
 from archive_tools.recordings.spaces import action_bounds
-from archive_tools.tasks import Environment, Measures, Navigation
+from archive_tools.tasks import Measures, Navigation
 from archive_tools.trajectories import make_info, make_table
 from envs.errors import InputError
-from envs.plane import Plane
-from envs.world import World
-
-NOWHERE = {"id": "", "kwargs": {}}
-"""The environment of drives that nobody can drive again."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Where recorded drives are said to have been driven."""
+class Taken:
+    """N drives as the stages hold them."""
 
-    environment: Environment | None = None
-    plane: Plane | None = None
-    world: World | None = None
-
-    @property
-    def id(self) -> str:
-        """The Gymnasium id that a recording would name; "" for none."""
-        if self.environment is None:
-            return ""
-        return str(self.environment.kwargs.get("env", self.environment.id))
-
-
-def bare(id: str) -> str:
-    """A Gymnasium id without the module that registers it."""
-    return id.rpartition(":")[2]
-
-
-def check_environment(recording: Recording, setting: Setting) -> None:
-    """Refuse a recording of another environment than the one that is given.
-
-    Raises:
-        InputError: both name one, and not the same.
-    """
-    own = recording.info["environment"]["id"] if recording.info else recording.environment
-    if own and bare(own) == "wayword/Plane-v0" and recording.info:
-        own = recording.info["environment"]["kwargs"].get("env", own)
-    if setting.id and own and bare(own) != bare(setting.id):
-        raise InputError(
-            f"{recording.source}: recorded in {own}, but --environment is {setting.id}; give "
-            f"--environment {own}, or leave it out"
-        )
-
-
-def plane_position(plane: Plane) -> tuple[Column, ...]:
-    """The arrays in which the two numbers of a plane stand, as Minari names them."""
-    found = []
-    for axis in (plane.table["x"], plane.table["y"]):
-        name = "observations"
-        if "key" in axis:
-            name = f"observations/{axis['key']}"
-        elif "info" in axis:
-            name = f"infos/{axis['info']}"
-        found.append(Column(name, (int(axis.get("obs", 0)),)))
-    return tuple(found)
+    poses: list[Floats]
+    """[T + 1, 3] each."""
+    bd: list[Floats]
+    """[n_bd] each."""
+    measures: Measures
+    info: dict[str, Any]
+    """The content of trajectories.json."""
+    verdict: dict[str, Any]
+    """What archive.json says of the import."""
+    notes: list[str]
+    """Lines for the user."""
 
 
 def poses_of(drives: Drives, setting: Setting, replayed: Replayed | None, tolerance: float,
@@ -145,8 +109,15 @@ def measures_of(
     drawn = own or Measures(names, tuple((low - room).tolist()), tuple((high + room).tolist()))
     found = Measures(*(tuple(g) or d for g, d in zip(given, (drawn.names, drawn.low, drawn.high),
                                                      strict=True)))  # fmt: skip
-    for option, values in zip(("names", "low", "high"), (found.names, found.low, found.high),
-                              strict=True):  # fmt: skip
+    _check_measures(found, drives, bd, source)
+    return found
+
+
+def _check_measures(found: Measures, drives: Drives, bd: Sequence[Floats], source: str) -> None:
+    """Refuse another number of names or bounds than the BD has, and a BD beyond them."""
+    ends, size = np.stack(bd).astype(np.float64), len(bd[0])
+    said = {"names": found.names, "low": found.low, "high": found.high}
+    for option, values in said.items():
         if len(values) != size:
             raise InputError(
                 f"{source}: the BD has {size} numbers, --bd-{option} (or the environment) "
@@ -156,12 +127,12 @@ def measures_of(
     beyond = ((ends < found.low - slack) | (ends > found.high + slack)).any(axis=1)
     if beyond.any():
         n = int(np.flatnonzero(beyond)[0])
+        bounds = ", ".join(f"{a:g} to {b:g}" for a, b in zip(found.low, found.high, strict=True))
         raise InputError(
             f"{source}: {drives.names[n]} ends at ({', '.join(f'{v:g}' for v in bd[n])}), beyond "
-            f"the bounds of the BD ({', '.join(f'{a:g} to {b:g}' for a, b in zip(found.low, found.high, strict=True))}); "
-            "give --bd-low and --bd-high, or the --world that it was driven in"
+            f"the bounds of the BD ({bounds}); give --bd-low and --bd-high, or the --world that it "
+            "was driven in"
         )
-    return found
 
 
 def describe_drives(
@@ -219,18 +190,44 @@ def table_of(drives: Drives, poses: list[Floats], bd: list[Floats], rows: slice)
     )
 
 
-def verdict_of(
-    recording: Recording, drives: Drives, replayed: Replayed | None, tolerance: float
-) -> dict[str, Any]:
-    """What archive.json says of the import."""
-    lengths = drives.lengths
-    return {
-        "source": recording.source.rpartition("/")[2] or recording.source,
+def take_in(
+    recording: Recording,
+    drives: Drives,
+    setting: Setting,
+    gym: Mapping[str, Any],
+    replayed: Replayed | None,
+    given: tuple[Sequence[str], Sequence[float], Sequence[float]],
+    tolerance: float,
+    seed: int,
+) -> Taken:
+    """All that is written of recorded drives.
+
+    Args:
+        recording, drives: what was recorded.
+        setting: where.
+        gym: {"id", "kwargs"} of the environment.
+        replayed: the same actions driven once more.
+        given: names, low and high of the BD that the user gives; () for none.
+        tolerance: as for `Replayed.ok`.
+        seed: of the replay.
+
+    Raises:
+        InputError: positions or BD are missing, or do not fit.
+    """
+    source, lengths = recording.source, drives.lengths
+    poses = poses_of(drives, setting, replayed, tolerance, source)
+    bd = drives.bd or [pose[-1, :2].copy() for pose in poses]
+    measures = measures_of(drives, setting, recording.info, given, bd, source)
+    info, notes = describe_drives(drives, setting, recording, measures, gym, seed)
+    notes = [*drives.notes, *notes]
+    verdict = {
+        "source": Path(source).name,
         "format": recording.kind,
         "drives": len(drives.ids),
         "steps": [int(lengths.min()), int(lengths.max())],
         "recorded_in": recording.environment,
         "replayed": None if replayed is None else int(replayed.ok(tolerance).sum()),
         "tolerance": tolerance,
-        "notes": drives.notes,
+        "notes": notes,
     }
+    return Taken(poses, list(bd), measures, info, verdict, notes)

@@ -313,7 +313,9 @@ def _checked(episode: Episode, spaces: Mapping[str, Mapping[str, Any]], folder: 
         raise InputError(f"{where}: {no_vector('actions', odd['actions'])}")
     n = len(arrays["rewards"])
     if len(arrays["actions"]) != n:
-        raise InputError(f"{where}: {len(arrays['actions'])} actions for {n} rewards: record it anew")
+        raise InputError(
+            f"{where}: {len(arrays['actions'])} actions for {n} rewards: record it anew"
+        )
     seen = len(arrays.get("observations", ()))
     if "observations" in arrays and seen < n:
         raise InputError(f"{where}: {seen} observations for {n} rewards: record it anew")

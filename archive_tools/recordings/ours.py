@@ -22,7 +22,11 @@ def own_files(folder: Path) -> tuple[Path, list[Path]] | None:
     """
     for place in (folder, folder / "trajectories"):
         info = place / "trajectories.json"
-        for pattern in ("trajectories.parquet", "data/trajectories*.parquet", "trajectories/*.parquet"):
+        for pattern in (
+            "trajectories.parquet",
+            "data/trajectories*.parquet",
+            "trajectories/*.parquet",
+        ):
             files = sorted(place.glob(pattern))
             if info.is_file() and files:
                 return info, files
@@ -57,11 +61,9 @@ def read_ours(folder: Path | str) -> Recording:
         if policies is not None and policies[row] is not None:
             each["policy_id"] = np.array([policies[row]])
         episodes.append(Episode(f"trajectory {identity}", arrays, each=each))
-    world = next(
-        (place for place in (info_file.parent / "world", info_file.parent.parent / "archive" / "world",
-                             folder / "archive" / "world") if place.is_dir()),
-        None,
-    )  # fmt: skip
+    top = info_file.parent
+    worlds = (top / "world", top.parent / "archive" / "world", folder / "archive" / "world")
+    world = next((place for place in worlds if place.is_dir()), None)
     return Recording(str(info_file.parent), "Wayword", episodes, info=info, world=world)
 
 

@@ -1,6 +1,6 @@
 """Drive recorded actions once more, and ask whether the same is seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 

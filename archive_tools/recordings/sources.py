@@ -11,8 +11,8 @@ from archive_tools.recordings.ours import own_files, read_ours
 from envs.errors import InputError
 
 EXPECTED = (
-    "expected a Minari dataset (its id or folder), a LeRobot v3 folder, an .npz of arrays, or a run "
-    "or folder with trajectories.json and Parquet (docs/recordings.md)"
+    "expected a Minari dataset (its id or folder), a LeRobot v3 folder, an .npz of arrays, or a "
+    "run or folder with trajectories.json and Parquet (docs/recordings.md)"
 )
 
 

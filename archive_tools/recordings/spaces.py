@@ -101,4 +101,3 @@ def action_bounds(
     ends = f"{low[open_].min():g} to {high[open_].max():g}"
     said = "its action space has" if space else "actions have"
     return low.tolist(), high.tolist(), f"{said} no bounds; taken from the data: {ends}"
-
