@@ -107,8 +107,9 @@ def measures_of(
     room = 0.01 * np.maximum(high - low, 1e-6)
     names = ("x", "y") if not recorded else tuple(f"bd_{i}" for i in range(size))
     drawn = own or Measures(names, tuple((low - room).tolist()), tuple((high + room).tolist()))
-    found = Measures(*(tuple(g) or d for g, d in zip(given, (drawn.names, drawn.low, drawn.high),
-                                                     strict=True)))  # fmt: skip
+    found = Measures(
+        tuple(given[0]) or drawn.names, tuple(given[1]) or drawn.low, tuple(given[2]) or drawn.high
+    )
     _check_measures(found, drives, bd, source)
     return found
 

@@ -68,7 +68,7 @@ def read_ours(folder: Path | str) -> Recording:
 
 
 def _table(path: Path) -> pa.Table:
-    names = list(COLUMNS)
+    names: list[str] = list(COLUMNS)
     read_arrow(path, names)  # says what is missing
     if "policy_id" in pq.read_schema(path).names:
         names.append("policy_id")
