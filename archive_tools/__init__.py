@@ -15,6 +15,7 @@ names of the folders of a run that they write.
     language      English about drives: read and checked
     llm           asking a server, and paying once
     annotations   what a path passes
+    recordings    drives that others recorded, as files
     trajectories  recorded drives on disk
     archive       elites: searched, imported, replayed
     tasks         where a controller is tried

@@ -3,6 +3,7 @@
 Every stage is its own process and can be run alone. A finished stage whose inputs and options are
 unchanged is left alone; one whose inputs or options changed is done again, and so is what follows.
 What an interrupted stage with other options left is kept, and the pipeline stops there.
+Where stage 02 imports recorded drives, stages 00 and 01 are left out.
 A TOML file given with --options sets options by script, named as on the command line:
 
     [00_search_archive]
@@ -104,6 +105,8 @@ def summary(run: Path, seconds: dict[str, float], console: Console) -> None:
         table.add_column(heading, justify="right")
     table.add_column("rows")
     for name in SCRIPTS:
+        if name not in seconds:
+            continue
         manifest = read_manifest(run / name)
         rows = ", ".join(f"{value:,} {key}" for key, value in manifest["rows"].items())
         size = folder_bytes(run / name) / 1e6
@@ -141,8 +144,11 @@ def run(config: Config) -> Path:
     here = Path(__file__).parent
     common = ["--run", str(config.run), "--preset", config.preset, "--seed", str(config.seed)]
     seconds: dict[str, float] = {}
+    imports = "--import" in extra.get("02_record_trajectories", ())
     for number, (name, script) in enumerate(SCRIPTS.items()):
         stem = Path(script).stem
+        if imports and name in ("archive", "verification"):
+            continue  # the drives come from elsewhere, and no policies stand behind them
         console.rule(f"[bold]{number:02d} {stem[3:].replace('_', ' ')}")
         begin = time.perf_counter()
         command = [sys.executable, str(here / f"{stem}.py"), *common, "--redo-changed"]

@@ -38,12 +38,13 @@ from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import Price, read_reply, reply_of
 from archive_tools.rating.ratings import read_lines
+from archive_tools.recordings import minari_arrays
 from envs.pbm import read_pbm, write_pbm
 from envs.pictures.svg import read_picture
 from envs.plane import load_plane
 from nanodt.data.folder import load_dataset
 from nanodt.errors import InputError as PolicyError
-from nanodt.family.sources import load_episodes, load_minari
+from nanodt.family.sources import load_episodes
 from nanodt.files import read_weights, save_weights
 
 SLOW = 5.0
@@ -293,7 +294,7 @@ def make_readers() -> dict[str, Reader]:
 
 def _load_minari(path: Path) -> None:
     root = next(p for p in path.parents if (p / "data").is_dir())
-    load_minari(root.name, root.parent)
+    minari_arrays(str(root))
 
 
 if __name__ == "__main__":

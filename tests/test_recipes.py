@@ -20,7 +20,7 @@ from nanodt.errors import InputError
 from nanodt.family.hf import from_hf, load_hf, predict, to_hf
 from nanodt.family.planner import Beam, Planner
 from nanodt.family.recipes.command import NAMES, get_recipe, run, table
-from nanodt.family.sources import collect, load_episodes, load_minari, make_env, save_npz
+from nanodt.family.sources import collect, load_episodes, make_env, save_npz
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network
 from nanodt.model.trunk import TrunkConfig
@@ -430,7 +430,7 @@ def test_minari_datasets_are_read(tmp_path, monkeypatch):
         assert (found.steps[name] == data.steps[name]).all()
     assert found.info == {"actions": 2} and found.each["terminated"].all()
     with pytest.raises(InputError, match=r"found cart/random-v0.*minari download other-v0"):
-        load_minari("other-v0")
+        load_episodes("minari:other-v0")
 
 
 @pytest.mark.parametrize("name", NAMES)

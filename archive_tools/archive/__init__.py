@@ -5,13 +5,14 @@ Imports rooms below: tasks, run, files.
 
 from archive_tools.archive import algorithms, importing, plots, search, verification
 from archive_tools.archive.cells import Cells
-from archive_tools.archive.elites import Archive, load_archive
+from archive_tools.archive.elites import Archive, imported_drives, load_archive
 from archive_tools.archive.replay import tolerances
 
 __all__ = [
     "Archive",
     "Cells",
     "algorithms",
+    "imported_drives",
     "importing",
     "load_archive",
     "plots",

@@ -220,6 +220,12 @@ def stack_lists(column: pa.ChunkedArray, name: str, path: Path) -> Floats:
     return flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), width)
 
 
+def imported_drives(folder: Path) -> bool:
+    """Whether an archive's folder is that of imported drives, behind which no elites stand."""
+    path = folder / "archive.json"
+    return path.is_file() and read_json(path).get("algorithm") == "recorded"
+
+
 def load_archive(path: Path | str, *, allow_broken: bool = False) -> Archive:
     """Load the archive of a run.
 
@@ -235,6 +241,11 @@ def load_archive(path: Path | str, *, allow_broken: bool = False) -> Archive:
         folder = folder / "archive"
     table_path = folder / "elites.parquet"
     if not table_path.exists():
+        if imported_drives(folder):
+            raise InputError(
+                f"{folder}: imported drives, no elites, so there are no policies to drive; a run "
+                "of another name is needed for a search"
+            )
         raise InputError(
             f"{folder}: no archive here (elites.parquet is missing); search one with "
             "scripts/00_search_archive.py, or read a foreign one with its --import"

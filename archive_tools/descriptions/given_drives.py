@@ -64,9 +64,9 @@ def replay_given(
     ids = list(range(first_id, first_id + len(action)))
     found = annotate(world.scene or Scene(), driven.pose, size=world.size, rule=rule)
     lengths = np.full(len(action), action.shape[1], np.int32)
-    table = make_table(ids, lengths, driven.pose[:, -1, :2], driven.obs, action, driven.pose)
-    column = SCHEMA.get_field_index("policy_id")
-    table = table.set_column(column, SCHEMA.field(column), pa.nulls(len(ids), pa.int64()))
+    table = make_table(
+        ids, lengths, driven.pose[:, -1, :2], driven.obs, action, driven.pose, [None] * len(ids)
+    )
     return GivenDrives(table, dict(zip(ids, found, strict=True)))
 
 

@@ -70,13 +70,15 @@ class Robots:
         own = run / "model"
         self._models: dict[Path, Begin] = {own: load(own)}
         colours = iter(("#7a5b00", "#c2185b", "#00796b", "#5d4037", "#4a4642"))
+        elites = (run / "archive" / "elites.parquet").exists()  # none stand behind imported drives
         choices = [
             Robot("policy", "policy", "#0b5fa5", "hears the text and knows the place", own),
             Robot("text_off", "text off", "#c2410c", "the policy without the text", own, deaf=True),
             Robot("bd_off", "place off", "#9b2a86", "the policy without the place", own,
                   blind=True),
-            Robot("nearest_elite", "nearest elite", "#0a7d5a",
-                  "of the archive's training split, by text and place; its own controller"),
+            *[Robot("nearest_elite", "nearest elite", "#0a7d5a",
+                    "of the archive's training split, by text and place; its own controller")
+              for _ in range(elites)],
         ]  # fmt: skip
         beside = sorted(run.parent.glob(f"{run.name}-*/model"))
         for folder in dict.fromkeys(

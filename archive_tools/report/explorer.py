@@ -189,9 +189,7 @@ def elites(
         drives behind the elites), `map`.
     """
     archive = read_json(run / "archive" / "archive.json")
-    table = read_table(
-        run / "archive" / "elites.parquet", ("policy_id", "objective", "measures")
-    ).rename(columns={"policy_id": "trajectory_id"})
+    table = _drives_of_elites(run)
     driven = read_table(
         run / "trajectories" / "trajectories.parquet", ("trajectory_id", "length", "pose")
     )
@@ -217,6 +215,15 @@ def elites(
             sets = list(dict.fromkeys(others["split"])) if len(others) else []
             return packed | {"shown": len(rows), "total": len(table), "sets": sets, "map": axes}
         count = min(int(len(rows) * budget / size * 0.98), len(rows) - 1)
+
+
+def _drives_of_elites(run: Path) -> pd.DataFrame:
+    """trajectory_id, objective and measures: of the elites, or of imported drives their BDs."""
+    path, names = run / "archive" / "elites.parquet", ("policy_id", "objective", "measures")
+    if path.exists():
+        return read_table(path, names).rename(columns={"policy_id": "trajectory_id"})
+    driven = read_table(run / "trajectories" / "trajectories.parquet", ("trajectory_id", "bd"))
+    return driven.rename(columns={"bd": "measures"}).assign(objective=np.nan)
 
 
 def _pack(

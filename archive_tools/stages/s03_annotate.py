@@ -46,7 +46,8 @@ def run(config: AnnotateConfig) -> Path:
             raise InputError(
                 f"{stage.input('trajectories')}: recorded in an environment without a map, so "
                 "positions in a scene are unknown; give it one with the option plane of "
-                "--environment-options of scripts/00_search_archive.py (docs/environments.md)"
+                "--environment-options of scripts/00_search_archive.py (docs/environments.md), or "
+                "imported drives with --world or --plane of scripts/02_record_trajectories.py"
             )
         world = load_world(folder)
         if world.scene is None:

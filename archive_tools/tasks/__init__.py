@@ -6,6 +6,7 @@ Imports envs, run and files. `Environment` in task.py is what every task offers.
 
 from archive_tools.tasks import registry
 from archive_tools.tasks.controllers import ControllerSpec, rollout_controllers
+from archive_tools.tasks.gymnasium import make_gymnasium, theirs
 from archive_tools.tasks.measures import Measures, cell_index, cell_places
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.recording import Rollouts
@@ -19,6 +20,8 @@ __all__ = [
     "Rollouts",
     "cell_index",
     "cell_places",
+    "make_gymnasium",
     "registry",
     "rollout_controllers",
+    "theirs",
 ]

@@ -10,7 +10,9 @@ from archive_tools.trajectories.table import (
     Sequences,
     Trajectories,
     load_trajectories,
+    make_info,
     make_table,
+    unpack_table,
     write_trajectories,
 )
 
@@ -21,6 +23,8 @@ __all__ = [
     "Sequences",
     "Trajectories",
     "load_trajectories",
+    "make_info",
     "make_table",
+    "unpack_table",
     "write_trajectories",
 ]

@@ -66,14 +66,16 @@ def make_table(
     obs: Sequences,
     action: Sequences,
     pose: Sequences | None = None,
+    policy_ids: Sequence[int | None] | None = None,
 ) -> pa.Table:
     """Rows of trajectories.parquet.
 
     Args:
-        ids: [N], of the policies and, one each, of their trajectories.
+        ids: [N], of the trajectories.
         lengths: [N], steps T_i; arrays may be longer, what is beyond is left out.
         bd: [N, n_bd].
         obs, action, pose: as in `Trajectories`.
+        policy_ids: [N], None for a drive behind which no policy stands; by default the `ids`.
     """
     ids = pa.array(np.asarray(ids, dtype=np.int64))
     count = len(lengths)
@@ -83,7 +85,7 @@ def make_table(
 
     columns = [
         ids,
-        ids,
+        ids if policy_ids is None else pa.array(policy_ids, pa.int64()),
         pa.array(np.asarray(lengths, dtype=np.int32)),
         list_column(list(bd)),
         steps(obs, 1),
@@ -138,9 +140,26 @@ def load_trajectories(
     table = read_arrow(path, ("trajectory_id", "length", *wanted), rows)
     if info is None:
         info = dict(read_json(folder / "trajectories.json"))
+    return unpack_table(table, info, wanted, path)
+
+
+def unpack_table(
+    table: pa.Table, info: dict[str, Any], wanted: Sequence[str], path: Path
+) -> Trajectories:
+    """The trajectories of a table with columns of SCHEMA.
+
+    Args:
+        table: trajectory_id, length and the columns `wanted`.
+        info: the content of trajectories.json.
+        wanted: which of obs, action, pose, bd to unpack.
+        path: the file, for messages.
+
+    Raises:
+        InputError: a field of `info` is missing, or a row's length does not fit.
+    """
     for name in INFO_FIELDS:
         if name not in info:
-            raise InputError(f"{folder / 'trajectories.json'}: field {name!r} is missing")
+            raise InputError(f"{path.parent / 'trajectories.json'}: field {name!r} is missing")
     ids = table["trajectory_id"].to_numpy()
     lengths = table["length"].to_numpy()
     widths = {"obs": info["n_obs"], "action": info["n_act"], "pose": 3, "bd": info["n_bd"]}

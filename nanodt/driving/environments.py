@@ -19,7 +19,7 @@ def make_vector_env(environment: dict[str, Any], n: int, otherwise: str) -> Any:
     import gymnasium  # only where an environment is asked for
 
     name, kwargs = environment.get("id"), environment.get("kwargs") or {}
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name:
         raise InputError(f"the dataset's environment has no id: name it, or {otherwise}")
     try:
         module, _, bare = name.rpartition(":")

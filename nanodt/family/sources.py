@@ -1,19 +1,25 @@
-"""Where trajectories come from: Gymnasium environments, npz files, local Minari datasets.
+"""Where trajectories come from: Gymnasium environments, npz files, datasets of other libraries.
 
 An npz holds `length` [N]; `steps/NAME` [sum of lengths, size], what each step knows (`obs`,
 `action`, `reward`, …; a discrete action is one number); `each/NAME` [N, size], one row per
 episode (`bd`, `task`, `terminated`, …); optionally `texts` [N]; and `info`, JSON text
 (`environment` {"id", "kwargs"}, `action_low`, `action_high`, or `actions`, how many there are).
 
-Gymnasium and h5py are imported only when something asks for them.
+Data in other libraries' files (`minari:ID`) are read by whichever installed package offers their
+scheme: entry points of the group `nanodt.sources`, functions from what follows the colon to length
+[N], obs, action, reward [sum of lengths, size], terminated [N, 1], info, and notes for the user.
+
+Gymnasium is imported only when something asks for it.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +31,8 @@ from nanodt.data.folder import load_dataset, located
 from nanodt.driving.environments import make_vector_env
 from nanodt.errors import InputError
 from nanodt.family.extra import EXTRA, need
-from nanodt.family.minari_data import load_minari
 
+GROUP = "nanodt.sources"
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
 """(observation, random numbers) -> action, as the environment takes it."""
 
@@ -132,9 +138,33 @@ def load_episodes(source: str) -> Episodes:
     of a Minari dataset on this machine: `minari:ID`."""
     if Path(source).is_dir():
         return load_folder(Path(source))
-    if source.startswith("minari:"):
-        return load_minari(source.removeprefix("minari:"))
+    scheme, colon, rest = source.partition(":")
+    if colon and not Path(source).exists():
+        found = [point for point in entry_points(group=GROUP) if point.name == scheme]
+        if found:
+            return _offered(found[0].load(), rest, source)
+        if scheme == "minari":
+            raise InputError(
+                f"{source}: no installed package reads Minari's files: pip install 'wayword[gym]'"
+            )
     return load_npz(Path(source))
+
+
+def _offered(read: Callable[[str], dict[str, Any]], name: str, where: str) -> Episodes:
+    """Episodes that another package reads."""
+    try:
+        found = read(name)
+    except ValueError as error:  # the reader's own kind of a user's mistake
+        raise InputError(str(error)) from error
+    for note in found["notes"]:
+        print(f"{where}: {note}", file=sys.stderr)
+    return Episodes(
+        found["length"],
+        {key: found[key] for key in ("obs", "action", "reward")},
+        {"terminated": found["terminated"]},
+        info=found["info"],
+        where=where,
+    ).check("obs", "action", "reward")
 
 
 SPLITS = {"train": 0.0, "validation": 1.0, "test": 2.0}
