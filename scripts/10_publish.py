@@ -2,8 +2,8 @@
 
 Writes a folder for each form that the run has the stages for, into published/ of the run or where
 --to says, reads it again and holds it against the run, value by value. --to hub then sends them to
-the Hugging Face Hub, with the token of the environment (HF_TOKEN): started again, it sends only what
-lacks there. docs/publishing.md says what each holds and how it is read.
+the Hugging Face Hub, with the token of the environment (HF_TOKEN): started again, it sends only
+what lacks there. docs/publishing.md says what each holds and how it is read.
 
 Examples:
   python scripts/10_publish.py --run runs/demo

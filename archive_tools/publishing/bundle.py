@@ -8,6 +8,7 @@ a packed file of its size can be. Nothing of it is run or unpickled.
 import gzip
 import hashlib
 import io
+import os
 import re
 import shutil
 import tarfile
@@ -145,24 +146,20 @@ def _members(path: Path, target: Path | None) -> Iterator[tuple[str, str]]:
             if name is None:
                 continue
             if name.casefold() in seen or len(seen) >= MOST:
-                raise InputError(f"{path}: {name} stands in it twice, or it has over {MOST:,} files")
+                raise InputError(
+                    f"{path}: {name} stands in it twice, or it has over {MOST:,} files"
+                )
             seen.add(name.casefold())
             _check_room(path, member.size, target)
             source = tar.extractfile(member)
             assert source is not None
             digest = hashlib.sha256()
-            sink: Any = None
-            if target is not None:
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                sink = open(target / name, "xb")
-            try:
+            place = Path(os.devnull) if target is None else target / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with open(place, "wb") as sink:
                 while block := source.read(1 << 20):
                     digest.update(block)
-                    if sink is not None:
-                        sink.write(block)
-            finally:
-                if sink is not None:
-                    sink.close()
+                    sink.write(block)
             yield name, digest.hexdigest()
 
 
@@ -173,11 +170,12 @@ def _safe_name(path: Path, member: tarfile.TarInfo) -> str | None:
         InputError: no plain file, or a name that leads elsewhere or ends in what no bundle holds.
     """
     parts = PurePosixPath(member.name).parts
-    if (
-        member.name.startswith("/")
-        or any(part in ("..", ".") or re.search(r'[\\:*?"<>|\0-\x1f]', part) for part in parts)
+    if member.name.startswith("/") or any(
+        part in ("..", ".") or re.search(r'[\\:*?"<>|\0-\x1f]', part) for part in parts
     ):
-        raise InputError(f"{path}: {member.name[:100]!r} leads out of its folder; nothing was taken")
+        raise InputError(
+            f"{path}: {member.name[:100]!r} leads out of its folder; nothing was taken"
+        )
     if member.isdir():
         return None
     if not member.isreg() or member.issparse():

@@ -109,8 +109,9 @@ class Contents:
         return template(__package__, name).render(
             name=self.name, licence=self.licence, stages=self._provenance(), lacking=self.lacking,
             info=self.info if "trajectories" in self.stages else {}, dataset=dataset,
-            facts={stage: m["facts"] for stage, m in self.manifests.items()},
-            rows={stage: m["rows"] for stage, m in self.manifests.items()},
+            recorded=len(self.trajectories) if "trajectories" in self.stages else 0,
+            facts={stage: self.manifests.get(stage, {}).get("facts", {}) for stage in SCRIPTS},
+            rows={stage: self.manifests.get(stage, {}).get("rows", {}) for stage in SCRIPTS},
             versions=self._versions(), figures=self._figures(), **more,
         )  # fmt: skip
 
@@ -120,12 +121,12 @@ class Contents:
         return [stage for stage in SCRIPTS if not (self.run / stage / "manifest.json").exists()]
 
     def _provenance(self) -> list[dict[str, Any]]:
-        """A row for each stage; the home of whoever ran it is not told."""
+        """A row for each stage; where on their disk somebody ran it is not told."""
         home = str(Path.home())
         return [
             {
                 "stage": stage,
-                "command": re.sub(rf"(?<![\w.]){re.escape(home)}(?=/)", "~", m["command"]),
+                "command": re.sub(r"\S*/(?=scripts/\w+\.py)", "", m["command"]).replace(home, "~"),
                 "seed": m["seed"],
                 "seconds": m["wall_time_s"],
                 "digest": m["digest"],
@@ -163,7 +164,9 @@ def _figure(record: dict[str, Any] | None, metric: Any) -> str:
     """A mean with its interval."""
     if record is None:
         return ""
-    mean, low, high = (f"{record[key]:.{metric.decimals}f}" for key in ("mean", "ci_low", "ci_high"))
+    mean, low, high = (
+        f"{record[key]:.{metric.decimals}f}" for key in ("mean", "ci_low", "ci_high")
+    )
     return f"{mean} ({low}–{high})"
 
 

@@ -56,7 +56,9 @@ def write(contents: Contents, folder: Path) -> dict[str, int]:
     if "dataset" in contents.stages:
         _write_splits(contents, folder)
     if (folder / "world").exists():
-        copied, own = (load_world(f).digest() for f in (folder / "world", contents.run / "archive" / "world"))
+        copied, own = (
+            load_world(f).digest() for f in (folder / "world", contents.run / "archive" / "world")
+        )
         _check(copied == own, folder / "world")
     configs = {k: path for k, path in CONFIGS.items() if (folder / path).exists()}
     parts = [split for split in SPLITS if (folder / "data" / f"{split}.parquet").exists()]

@@ -7,13 +7,13 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from archive_tools.files import file_digest
 from envs.errors import InputError
@@ -22,10 +22,10 @@ Kind = Literal["dataset", "model"]
 T = TypeVar("T")
 NETWORK: tuple[type[Exception], ...] = (HfHubHTTPError.__mro__[1], ConnectionError, TimeoutError)
 """What the Hub's library raises where nobody answers: its HTTP client's own errors."""
+TOKEN = "make one that may write (huggingface.co/settings/tokens) and export it as HF_TOKEN"
 AGAIN = "run the same command again: only what lacks is sent"
 SAID = {
-    401: "the Hub does not know the token; make one that may write (huggingface.co/settings/tokens) "
-    "and export it as HF_TOKEN",
+    401: f"the Hub does not know the token; {TOKEN}",
     403: "the token may not write there; give it the right to, or another --repo",
     404: "no such user or organisation, or the token may not see it; expected --repo USER/NAME",
     409: f"somebody else is changing it; {AGAIN}",
@@ -84,10 +84,7 @@ class Hub:
     def __init__(self, patience: float) -> None:
         self._left, self._token = patience, get_token()
         if not self._token:
-            raise InputError(
-                "no token for the Hub; make one that may write (huggingface.co/settings/tokens) "
-                "and export it as HF_TOKEN"
-            )
+            raise InputError(f"no token for the Hub; {TOKEN}")
         self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=self._token)
 
     def send(self, parcel: Parcel, *, private: bool) -> int:
@@ -99,7 +96,9 @@ class Hub:
             InputError: the Hub refuses, in a line; what was committed before stays there.
         """
         repo, kind, api = parcel.repo, parcel.kind, self._api
-        self._ask(repo, lambda: api.create_repo(repo, repo_type=kind, private=private, exist_ok=True))
+        self._ask(
+            repo, lambda: api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
+        )
         there: dict[str, Any] = self._ask(repo, lambda: {
             entry.path: entry for entry in api.list_repo_tree(repo, recursive=True, repo_type=kind)
             if hasattr(entry, "blob_id")
@@ -110,23 +109,34 @@ class Hub:
         stale = [n for n in there if "/" in n and n.partition("/")[0] in filled and n not in files]
         batches = _batches(lacking, files) or ([[]] if stale else [])
         for number, batch in enumerate(batches, 1):
-            operations: list[Any] = [CommitOperationDelete(n) for n in stale] if number == 1 else []
             print(f"{repo}: commit {number} of {len(batches)}, {len(batch)} files", file=sys.stderr)
-
-            def commit(batch: list[str] = batch, before: list[Any] = operations) -> Any:
-                added = [CommitOperationAdd(name, str(files[name])) for name in batch]
-                message = f"Publish with Wayword ({number} of {len(batches)})"
-                return api.create_commit(repo, [*before, *added], commit_message=message, repo_type=kind)
-
-            self._ask(repo, commit)
+            self._commit(parcel, batch, stale if number == 1 else ())
         if parcel.tag:
             self._tag(parcel, moved=bool(batches))
         return len(lacking)
 
+    def _commit(self, parcel: Parcel, names: Sequence[str], gone: Sequence[str]) -> None:
+        """Send some files, and remove others, at once."""
+        files = parcel.files
+
+        def commit() -> Any:  # the library marks what it was given, so each trial gets its own
+            operations: list[Any] = [CommitOperationDelete(name) for name in gone]
+            operations += [CommitOperationAdd(name, str(files[name])) for name in names]
+            return self._api.create_commit(
+                parcel.repo,
+                operations,
+                commit_message="Publish with Wayword",
+                repo_type=parcel.kind,
+            )
+
+        self._ask(parcel.repo, commit)
+
     def _tag(self, parcel: Parcel, *, moved: bool) -> None:
         """Let the tag point to the last commit."""
         api, repo, kind, tag = self._api, parcel.repo, parcel.kind, parcel.tag
-        tags = self._ask(repo, lambda: [t.name for t in api.list_repo_refs(repo, repo_type=kind).tags])
+        tags = self._ask(
+            repo, lambda: [t.name for t in api.list_repo_refs(repo, repo_type=kind).tags]
+        )
         if tag in tags and moved:
             self._ask(repo, lambda: api.delete_tag(repo, tag=tag, repo_type=kind))
         if tag not in tags or moved:
@@ -138,6 +148,8 @@ class Hub:
         while True:
             try:
                 return request()
+            except OfflineModeIsEnabled:
+                raise InputError(f"{repo}: HF_HUB_OFFLINE is set; unset it to publish") from None
             except HfHubHTTPError as error:
                 status = getattr(error.response, "status_code", 0)
                 asked = str(getattr(error.response, "headers", {}).get("Retry-After", ""))
@@ -146,13 +158,15 @@ class Hub:
                 problem = self._refused(repo, status, error)
             except NETWORK as error:
                 asked = ""
-                problem = InputError(f"{repo}: the Hub does not answer ({self._short(error)}); {AGAIN}")
+                problem = InputError(
+                    f"{repo}: the Hub does not answer ({self._short(error)}); {AGAIN}"
+                )
             except ValueError as error:  # a name or card that the library refuses itself
                 raise InputError(f"{repo}: {self._short(error)}") from None
             pause = max(wait, float(asked) if asked.replace(".", "", 1).isdigit() else 0.0)
             if pause > self._left:
                 raise problem
-            print(f"{repo}: the Hub is busy; again in {pause:g} s", file=sys.stderr)
+            print(f"{problem}; waiting {pause:g} s", file=sys.stderr)
             self._left -= pause
             time.sleep(pause)
             wait = min(2 * wait, 60.0)

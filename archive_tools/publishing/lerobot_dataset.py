@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from archive_tools.files import atomic_write, list_column, read_arrow, read_json, read_table, write_json, write_table
+from archive_tools.files import (
+    atomic_write,
+    read_arrow,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 from archive_tools.publishing.contents import Contents
-from archive_tools.trajectories import Trajectories
 from envs import load_world
 from envs.errors import InputError
 
@@ -81,7 +86,10 @@ def write(contents: Contents, folder: Path) -> dict[str, int]:
 
 def _tasks(contents: Contents) -> list[list[str]]:
     """Of each episode its instructions, each once; an empty one where nothing was told of it."""
-    return [list(dict.fromkeys(contents.texts.get(i, ()))) or [""] for i in contents.trajectories.ids.tolist()]
+    return [
+        list(dict.fromkeys(contents.texts.get(i, ()))) or [""]
+        for i in contents.trajectories.ids.tolist()
+    ]
 
 
 def _features(contents: Contents) -> dict[str, dict[str, Any]]:
@@ -90,7 +98,9 @@ def _features(contents: Contents) -> dict[str, dict[str, Any]]:
     world = contents.run / "archive" / "world"
     sensors = load_world(world).obs_names if "odometry" in info and world.exists() else ()
     names = {
-        "observation.state": sensors if len(sensors) == info["n_obs"] else _numbered("obs", info["n_obs"]),
+        "observation.state": sensors
+        if len(sensors) == info["n_obs"]
+        else _numbered("obs", info["n_obs"]),
         "action": _numbered("action", info["n_act"]),
         "observation.bd": info["bd_names"],
     }
@@ -142,7 +152,10 @@ def _table(rows: list[Frames], features: dict[str, dict[str, Any]]) -> pa.Table:
     columns: dict[str, pa.Array] = {}
     for name, feature in features.items():
         values = np.concatenate([frames[name] for frames in rows])
-        size, kind = feature["shape"][0], pa.type_for_alias(feature["dtype"].replace("float32", "float"))
+        size, kind = (
+            feature["shape"][0],
+            pa.type_for_alias(feature["dtype"].replace("float32", "float")),
+        )
         flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind)
         columns[name] = flat if size == 1 else pa.FixedSizeListArray.from_arrays(flat, size)
     return pa.table(columns)
@@ -182,13 +195,17 @@ def episodes(folder: Path) -> Iterator[tuple[list[str], Frames]]:
     names = dict(zip(tasks["task_index"], tasks.index, strict=True))
     known, table, start = None, pa.table({}), 0
     for row in meta:
-        path = info["data_path"].format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+        path = info["data_path"].format(
+            chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+        )
         if path != known:
             known, table, start = path, read_arrow(folder / path), row["dataset_from_index"]
         part = table.slice(row["dataset_from_index"] - start, row["length"])
         frames = {name: _values(part[name], info["features"][name]) for name in info["features"]}
         if {names[k] for k in frames["task_index"].tolist()} - set(row["tasks"]):
-            raise InputError(f"{folder / path}: episode {row['episode_index']} has a task of another")
+            raise InputError(
+                f"{folder / path}: episode {row['episode_index']} has a task of another"
+            )
         yield list(row["tasks"]), frames
 
 

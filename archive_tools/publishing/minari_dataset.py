@@ -1,4 +1,4 @@
-"""A run's recordings as a Minari dataset, written and read again by Minari itself (extra publish)."""
+"""A run's recordings as a Minari dataset, written and read again by Minari itself."""
 
 import json
 from collections.abc import Iterator
@@ -60,8 +60,8 @@ def write(contents: Contents, folder: Path) -> dict[str, int]:
     contents.companions(place)
     verify(contents, place)
     rows = {"episodes": len(recorded), "steps": int(recorded.lengths.sum())}
-    atomic_write(folder / "README.md",
-                 contents.card("minari.md.jinja", count=rows, id=identity(contents.name)))  # fmt: skip
+    card = contents.card("minari.md.jinja", count=rows, id=identity(contents.name))
+    atomic_write(folder / "README.md", card)
     return rows
 
 
@@ -75,7 +75,7 @@ def _buffers(contents: Contents) -> Iterator[Any]:
             id=k,
             observations=recorded.obs[k],
             actions=recorded.action[k],
-            rewards=np.zeros(steps),
+            rewards=np.zeros(steps, np.float32),
             terminations=np.zeros(steps, bool),
             truncations=np.arange(steps) == steps - 1,
             infos=_infos(contents, k),
@@ -105,7 +105,9 @@ def verify(contents: Contents, place: Path) -> None:
     recorded, count = contents.trajectories, 0
     assert recorded.obs is not None and recorded.action is not None
     dataset = import_module("minari").MinariDataset(place / "data")
-    told = [json.loads(m["texts"]) for m in dataset.storage.get_episode_metadata(range(len(recorded)))]
+    told = [
+        json.loads(m["texts"]) for m in dataset.storage.get_episode_metadata(range(len(recorded)))
+    ]
     for k, episode in enumerate(dataset.iterate_episodes()):
         pairs = {name: (episode.infos[name], own) for name, own in _infos(contents, k).items()}
         pairs["observations"] = episode.observations, recorded.obs[k]

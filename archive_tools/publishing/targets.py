@@ -68,4 +68,3 @@ def lacks(run: Path, target: Target) -> str | None:
             return f"{run / stage} is not there; run `python {SCRIPTS[stage]} --run {run}` first"
     package = minari_dataset.missing() if target == "minari" else None
     return package and f"{package} is not installed; pip install 'wayword[publish]'"
-

@@ -185,7 +185,10 @@ def take_over(
             places.append(place)
             if redo or not place.folder.exists() or not any(place.folder.iterdir()):
                 continue
-            if read_manifest(place.folder)["digest"] != read_manifest(guest.partial / stage)["digest"]:
+            if (
+                read_manifest(place.folder)["digest"]
+                != read_manifest(guest.partial / stage)["digest"]
+            ):
                 raise InputError(
                     f"{place.folder}: holds another one; add --redo to replace it, or use another "
                     "--run"
