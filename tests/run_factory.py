@@ -111,7 +111,9 @@ def make_learnt(
     """Write dataset/, tokenizer/ and model/ of a run; `fraction` of the training split is kept."""
     config = Plan(run=run, seed=seed)
     info = read_json(run / "trajectories" / "trajectories.json")
-    flat = read_arrow(run / "trajectories" / "trajectories.parquet").drop_columns(["pose", "policy_id"])
+    flat = read_arrow(run / "trajectories" / "trajectories.parquet").drop_columns(
+        ["pose", "policy_id"]
+    )
     annotations = load_annotations(run / "annotations")
     ids, n = flat["trajectory_id"].to_pylist(), len(flat)
     rng = np.random.default_rng(seed + 1)

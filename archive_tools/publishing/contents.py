@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from archive_tools.evaluation import shown_metrics
-from archive_tools.files import file_digest, read_json, read_table, template
+from archive_tools.files import file_digest, read_arrow, read_json, read_table, template
 from archive_tools.rollouts import system_of
 from archive_tools.run import SCRIPTS, read_manifest
 from archive_tools.trajectories import Trajectories, load_trajectories
@@ -56,8 +56,8 @@ class Contents:
     def policy_ids(self) -> np.ndarray | None:
         """int64 [N], of the elites that were recorded; None where drives have no policy."""
         path = self.run / "trajectories" / "trajectories.parquet"
-        ids = read_table(path, ("policy_id",))["policy_id"]
-        return None if ids.isna().any() else ids.to_numpy(np.int64)
+        ids = read_arrow(path, ("policy_id",))["policy_id"]
+        return None if ids.null_count else ids.to_numpy().astype(np.int64)
 
     @cached_property
     def texts(self) -> dict[int, list[str]]:

@@ -73,7 +73,7 @@ def _write_splits(contents: Contents, folder: Path) -> None:
     source = contents.run / "dataset"
     table, info = read_arrow(source / TABLE), read_json(source / INFO)
     for split in sorted(set(table["split"].to_pylist())):
-        part = table.filter(pc.equal(table["split"], split))
+        part = table.filter(pc.field("split") == split)
         path = folder / "data" / f"{split}.parquet"
         write_table(path, part)
         _check(_equal(read_arrow(path), part), path)

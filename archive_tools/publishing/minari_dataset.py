@@ -41,7 +41,9 @@ def write(contents: Contents, folder: Path) -> dict[str, int]:
     storage = storage_of.new(
         place / "data",
         observation_space=Box(-np.inf, np.inf, (info["n_obs"],), np.float32),
-        action_space=Box(*(np.array(info[f"action_{b}"], np.float32) for b in ("low", "high"))),
+        action_space=Box(
+            np.array(info["action_low"], np.float32), np.array(info["action_high"], np.float32)
+        ),
         data_format="hdf5",
     )
     storage.update_metadata(

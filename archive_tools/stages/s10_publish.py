@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,8 @@ def run(config: PublishConfig, open_model: Callable[[Path], Any]) -> Path:
     """
     config.check()
     hub = Hub(config.patience) if config.to == HUB and not config.dry_run else None
-    problems = {target: lacks(Path(config.run), target) for target in config.what or TARGETS}
+    asked: Iterable[Target] = config.what or TARGETS
+    problems = {target: lacks(Path(config.run), target) for target in asked}
     for target, problem in problems.items():
         if problem and config.what:
             raise InputError(f"--what {target}: {problem}")
