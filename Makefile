@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo play test lint results environments recipes bench clean
+.PHONY: help demo publish play test lint results environments recipes bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,6 +21,10 @@ $(BIN)/installed-dev: $(BIN)/installed
 
 demo: $(BIN)/installed ## from an empty folder to a driven, judged, reported policy
 	$(BIN)/python scripts/pipeline.py --run runs/demo --preset demo
+
+publish: $(BIN)/installed ## datasets, model and bundle of the demo, in runs/demo/published (after make demo)
+	$(BIN)/python -m pip install --quiet --editable '.[publish]'
+	$(BIN)/python scripts/10_publish.py --run runs/demo
 
 play: $(BIN)/installed ## the playground: type a sentence, click a place, watch it drive (after make demo)
 	$(BIN)/python scripts/play.py --run runs/demo

@@ -4,6 +4,7 @@ The rooms from the top. A room imports only rooms below it (and `envs`, `prompts
 names of the folders of a run that they write.
 
     stages        one file per numbered script: its options and run()
+    publishing    what goes out: datasets, the model, a bundle; the Hub
     playground    pages of a local server: type, click, watch; rate
     rating        people's scores: which are shown, the session, the file
     report        what people look at: pages, tables, figures, galleries

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -168,19 +168,44 @@ def _value(hint: Any, value: Any) -> Any:
     return value
 
 
-def model_folder(path: Path | str) -> Path:
-    """The folder of a model: the path itself, or where the Hub's model of that id was put."""
-    folder, name = Path(path), str(path)
+HUB_FILES = {
+    "model": ["*.json", "*.safetensors", "reader/**"],
+    "dataset": ["*.json", "data/*", "augmentation.parquet", "reader/**", "world/**", "tokenizer/*"],
+}
+"""What is fetched of a repository, by its kind."""
+HUB_SAYS = {
+    401: "no such repository, or the token (HF_TOKEN) may not read it",
+    403: "the token (HF_TOKEN) may not read it",
+    404: "no such repository",
+    429: "the Hub asks for fewer requests; try again later",
+}
+
+
+def is_hub_id(path: Path | str) -> bool:
+    """Whether a path that is not here may be an id of the Hub, user/name."""
+    name = Path(path).as_posix()
+    return not Path(path).exists() and name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
+def hub_folder(path: Path | str, kind: Literal["model", "dataset"]) -> Path:
+    """The folder of a model or dataset: the path itself, or where the Hub's of that id was put.
+
+    Raises InputError where there is neither, or the Hub gives it not.
+    """
+    folder, name = Path(path), Path(path).as_posix()
     if folder.is_dir():
         return folder
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise InputError(f"{name} is neither a model folder nor a Hub id like user/model")
+    if not is_hub_id(path):
+        raise InputError(f"{name} is neither a {kind} folder nor a Hub id like user/{kind}")
     from huggingface_hub import snapshot_download  # slow to import
 
     try:
-        return Path(
-            snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "reader/**"])
-        )
+        return Path(snapshot_download(name, repo_type=kind, allow_patterns=HUB_FILES[kind]))
     except Exception as error:  # many kinds: no network, no such repository, no right to it
-        reason = str(error).splitlines()[0]
+        cause = error if getattr(error, "response", None) is not None else error.__cause__
+        status = getattr(getattr(cause, "response", None), "status_code", 0)
+        reason = str(cause or error).splitlines()[0]
+        if status:
+            said = "the Hub is out of order; try again later" if status >= 500 else reason
+            reason = f"{HUB_SAYS.get(status, said)}, HTTP {status}"
         raise InputError(f"{name} is no folder here and not on the Hub ({reason})") from error

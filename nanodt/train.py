@@ -25,9 +25,17 @@ from typing import Any
 
 import torch
 
-from nanodt.data.folder import AUGMENTATION, INFO, TABLE, Dataset, load_dataset
+from nanodt.data.folder import (
+    AUGMENTATION,
+    INFO,
+    TABLE,
+    Dataset,
+    load_dataset,
+    table_files,
+)
 from nanodt.data.windows import Windows
-from nanodt.files import CONFIG, digest, write_json
+from nanodt.errors import InputError
+from nanodt.files import CONFIG, digest, hub_folder, is_hub_id, write_json
 from nanodt.model.network import Network
 from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
 from nanodt.text.reader import take_reader
@@ -59,9 +67,13 @@ def train(config: TrainConfig) -> Path:
 def located(config: TrainConfig) -> TrainConfig:
     """The configuration with the folders that were left to be found."""
     data = config.data or newest_run(Path("runs")) / "dataset"
-    tokenizer = config.tokenizer
-    if tokenizer is None and (data.parent / "tokenizer").exists():
-        tokenizer = data.parent / "tokenizer"
+    published = is_hub_id(data) or table_files(data) != [TABLE]
+    if published and config.out is None:
+        raise InputError(f"--data {data}: a published dataset; say with --out where the model goes")
+    data = hub_folder(data, "dataset") if published else data
+    tokenizer, beside = config.tokenizer, (data if published else data.parent) / "tokenizer"
+    if tokenizer is None and beside.exists():
+        tokenizer = beside
     out = config.out or data.parent / "model"
     return replace(config, data=data, tokenizer=tokenizer, out=out)
 
@@ -111,7 +123,7 @@ def made_of(config: TrainConfig, network: Network, world: int) -> dict[str, Any]
     made = {k: v for k, v in asdict(config).items() if k not in WITHOUT_EFFECT}
     made["betas"] = list(config.betas)
     made["world"], made["version"] = world, version_of("wayword")
-    files = [TABLE, INFO]
+    files = [*table_files(config.data), INFO]
     if config.augmentation_share and (config.data / AUGMENTATION).exists():
         files.append(AUGMENTATION)
     made["data"] = {name: digest(config.data / name) for name in files}

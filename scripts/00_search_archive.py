@@ -10,6 +10,7 @@ Examples:
   python scripts/00_search_archive.py --run runs/full --preset paper
   python scripts/00_search_archive.py --run runs/novelty --algorithm novelty --batch 100
   python scripts/00_search_archive.py --run runs/mine --import elites.csv --layers 5 10 10 10 2
+  python scripts/00_search_archive.py --run runs/theirs --import apartment.tar.gz
   python scripts/00_search_archive.py --run runs/car --environment MountainCarContinuous-v0
 """
 

@@ -69,6 +69,7 @@ def make_records(run: Path, *, n: int, seed: int = 0, world: str = "apartment") 
     bd = pose[:, -1, :2]
     flat = {
         "trajectory_id": pa.array(ids, pa.int64()),
+        "policy_id": pa.array(ids, pa.int64()),
         "length": pa.array([STEPS] * n, pa.int32()),
         "bd": pa.array(bd.tolist(), pa.list_(pa.float32())),
         "obs": pa.array([o.ravel() for o in simulation.obs], pa.list_(pa.float32())),
@@ -110,7 +111,9 @@ def make_learnt(
     """Write dataset/, tokenizer/ and model/ of a run; `fraction` of the training split is kept."""
     config = Plan(run=run, seed=seed)
     info = read_json(run / "trajectories" / "trajectories.json")
-    flat = read_arrow(run / "trajectories" / "trajectories.parquet").drop_columns(["pose"])
+    flat = read_arrow(run / "trajectories" / "trajectories.parquet").drop_columns(
+        ["pose", "policy_id"]
+    )
     annotations = load_annotations(run / "annotations")
     ids, n = flat["trajectory_id"].to_pylist(), len(flat)
     rng = np.random.default_rng(seed + 1)

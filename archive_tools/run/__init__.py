@@ -8,6 +8,7 @@ from archive_tools.run.manifest import SCRIPTS, check_folder, read_manifest
 from archive_tools.run.options import main
 from archive_tools.run.stage import Preset, Stage, StageConfig
 from archive_tools.run.training_log import read_log
+from archive_tools.run.workplace import take_over
 
 __all__ = [
     "SCRIPTS",
@@ -21,4 +22,5 @@ __all__ = [
     "read_log",
     "read_manifest",
     "siblings",
+    "take_over",
 ]

@@ -100,6 +100,7 @@ class Stage:
         inputs: folders of the run that the stage reads.
         extra: further facts that the result depends on (say, a digest of a file outside the run);
             JSON values, part of the fingerprint and of the manifest.
+        folder: where the output goes, if not to the folder `name` of the run.
 
     Attributes:
         done: the stage was finished before, with the same fingerprint.
@@ -118,17 +119,18 @@ class Stage:
         name: str,
         inputs: Sequence[str] = (),
         extra: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
     ) -> None:
         config.check()
         self.config, self.name = config, name
-        self.folder = Path(config.run) / name
+        self.folder = folder or Path(config.run) / name
         self._place = Workplace(self.folder)
         self.partial = self._place.partial
         self.done = False
         self.rows: dict[str, int] = {}
         self.facts: dict[str, Any] = {}
         self._scratch: set[str] = set()
-        self._inputs = {i: check_folder(self.folder.parent / i)["digest"] for i in inputs}
+        self._inputs = {i: check_folder(Path(config.run) / i)["digest"] for i in inputs}
         skip = {"run", "redo", "redo_changed", *config.not_fingerprint}
         self._options = {f.name: _plain(getattr(config, f.name)) for f in fields(config)}
         self._extra = _plain(extra or {})
@@ -205,7 +207,7 @@ class Stage:
         """The folder of an input named at the start (already checked)."""
         if name not in self._inputs:
             raise KeyError(f"{name} was not declared as an input of {self.name}")
-        return self.folder.parent / name
+        return Path(self.config.run) / name
 
     def path(self, name: str) -> Path:
         """Where to write an output file; it appears in the final folder when the stage is done."""

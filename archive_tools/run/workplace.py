@@ -9,14 +9,14 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from archive_tools.files import read_json, write_json
-from archive_tools.run.manifest import MANIFEST, SCRIPTS, Parts, check_place
+from archive_tools.run.manifest import MANIFEST, SCRIPTS, Parts, check_place, read_manifest
 from envs.errors import InputError
 
 BEGUN = ".fingerprint"
@@ -156,6 +156,56 @@ class Workplace:
         os.replace(self.partial, self.final)
         with contextlib.suppress(OSError):
             _remove(self.old)
+
+
+def take_over(
+    run: Path, fill: Callable[[Path], Sequence[str]], *, redo: bool = False
+) -> Sequence[str]:
+    """Put finished stages that came from elsewhere into a run; their names.
+
+    Args:
+        run: the run directory; a stage that it has already, and that is the same, is left alone.
+        fill: puts whole stages into an empty folder, and says which, the first of them first.
+        redo: replace stages that differ.
+
+    Raises:
+        InputError: a stage differs, or another process is at work in the run.
+    """
+    new = not run.exists()
+    guest = Workplace(run / "bundle")
+    guest.open()
+    places: list[Workplace] = []
+    try:
+        _remove(guest.partial)
+        guest.partial.mkdir()
+        stages = fill(guest.partial)
+        for stage in stages:
+            place = Workplace(run / stage)
+            place.open()
+            places.append(place)
+            if redo or not place.folder.exists() or not any(place.folder.iterdir()):
+                continue
+            if (
+                read_manifest(place.folder)["digest"]
+                != read_manifest(guest.partial / stage)["digest"]
+            ):
+                raise InputError(
+                    f"{place.folder}: holds another one; add --redo to replace it, or use another "
+                    "--run"
+                )
+        for place in places:
+            if redo or not (place.folder / MANIFEST).exists():
+                _remove(place.partial)
+                os.replace(guest.partial / place.folder.name, place.partial)
+                place.publish()
+    finally:
+        _remove(guest.partial)
+        for place in (*places, guest):
+            place.close()
+        if new:
+            with contextlib.suppress(OSError):
+                run.rmdir()  # where nothing was taken
+    return stages
 
 
 def differences(before: Parts, parts: Mapping[str, Any]) -> list[str]:

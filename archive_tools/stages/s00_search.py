@@ -13,6 +13,7 @@ import tyro
 from archive_tools.archive import Archive, Cells, algorithms, importing, plots, search
 from archive_tools.files import write_table
 from archive_tools.language import lexicon
+from archive_tools.publishing import is_bundle, unpack_bundle
 from archive_tools.run import Stage, bounds, executor
 from archive_tools.tasks import Environment, registry
 from envs import save_world
@@ -73,7 +74,8 @@ class SearchConfig(executor.SpreadConfig):
 
     import_file: Annotated[Path | None, tyro.conf.arg(name="import")] = None
     """Import this archive instead of searching: .csv or .parquet of pyribs, .npz, or a folder of
-    QDax. Give --layers where they cannot be inferred."""
+    QDax. Give --layers where they cannot be inferred. Or a bundle (.tar.gz) of
+    scripts/10_publish.py, whose stages go into the run as they are."""
     tolerance: bounds.NonNegatives = ()
     """How far from its BD an imported policy may end, in BD units, one number or one for each
     dimension; by default a 10⁻⁵ of the range."""
@@ -189,6 +191,10 @@ def run(config: SearchConfig) -> Path:
         InputError: an option is out of range, or what is imported cannot be read.
     """
     config.check()
+    if config.import_file is not None and is_bundle(config.import_file):
+        stages = unpack_bundle(config.import_file, Path(config.run), redo=config.redo)
+        print(f"{config.run}: took {', '.join(stages)} of {config.import_file}", file=sys.stderr)
+        return Path(config.run) / "archive"
     environment, foreign = prepare(config)
     if environment.world is not None and environment.world.scene is not None:
         lexicon(environment.world.scene)  # names that no text could use, before the search

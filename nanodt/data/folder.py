@@ -16,6 +16,9 @@ The folder holds `trajectories.parquet`, one row per episode, and `dataset.json`
 | `expert_action` | list<float32> | optional [T, n_act]: the action to learn       |
 | `next_subgoal`  | list<int16>   | optional [T]: which place comes next           |
 
+A published dataset has data/train.parquet, data/validation.parquet and data/test.parquet in place
+of `trajectories.parquet`.
+
 What a policy is told are the columns that `text_columns` of dataset.json lists, by default `texts`.
 `expert_action` differs from `action`, the one applied, where an episode was disturbed on purpose
 (DART: Laskey et al. 2017). A second file of the same columns, `augmentation.parquet`, may hold more
@@ -39,6 +42,7 @@ from nanodt.files import read_json
 from nanodt.packing import ragged
 
 TABLE, AUGMENTATION, INFO = "trajectories.parquet", "augmentation.parquet", "dataset.json"
+PARTS = tuple(f"data/{split}.parquet" for split in ("train", "validation", "test"))
 OUTSIDE = 0.1
 """At most this share of the BDs may lie outside the bounds of dataset.json."""
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
@@ -128,7 +132,8 @@ def _read_both(
     folder: Path, info: dict[str, Any], augmentation: float
 ) -> tuple[pa.Table, np.ndarray]:
     """The rows to learn from and to test on, and which of them are recorded episodes [N] bool."""
-    table = _read_table(folder / TABLE, info)
+    table = pa.concat_tables([_read_table(folder / n, info) for n in table_files(folder)])
+    table = table.combine_chunks()
     if not augmentation or not (folder / AUGMENTATION).exists():
         return table, np.ones(len(table), bool)
     more = _read_table(folder / AUGMENTATION, info)
@@ -142,6 +147,12 @@ def _read_both(
         keep = np.array(table.column("split").to_pylist()) != "train"
         table = table.filter(pa.array(keep)).combine_chunks()
     return _join(table, more, text_columns(info)), np.arange(len(table) + len(more)) < len(table)
+
+
+def table_files(folder: Path) -> list[str]:
+    """The files of the recorded episodes: one, or of a published dataset one for each split."""
+    found = [] if (folder / TABLE).exists() else [n for n in PARTS if (folder / n).exists()]
+    return found or [TABLE]
 
 
 def _numbers(

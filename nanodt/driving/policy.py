@@ -28,7 +28,7 @@ from torch import Tensor
 
 from nanodt.driving.conditions import Condition, Constant, Drawn
 from nanodt.errors import InputError
-from nanodt.files import model_folder
+from nanodt.files import hub_folder
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network, load_network, numbered
 from nanodt.model.trunk import Cache, Write
@@ -464,6 +464,6 @@ def load(
 
     It reads texts through the model's reader, where it has one (`nanodt.text.reader`).
     """
-    folder = model_folder(path)
+    folder = hub_folder(path, "model")
     network = load_network(folder, device)
     return Policy(network, sampling=sampling, cache=cache, reader=load_reader(folder))

@@ -31,7 +31,7 @@ from nanodt.files import (
     WORDS,
     check_beside,
     from_json,
-    model_folder,
+    hub_folder,
     read_json,
     read_weights,
     save_weights,
@@ -351,7 +351,7 @@ class Network(nn.Module):
 
 def load_network(path: Path | str, device: str = "cpu") -> Network:
     """The network of a folder or Hub id, with its text encoder attached, ready to act."""
-    folder = model_folder(path)
+    folder = hub_folder(path, "model")
     config_path, weights_path = folder / CONFIG, folder / WEIGHTS
     for file in (config_path, weights_path):
         if not file.exists():

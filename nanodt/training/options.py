@@ -170,7 +170,8 @@ class TrainConfig(TrainOptions):
     """One training run: what to learn from, where to, and how."""
 
     data: Path | None = None
-    """Dataset folder; by default that of the newest run in runs/."""
+    """Dataset folder, or the id of a published one on the Hub; by default that of the newest run in
+    runs/."""
     out: Path | None = None
     """Folder of the model; by default model/ beside the dataset."""
     tokenizer: Path | None = None
