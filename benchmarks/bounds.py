@@ -20,3 +20,11 @@ def seconds(text: str) -> float:
     if not (math.isfinite(number) and 0 <= number <= MOST):
         raise argparse.ArgumentTypeError(f"{text}: expected seconds from 0 to {MOST}")
     return number
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    number = float(text)
+    if not (math.isfinite(number) and 0 < number <= MOST):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0, at most {MOST}")
+    return number

@@ -1,11 +1,11 @@
-"""What each ingredient of the policy brings: all trained alike long, driven on the same commands.
+"""What each ingredient of the policy brings: the same compute for all, the same commands driven.
 
-    python benchmarks/ingredients.py --run runs/paper --seconds 200
+    python benchmarks/ingredients.py --run runs/paper --tflop 9
 
 Each row is `python -m nanodt.train` with some options changed, trained on the run's dataset for
-as many steps as the processor takes `--seconds` for (two short trainings tell how long a step
-takes), then driven on the run's first `--commands` validation commands. Written are a table and a
-figure: the route obeyed over the training's floating-point operations. A row that is there is not
+`--tflop` 10¹² floating-point operations (a few steps tell how many one takes; seconds would hang
+on what else the machine does), then driven on the run's first `--commands` validation commands.
+Written are a table and a figure: the route obeyed over the operations. A row that is there is not
 trained again, so the same command goes on where it stopped.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -46,8 +45,8 @@ ROWS = {
     "three tokens a step": "--tokens-per-step 3",
 }
 """Row → options of nanodt.train."""
-PROBES = (8, 40)
-"""Steps of the two trainings that tell the time of a step."""
+PROBE = 20
+"""Steps of the training that tells the operations of a step."""
 HEAD = "| | steps | TFLOP | distance, median | within 5 % | route | contrast | route, text off |"
 
 
@@ -74,26 +73,23 @@ class Commands:
         )
 
 
-def train(run: Path, out: Path, steps: int, options: str) -> float:
-    """Train into `out`; the processor's seconds."""
+def train(run: Path, out: Path, steps: int, options: str) -> None:
+    """Train into `out`."""
     data = ["--data", run / "dataset", "--tokenizer", run / "tokenizer", "--out", out]
     sizes = ["--steps", steps, "--score-every", 10**6, "--score-items", 0]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run(
         [sys.executable, "-m", "nanodt.train", *map(str, data), *map(str, sizes), *options.split()],
         check=True,
     )
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
-def steps_in(seconds: float, run: Path, probe: Path, options: str) -> int:
-    """How many steps a training takes in so many of the processor's seconds."""
-    times = []
-    for steps in PROBES:
-        shutil.rmtree(probe, ignore_errors=True)
-        times.append(train(run, probe, steps, options))
+def steps_in(budget: float, run: Path, probe: Path, options: str) -> int:
+    """How many steps take `budget` floating-point operations."""
+    shutil.rmtree(probe, ignore_errors=True)
+    train(run, probe, PROBE, options)
+    each = operations(probe) / PROBE
     shutil.rmtree(probe)
-    return max(1, round(seconds * (PROBES[1] - PROBES[0]) / (times[1] - times[0])))
+    return max(1, round(budget / each))
 
 
 def operations(model: Path) -> float:
@@ -171,11 +167,11 @@ def draw(path: Path, rows: dict[str, dict[str, float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="a run with dataset and tokenizer")
-    parser.add_argument("--seconds", type=bounds.count, default=200, help="for each training")
+    parser.add_argument("--tflop", type=bounds.positive, default=9.0, help="of each training")
     parser.add_argument("--commands", type=bounds.count, default=400)
     parser.add_argument("--rows", nargs="*", choices=tuple(ROWS), default=tuple(ROWS))
     parser.add_argument(
-        "--lengths", nargs="*", type=bounds.seconds, default=(0.25, 0.5, 2.0),
+        "--lengths", nargs="*", type=bounds.positive, default=(0.25, 0.5),
         help="row 'all' also so many times as long",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs/ingredients"))
@@ -186,8 +182,8 @@ def main() -> None:
     for name, words, factor in wanted:
         folder = options.out / name.replace(" ", "-")
         if not (folder / "figures.json").exists():
-            seconds = factor * options.seconds
-            steps = steps_in(seconds, options.run, options.out / "probe", words)
+            budget = factor * options.tflop * 1e12
+            steps = steps_in(budget, options.run, options.out / "probe", words)
             train(options.run, folder / "model", steps, words)
             figures = score(folder / "model", options.run, commands)
             figures |= {"steps": steps, "operations": operations(folder / "model")}
