@@ -101,7 +101,8 @@ class Copies:
         obs, _, terminated, truncated, info = self._envs.step(driving.taken(self._envs, action))
         # One that has ended begins anew by itself; nobody wants to see that.
         going = ~self.ended[:, None]
-        self.obs, self.pose = np.where(going, obs, self.obs), np.where(going, info["pose"], self.pose)
+        self.obs = np.where(going, obs, self.obs)
+        self.pose = np.where(going, info["pose"], self.pose)
         self.ended = self.ended | terminated | truncated
 
 

@@ -61,9 +61,10 @@ def drive(
     """Drive all robots of a Gymnasium `VectorEnv` once, each by its own text and bd [N, n_bd].
 
     `steps` defaults to the longest episode the policy knows. The seed goes to the environment (a
-    list: one for each robot) and, or the first of them, to the policy's draws. `see` turns the environment's observations into what the policy takes (by
-    default float32 vectors), `send` actions [N, n_act] into what the environment takes (by default:
-    numbers of a Discrete space, else the vectors).
+    list: one for each robot) and, or the first of them, to the policy's draws. `see` turns the
+    environment's observations into what the policy takes (by default float32 vectors), `send`
+    actions [N, n_act] into what the environment takes (by default: numbers of a Discrete space,
+    else the vectors).
     """
     limit = policy.config.layout.max_steps if hasattr(policy, "config") else 0  # type: ignore
     if steps is None and not limit:
