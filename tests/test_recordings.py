@@ -9,11 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from run_factory import STEPS, wander
+from test_minari import MOVES, STATE, STATES, write
 
 import envs
+from archive_tools.annotations.events import load_annotations
 from archive_tools.archive.elites import load_archive
 from archive_tools.files.tables import read_json
 from archive_tools.recordings import read_recording
+from archive_tools.report.explorer import elites
 from archive_tools.stages import s01_verify, s03_annotate, s04_describe, s05_dataset
 from archive_tools.stages.s02_record import RecordConfig
 from archive_tools.stages.s02_record import run as record
@@ -22,10 +25,6 @@ from envs import InputError
 
 N = 40
 APARTMENT = {"environment": "navigation", "world": "apartment"}
-HILL = {"observation_space": {"type": "Box", "dtype": "float32", "shape": [2],
-                              "low": [-1.2, -0.07], "high": [0.6, 0.07]},
-        "action_space": {"type": "Box", "dtype": "float32", "shape": [1], "low": [-1.0],
-                         "high": [1.0]}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +165,34 @@ def test_published_drives_come_back_with_the_same_bytes(reference, apartment, tm
         assert found["trajectories.json"] == ours["trajectories.json"], name
         if name in ("published", "lerobot"):
             assert digests(run) == expected, name
+
+
+def test_the_report_shows_imported_drives_where_there_are_no_elites(reference):
+    s03_annotate.run(s03_annotate.AnnotateConfig(run=reference))
+    s04_describe.run(s04_describe.DescribeConfig(run=reference))
+    s05_dataset.run(s05_dataset.DatasetConfig(run=reference, augmentation=0, composed=0))
+    annotations = load_annotations(reference / "annotations")
+    shown = elites(reference, envs.load_world(reference / "archive" / "world"), annotations)
+    assert shown["shown"] == shown["total"] == N and shown["paths"]
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "arrow"])
+def test_parts_of_a_dict_observation_are_chosen_by_path(tmp_path, kind):
+    """As PointMaze's: an observation, and the goal that it achieved."""
+    pytest.importorskip("h5py")
+    goal = {"type": "Box", "dtype": "float32", "shape": [2], "low": [-9] * 2, "high": [9] * 2}
+    space = {"type": "Dict", "subspaces": {"observation": STATE, "achieved_goal": goal}}
+    kept = write(tmp_path, lambda n: {"observation": STATES(n), "achieved_goal": MOVES(n)},
+                 space=space, kind=kind)  # fmt: skip
+    where = ("observations/achieved_goal",)
+    options = {"observations": "observations/observation", "position": where}
+    found = brought(tmp_path / "run", tmp_path / "mine-v0", **options)
+    np.testing.assert_array_equal(found.obs, [k["observations"]["observation"] for k in kept])
+    np.testing.assert_array_equal(
+        found.pose[:, :, :2], [k["observations"]["achieved_goal"] for k in kept]
+    )
+    with pytest.raises(InputError, match=r"choose one of observations/.*--observations"):
+        brought(tmp_path / "other", tmp_path / "mine-v0", position=where)
 
 
 def test_a_run_without_elites_says_so_where_policies_are_wanted(reference, tmp_path, capsys):
