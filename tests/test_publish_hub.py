@@ -201,16 +201,14 @@ def test_the_command_sends_to_the_hub(hub, tmp_path, monkeypatch, capsys):
     words = ["--run", str(tmp_path / "runs"), "--to", "hub", "--repo", "ada/x", "--license", "mit"]
     script = str(ROOT / "scripts" / "10_publish.py")
     monkeypatch.setattr(sys, "argv", [script, *words, "--what", "lerobot", "bundle"])
+    hub.mishaps = [("POST", "/repos/create", 401)]
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(script, run_name="__main__")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert caught.value.code == 2 and error.startswith("error: ada/x-lerobot: the Hub does not")
     runpy.run_path(script, run_name="__main__")
     printed = "".join(capsys.readouterr())
     assert "of them sent" in printed and TOKEN not in printed
     found = hub.repositories["dataset", "ada/x-lerobot"]
     assert "meta/info.json" in found.files and "v3.0" in found.tags
     assert "runs.tar.gz" in hub.repositories["dataset", "ada/x-bundle"].files
-    hub.mishaps = [("POST", "/repos/create", 401)]
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(script, run_name="__main__")
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert caught.value.code == 2 and error.startswith(
-        "error: ada/x-lerobot: the Hub does not know"
-    )

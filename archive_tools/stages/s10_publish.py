@@ -89,7 +89,7 @@ def run(config: PublishConfig, open_model: Callable[[Path], Any]) -> Path:
             raise InputError(f"--what {target}: {problem}")
         if problem:
             print(f"{target}: left out: {problem}", file=sys.stderr)
-    chosen = [target for target, problem in problems.items() if problem is None]
+    chosen: list[Target] = [target for target, problem in problems.items() if problem is None]
     if not chosen:
         raise InputError(f"{config.run}: nothing to publish; {problems['hf-dataset']}")
     for target in chosen:
