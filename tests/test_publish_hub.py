@@ -1,14 +1,16 @@
 """Sending to the Hub and reading from it, against a stand-in on this machine."""
 
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hub_server import TOKEN, HubServer, reach
 from nanodt_toy import record, write_dataset
+from run_factory import make_records
 
 import nanodt
 from archive_tools.publishing import hub as hub_module
@@ -136,9 +138,6 @@ def trained(tmp_path_factory):
     data = write_dataset(folder / "data", record(12))
     (data / "data").mkdir()
     whole = data / "trajectories.parquet"
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     table = pq.read_table(whole)
     for split in ("train", "validation", "test"):
         part = table.filter(pc.field("split") == split)
@@ -197,18 +196,19 @@ def test_a_model_that_the_hub_gives_not_is_a_line(hub, monkeypatch, status, line
     assert TOKEN not in said
 
 
-def test_the_command_sends_to_the_hub(hub, tmp_path):
-    """As people start it, in a process of its own."""
-    from run_factory import make_records
-
+def test_the_command_sends_to_the_hub(hub, tmp_path, monkeypatch, capsys):
     make_records(tmp_path / "runs", n=3)
-    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
     words = ["--run", str(tmp_path / "runs"), "--to", "hub", "--repo", "ada/x", "--license", "mit"]
     script = str(ROOT / "scripts" / "10_publish.py")
-    done = subprocess.run([sys.executable, script, *words, "--what", "lerobot", "bundle"],
-                          capture_output=True, text=True, env=environment)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "of them sent" in done.stderr and TOKEN not in done.stderr + done.stdout
+    monkeypatch.setattr(sys, "argv", [script, *words, "--what", "lerobot", "bundle"])
+    hub.mishaps = [("POST", "/repos/create", 401)]
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(script, run_name="__main__")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert caught.value.code == 2 and error.startswith("error: ada/x-lerobot: the Hub does not")
+    runpy.run_path(script, run_name="__main__")
+    printed = "".join(capsys.readouterr())
+    assert "of them sent" in printed and TOKEN not in printed
     found = hub.repositories["dataset", "ada/x-lerobot"]
     assert "meta/info.json" in found.files and "v3.0" in found.tags
     assert "runs.tar.gz" in hub.repositories["dataset", "ada/x-bundle"].files

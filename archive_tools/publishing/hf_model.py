@@ -21,7 +21,7 @@ def write(contents: Contents, folder: Path, open_model: Callable[[Path], Any]) -
         open_model: opens a model's folder, and raises where it is none.
 
     Returns:
-        how many tensors and parameters it has.
+        how many tensors it has, and numbers in them.
 
     Raises:
         InputError: a tensor differs.
@@ -34,7 +34,7 @@ def write(contents: Contents, folder: Path, open_model: Callable[[Path], Any]) -
         if name not in own or name not in copied or not np.array_equal(own[name], copied[name]):
             raise InputError(f"{folder}: tensor {name} is not the run's; publish again")
     open_model(folder)
-    count = {"tensors": len(own), "parameters": int(sum(t.size for t in own.values()))}
+    count = {"tensors": len(own), "numbers": int(sum(t.size for t in own.values()))}
     config = read_json(folder / "config.json")
     atomic_write(folder / "README.md", contents.card("model.md.jinja", count=count, config=config))
     return count

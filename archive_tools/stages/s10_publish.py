@@ -83,7 +83,7 @@ def run(config: PublishConfig, open_model: Callable[[Path], Any]) -> Path:
     config.check()
     hub = Hub(config.patience) if config.to == HUB and not config.dry_run else None
     asked: Iterable[Target] = config.what or TARGETS
-    problems = {target: lacks(Path(config.run), target) for target in asked}
+    problems: dict[Target, str | None] = {t: lacks(Path(config.run), t) for t in asked}
     for target, problem in problems.items():
         if problem and config.what:
             raise InputError(f"--what {target}: {problem}")
