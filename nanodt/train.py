@@ -8,7 +8,7 @@ config.json, model.safetensors (the best so far), tokenizer.json, words.json, lo
 training.json.
 Killed at any moment and run again, it goes on from its last checkpoint and ends with the same
 bytes (on a CPU with as many threads). Under torchrun it trains data-parallel: same global batch,
-same gradients.
+same gradients, but for rounding; it may go on with another number of processes.
 
 `--recipe NAME` as the first option trains another system of the family: see docs/recipes.md.
 """
@@ -88,7 +88,7 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     check_memory(fitting, dataset, device)
     # Before --redo removes anything: it refuses options and data that do not fit.
     network = build_network(fitting, dataset)
-    made = made_of(config, network, group.world)
+    made = made_of(config, network)
     with opened(config, made, group) as finished:
         if finished:
             if lead:
@@ -117,12 +117,12 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     return out
 
 
-def made_of(config: TrainConfig, network: Network, world: int) -> dict[str, Any]:
+def made_of(config: TrainConfig, network: Network) -> dict[str, Any]:
     """What the weights follow from: options, and digests of the files that are read."""
     assert config.data is not None
     made = {k: v for k, v in asdict(config).items() if k not in WITHOUT_EFFECT}
     made["betas"] = list(config.betas)
-    made["world"], made["version"] = world, version_of("wayword")
+    made["version"] = version_of("wayword")
     files = [*table_files(config.data), INFO]
     if config.augmentation_share and (config.data / AUGMENTATION).exists():
         files.append(AUGMENTATION)

@@ -226,19 +226,31 @@ def test_two_processes_give_the_gradients_of_one(toy, tmp_path, layout):
     assert float(alone[:-1].abs().max()) > 1e-3
 
 
-def test_two_processes_of_torchrun_train_as_one(toy, tmp_path):
-    """The whole command line: weights as of one process, one log, a clean end."""
+def test_two_processes_of_torchrun_train_as_one(toy, tmp_path, monkeypatch):
+    """The whole command line: weights as of one process, one log, a clean end. The two go on with
+    what one process began."""
     options = ["--data", str(toy / "data"), "--tokenizer", str(toy / "tokenizer"), "--steps", "6"]
     options += ["--layout", "plain"]
     options += ["--block-size", "60", "--n-layer", "1", "--n-head", "2", "--n-embd", "32"]
     options += ["--batch-size", "8", "--score-items", "0", "--device", "cpu"]
+    options += ["--checkpoint-every", "3"]
     module = ["-m", "nanodt.train", *options, "--out"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    step = Trainer.step
+
+    def stopped(trainer, number):
+        if number == 4:
+            raise KeyboardInterrupt
+        return step(trainer, number)
+
+    monkeypatch.setattr(Trainer, "step", stopped)
+    assert main([*module[2:], str(tmp_path / "two")]) == 130
     for name, launcher in (("one", []), ("two", torchrun)):
         command = [sys.executable, *launcher, *module, str(tmp_path / name)]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
+        assert ("going on from step 3" in done.stdout) == (name == "two")
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3)

@@ -28,6 +28,9 @@ episodes for the split train, read where they are asked for. A next subgoal is a
 
 from __future__ import annotations
 
+import mmap
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,12 @@ PARTS = tuple(f"data/{split}.parquet" for split in ("train", "validation", "test
 OUTSIDE = 0.1
 """At most this share of the BDs may lie outside the bounds of dataset.json."""
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
+STEPS = ("obs", "action", "expert_action", "next_subgoal")
+"""Columns that hold something for each step."""
+PART = 4096
+"""Episodes whose steps are read at once."""
+LARGE = 2**28
+"""A field of more bytes is kept in a temporary file (in TMPDIR), which the system caches."""
 
 
 @dataclass
@@ -80,7 +89,7 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
     path = folder / TABLE
     if not 0 <= augmentation <= 1:
         raise InputError(f"augmentation share {augmentation}: expected 0 to 1")
-    table, recorded = _read_both(folder, info, augmentation)
+    table, recorded, files = _read_both(folder, info, augmentation)
     length = _column(table, "length").to_numpy().astype(np.int64)
     ids = _column(table, "trajectory_id").to_numpy().astype(np.int64)
     if len(ids) == 0:
@@ -88,7 +97,7 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
     if (length < 1).any():
         bad = int(ids[np.argmax(length < 1)])
         raise InputError(f"{path}: trajectory {bad} has no step; drop it from the dataset")
-    steps, bd = _numbers(path, table, ids, length, info)
+    bd = _matrix(path, table, "bd", ids, np.ones_like(length), int(info["n_bd"]), "n_bd")
     _check_rows(folder / INFO, info, length, bd)
     weight = (
         _column(table, "weight").to_numpy().astype(np.float64)
@@ -97,21 +106,101 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
     )
     if not np.isfinite(weight).all() or (weight < 0).any():
         raise InputError(f"{path}: column weight must be finite and not negative")
-    names = np.array(table.column("split").to_pylist())
+    names = np.array(_column(table, "split").to_numpy(zero_copy_only=False), str)
     if not recorded.all():
         weight = _shared(weight, length, ~recorded, names, augmentation)
-    every = Episodes(
-        length=length,
-        steps=steps,
-        each={"bd": bd, "recorded": recorded.astype(np.float32)[:, None]},
-        texts=_texts(table, info),
-        info=info,
-        where=str(folder),
-        ids=ids,
-        weight=weight,
-    )
-    splits = {n: every.take(np.flatnonzero(names == n)) for n in sorted(set(names.tolist()))}
+    steps = _read_steps(files, ids, length, names, info)
+    texts, splits = _texts(table, info), {}
+    for name in sorted(steps):
+        rows = np.flatnonzero(names == name)
+        splits[name] = Episodes(
+            length=length[rows],
+            steps=steps[name],
+            each={"bd": bd[rows], "recorded": recorded[rows].astype(np.float32)[:, None]},
+            texts=[texts[row] for row in rows.tolist()],
+            info=info,
+            where=str(folder),
+            ids=ids[rows],
+            weight=weight[rows],
+        )
     return Dataset(folder, info, splits)
+
+
+@dataclass
+class _File:
+    """A file of episodes: which of its rows are read, and which columns of steps it has."""
+
+    path: Path
+    keep: np.ndarray
+    """[rows] bool."""
+
+    @property
+    def columns(self) -> list[str]:
+        names = pq.read_schema(self.path).names
+        return [name for name in STEPS if name in names]
+
+    def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows that are read, some thousands at a time."""
+        begin = 0
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(PART, columns=list(columns)):
+                part = pa.Table.from_batches([batch])
+                keep = self.keep[begin : begin + len(part)]
+                begin += len(part)
+                yield part if keep.all() else part.filter(pa.array(keep))
+
+
+def _read_steps(
+    files: Sequence[_File],
+    ids: np.ndarray,
+    length: np.ndarray,
+    names: np.ndarray,
+    info: dict[str, Any],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Per split the fields of its steps, some thousand rows after another: none is held twice."""
+    every = [file.columns for file in files]
+    subgoals = all("next_subgoal" in columns for columns in every)
+    expert = any("expert_action" in columns for columns in every)
+    sizes = {name: int(length[names == name].sum()) for name in set(names.tolist())}
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in sizes}
+    filled, row = dict.fromkeys(sizes, 0), 0
+    for file, columns in zip(files, every, strict=True):
+        for part in file.parts([c for c in columns if subgoals or c != "next_subgoal"]):
+            rows = slice(row, row + len(part))
+            row += len(part)
+            if not len(part):
+                continue
+            if expert and "expert_action" not in part.column_names:
+                part = part.append_column("expert_action", part.column("action"))
+            fields = _numbers(file.path, part, ids[rows], length[rows], info)
+            for name in set(names[rows].tolist()):
+                mine = np.repeat(names[rows] == name, length[rows])
+                begin = filled[name]
+                filled[name] += int(mine.sum())
+                for field, values in fields.items():
+                    if field not in found[name]:
+                        found[name][field] = _room(sizes[name], values.shape[1])
+                    room = found[name][field]
+                    room[begin : filled[name]] = values if mine.all() else values[mine]
+                    _release(room)
+    return found
+
+
+def _room(rows: int, size: int) -> np.ndarray:
+    """Room for float32 [rows, size]: in memory, or where there are many on the disk."""
+    if 4 * rows * size < LARGE:
+        return np.empty((rows, size), np.float32)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the map keeps it)
+    return np.memmap(file, np.float32, "w+", shape=(rows, size))
+
+
+def _release(room: np.ndarray) -> None:
+    """What was written to the disk needs no memory of ours any more."""
+    if isinstance(room, np.memmap):
+        room.flush()
+        pages: Any = room.base
+        if hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _texts(table: pa.Table, info: dict[str, Any]) -> list[list[str]]:
@@ -130,23 +219,29 @@ def text_columns(info: dict[str, Any]) -> list[str]:
 
 def _read_both(
     folder: Path, info: dict[str, Any], augmentation: float
-) -> tuple[pa.Table, np.ndarray]:
-    """The rows to learn from and to test on, and which of them are recorded episodes [N] bool."""
-    table = pa.concat_tables([_read_table(folder / n, info) for n in table_files(folder)])
-    table = table.combine_chunks()
+) -> tuple[pa.Table, np.ndarray, list[_File]]:
+    """The rows to learn from and to test on without their steps, which of them are recorded
+    episodes [N] bool, and the files that have the steps."""
+    names = table_files(folder)
+    own = [_read_table(folder / name, info) for name in names]
+    files = [_File(folder / n, np.ones(len(t), bool)) for n, t in zip(names, own, strict=True)]
+    table = pa.concat_tables(own).combine_chunks()
     if not augmentation or not (folder / AUGMENTATION).exists():
-        return table, np.ones(len(table), bool)
+        return table, np.ones(len(table), bool), files
     more = _read_table(folder / AUGMENTATION, info)
-    other = set(more.column("split").to_pylist()) - {"train"}
+    other = set(more.column("split").unique().to_pylist()) - {"train"}
     if other:
         raise InputError(
             f"{folder / AUGMENTATION}: split {sorted(map(str, other))[0]!r} in it; augmentation "
             "is for the split train only"
         )
     if augmentation == 1 and len(more):
-        keep = np.array(table.column("split").to_pylist()) != "train"
-        table = table.filter(pa.array(keep)).combine_chunks()
-    return _join(table, more, text_columns(info)), np.arange(len(table) + len(more)) < len(table)
+        for file, part in zip(files, own, strict=True):
+            file.keep = part.column("split").to_numpy(zero_copy_only=False) != "train"
+        table = table.filter(pa.array(np.concatenate([file.keep for file in files])))
+    files.append(_File(folder / AUGMENTATION, np.ones(len(more), bool)))
+    both = _join(table, more, text_columns(info))
+    return both, np.arange(len(both)) < len(table), files
 
 
 def table_files(folder: Path) -> list[str]:
@@ -157,10 +252,9 @@ def table_files(folder: Path) -> list[str]:
 
 def _numbers(
     path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """(fields of the steps, BDs [N, n_bd]) of a table."""
+) -> dict[str, np.ndarray]:
+    """The fields of the steps of a table."""
     sizes = {"obs": (length + 1, "n_obs"), "action": (length, "n_act")}
-    sizes["bd"] = (np.ones_like(length), "n_bd")
     if "expert_action" in table.column_names:
         sizes["expert_action"] = (length, "n_act")
     steps: dict[str, np.ndarray] = {}
@@ -174,7 +268,7 @@ def _numbers(
     subgoals = _subgoals(path, table, ids, length, info)
     if subgoals is not None:
         steps["next_subgoal"] = subgoals[:, None].astype(np.float32)
-    return steps, steps.pop("bd")
+    return steps
 
 
 def _check_numbered(
@@ -267,8 +361,8 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
         missing = [c for c in needed if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
-        wanted = [*needed, *(c for c in ("weight", "expert_action", "next_subgoal") if c in names)]
-        return pq.read_table(path, columns=wanted).combine_chunks()
+        wanted = [c for c in needed if c not in STEPS] + ["weight"] * ("weight" in names)
+        return pq.read_table(path, columns=wanted)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
@@ -280,14 +374,10 @@ def _join(table: pa.Table, more: pa.Table, texts: list[str]) -> pa.Table:
     for part in (table, more):
         if "weight" not in part.column_names:
             part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
-        if "expert_action" not in part.column_names:
-            part = part.append_column("expert_action", part.column("action"))
         both.append(part)
-    known = list(dict.fromkeys([*COLUMNS, *texts, "weight", "expert_action"]))
-    if all("next_subgoal" in part.column_names for part in both):
-        known.append("next_subgoal")
+    known = [c for c in dict.fromkeys([*COLUMNS, *texts, "weight"]) if c not in STEPS]
     both = [part.select(known) for part in both]
-    return pa.concat_tables(both, promote_options="permissive").combine_chunks()
+    return pa.concat_tables(both, promote_options="permissive")
 
 
 def _shared(

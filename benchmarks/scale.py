@@ -1,0 +1,131 @@
+"""What the stages cost by the size of the archive: seconds and peak memory of each, in a table.
+
+    python benchmarks/scale.py --elites 1000 10000 --folder runs/scale [--stages 00 02 05]
+
+Archives of any size are made of those of a searched run (--source): its elites, mutated a little,
+each driven once and taken for what it reached, and imported. Every stage is a process of its own,
+with the demo's options but for a training of one step, and fixed numbers of commands to drive.
+Seconds are those of all its threads on the processor, which hold on a machine that does other
+things too; the peak is its largest resident set. A stage that is done is not run again, and its
+figures stay, so sizes and stages can be added. They lie in FOLDER/scale.json; docs/scale.md shows
+them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from archive_tools.archive import load_archive
+from archive_tools.files import write_json
+from archive_tools.tasks import registry
+
+ROOT = Path(__file__).parent.parent
+STAGES = {
+    "00": ("00_search_archive.py", ["--layers", "5", "10", "10", "10", "2"]),
+    "01": ("01_verify_archive.py", []),
+    "02": ("02_record_trajectories.py", []),
+    "03": ("03_annotate.py", []),
+    "04": ("04_describe.py", ["--no-people"]),
+    "05": ("05_verify_dataset.py", []),
+    "06": ("06_train_tokenizer.py", []),
+    "07": ("07_train.py", ["--steps", "1", "--warmup", "0", "--score-items", "0"]),
+    "08": ("08_rollout.py", ["--no-people", "--items", "32", "--pairs", "4"]),
+    "09": ("09_evaluate.py", ["--resamples", "200"]),
+}
+BLOCK = 5000
+
+
+def make_elites(source: Path, count: int, path: Path) -> None:
+    """An archive of `count` elites: those of a run, mutated and driven, as an .npz."""
+    archive = load_archive(source)
+    environment = registry.environment_of(source, archive.info)
+    rng = np.random.default_rng(0)
+    parents = archive.solutions[rng.integers(len(archive), size=count)]
+    solutions = (parents + rng.normal(0, 0.05, parents.shape)).astype(np.float32)
+    infos = [environment.record(solutions[b : b + BLOCK], 0).info for b in range(0, count, BLOCK)]
+    objective, measures = (np.concatenate([i[k] for i in infos]) for k in ("objective", "bd"))
+    np.savez(path, solutions=solutions, objective=objective, measures=measures)
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """Seconds on the processor and peak MB of a process and those that it waits for."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said = process.stderr.read().decode(errors="replace")
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} ended with status {status}:\n{said[-2000:]}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """Seconds and peak memory by the number of elites."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    sizes = sorted(map(int, found))
+    for stage in STAGES:
+        some = [n for n in sizes if stage in found[str(n)]]
+        for axis, number in zip(axes, (0, 1), strict=True):
+            values = [found[str(n)][stage][number] for n in some]
+            axis.plot(some, values, "o-", ms=3, lw=1, label=stage)
+    for axis, label in zip(axes, ("seconds on the processor", "peak memory, MB"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="elites", ylabel=label)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[1].legend(ncols=2, fontsize=7, frameon=False, title="stage", title_fontsize=7)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", type=Path, default=Path("runs/demo"), help="a searched run")
+    parser.add_argument("--folder", type=Path, default=Path("runs/scale"), help="where runs go")
+    parser.add_argument("--elites", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--figure", type=Path, help="a file for the figure")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    file = options.folder / "scale.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    for count in options.elites:
+        archive = options.folder / f"{count}.npz"
+        if not archive.exists():
+            make_elites(options.source / "archive", count, archive)
+        rows = found.setdefault(str(count), {})
+        for stage in options.stages:
+            if stage in rows:
+                continue
+            script, words = STAGES[stage]
+            words = [*words, "--import", str(archive)] if stage == "00" else words
+            run = ["--run", str((options.folder / str(count)).resolve())]
+            rows[stage] = measured([sys.executable, f"scripts/{script}", *run, *words])
+            write_json(file, found)
+            print(f"{count:>9,} elites  stage {stage}  {rows[stage][0]:8.1f} s  "
+                  f"{rows[stage][1]:8.0f} MB", flush=True)  # fmt: skip
+    sizes = sorted(map(int, found))
+    print("\n| stage | " + " | ".join(f"{n:,}: s, MB" for n in sizes) + " |")
+    print("|---|" + "--:|" * len(sizes))
+    for stage in STAGES:
+        cells = (found[str(n)].get(stage) for n in sizes)
+        shown = ("" if c is None else f"{c[0]:.0f}, {c[1]:,.0f}" for c in cells)
+        print(f"| {stage} | " + " | ".join(shown) + " |")
+    if options.figure is not None:
+        draw(found, options.figure)
+
+
+if __name__ == "__main__":
+    main()
