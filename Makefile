@@ -44,8 +44,8 @@ results: $(BIN)/installed ## docs/results.md: full size, other splits and layout
 
 environments: $(BIN)/installed ## a car on a hill and a maze of others, all the way (docs/environments.md; an hour)
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'
-	$(BIN)/python scripts/pipeline.py --run runs/car --options examples/mountain_car_options.toml
-	$(BIN)/python scripts/pipeline.py --run runs/maze --options examples/point_maze_options.toml
+	$(BIN)/python scripts/pipeline.py --run runs/car --options docs/examples/mountain_car_options.toml
+	$(BIN)/python scripts/pipeline.py --run runs/maze --options docs/examples/point_maze_options.toml
 
 recipes: demo ## train and try the other systems of the family (docs/recipes.md; an hour)
 	$(BIN)/python -m pip install --quiet --editable '.[gym]'
