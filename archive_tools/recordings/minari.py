@@ -116,8 +116,9 @@ def minari_arrays(name: str) -> dict[str, Any]:
 
 
 def _episodes(folder: Path, kind: str, root: Path, name: str | Path) -> Iterator[Episode]:
+    h5py = _need_h5py(folder) if kind == "hdf5" else None
     if kind == "hdf5" and (folder / "main_data.hdf5").exists():
-        return _from_hdf5(folder / "main_data.hdf5")
+        return _from_hdf5(h5py, folder / "main_data.hdf5")
     numbers = sorted(int(p.name) for p in folder.glob("*") if p.is_dir() and p.name.isdecimal())
     if kind in ("arrow", "parquet") and numbers:
         return _from_arrow(folder, kind, numbers)
@@ -180,11 +181,16 @@ def _spaces(path: Path, metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]
     return found
 
 
-def _from_hdf5(path: Path) -> Iterator[Episode]:
+def _need_h5py(folder: Path) -> Any:
     try:
-        h5py: Any = importlib.import_module("h5py")
+        return importlib.import_module("h5py")
     except ImportError as error:
-        raise InputError(f"{path}: h5py is needed ({error}): pip install 'wayword[gym]'") from error
+        raise InputError(
+            f"{folder}: h5py is needed ({error}): pip install 'wayword[gym]'"
+        ) from error
+
+
+def _from_hdf5(h5py: Any, path: Path) -> Iterator[Episode]:
     try:
         with h5py.File(path, "r") as file:
             keys = [key for key in file if re.fullmatch(r"episode_\d+", key)]
