@@ -21,7 +21,14 @@ from archive_tools.files.tables import read_json, read_table, write_json
 from archive_tools.publishing import contents, hf_dataset
 from archive_tools.run.faults import in_a_line
 from archive_tools.run.stage import Stage, StageConfig
-from archive_tools.stages import s00_search, s03_annotate, s04_describe, s05_dataset, s10_publish
+from archive_tools.stages import (
+    s00_search,
+    s02_record,
+    s03_annotate,
+    s04_describe,
+    s05_dataset,
+    s10_publish,
+)
 from envs.errors import InputError
 from nanodt.train import main as train
 
@@ -264,6 +271,20 @@ def test_a_bundle_taken_back_gives_the_same_bytes_in_stages_03_to_06(run, publis
         for name in ("comparison.json", "comparison.md"):  # which vocabularies were to be had
             assert (one.pop(name, None) is None) == (other.pop(name, None) is None)
         assert one == other, stage
+
+
+@pytest.mark.parametrize("source", ["hf-dataset", "lerobot", "minari/my-run-v0"])
+def test_a_published_dataset_imported_anew_gives_the_same_bytes(run, published, tmp_path, source):
+    pytest.importorskip("archive_tools.recordings", reason="needs stage 02's --import")
+    if not (published / source).exists():
+        pytest.skip("needs the extra publish")
+    new = tmp_path / "new"
+    s02_record.run(s02_record.RecordConfig(run=new, import_source=str(published / source)))
+    make_texts(new)
+    for stage in ("annotations", "descriptions", "dataset"):
+        assert bytes_of(new / stage) == bytes_of(run / stage), stage
+    tokenizers = [(r / "tokenizer" / "tokenizer.json").read_bytes() for r in (run, new)]
+    assert tokenizers[0] == tokenizers[1]
 
 
 def test_another_runs_stage_is_kept(run, published, tmp_path):
