@@ -199,7 +199,9 @@ def _walls(rows: Any) -> np.ndarray:
 def _axis(value: Any, key: str) -> Axis:
     if not isinstance(value, dict):
         raise InputError(f"{key} is {value!r}; expected {{obs = 0, range = [low, high]}}")
-    check_keys(value, key, {"range"} if "info" in value else {"obs", "range"}, {"obs", "key", "info"})
+    check_keys(
+        value, key, {"range"} if "info" in value else {"obs", "range"}, {"obs", "key", "info"}
+    )
     place = value.get("obs", 0)
     for field in ("key", "info"):
         if not isinstance(value.get(field, ""), str) or {"key", "info"} <= set(value):
