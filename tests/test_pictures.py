@@ -258,5 +258,5 @@ def test_a_pipe_is_no_picture(tmp_path):
 def test_a_path_that_leads_nowhere_is_told_in_a_line(tmp_path, name):
     (tmp_path / "circle.svg").symlink_to(tmp_path / "circle.svg")
     (tmp_path / "world.toml").write_text(WORLD.replace("%r", f'"{name}"'))
-    with pytest.raises(envs.InputError, match="picture is .*: no path of a file"):
+    with pytest.raises(envs.InputError, match=r"picture is .*: no path of a file"):
         envs.load_world(str(tmp_path / "world.toml"))
