@@ -67,8 +67,8 @@ _RASTER = re.compile(r"data:image/(png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=\s]*"
 _FUNCTIONS = re.compile(
     r"(rgba?|hsla?|calc|translate[xy]?|scale[xy]?|rotate|skew[xy]|matrix|url)\s*$", re.I
 )
-# A name, a bracket, and whether what follows begins with #. A name is looked for at its first
-# letter only, and nothing is looked at twice: patterns here take time in proportion to a stranger's text.
+# A name, a bracket, and whether # follows. A name is looked for at its first letter only: patterns
+# here take time in proportion to a stranger's text.
 _CALL = re.compile(r"(?:(?<![\w-])([\w-]+)|(?<![\w\s-]))\s*\((?=\s*['\"]?(#?))")
 _PIXELS = {"": 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54,
            "in": 96.0, "q": 96 / 101.6, "em": 16.0, "rem": 16.0, "ex": 8.0, "ch": 8.0}  # fmt: skip

@@ -218,8 +218,8 @@ def _read_info(path: Path) -> dict[str, Any]:
         value = info.get(name) or []
         if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
             raise InputError(f"{path}: {name} is {value!r}, expected a list of names")
-        if name in info and not value:
-            del info[name]  # the same as none
+        if name in info and info[name] is None:
+            del info[name]  # the same as not said
     seed = info.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"{path}: seed is {seed!r}, expected a whole number from 0 up")
