@@ -345,7 +345,11 @@ def _find_picture(value: Any, folder: Path, where: str) -> Path:
     for home in (folder, PICTURES):
         path = home / name
         # Resolved, as ".." and links lead elsewhere: what is not the scene's is not even read.
-        if not path.resolve().is_relative_to(home.resolve()):
+        try:
+            inside = path.resolve().is_relative_to(home.resolve())
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a NUL
+            raise InputError(f"{where} is {name!r}: no path of a file ({error})") from None
+        if not inside:
             raise InputError(
                 f"{where} is {name!r}: outside the scene's folder {folder}; copy it there"
             )

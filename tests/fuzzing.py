@@ -300,8 +300,13 @@ def _load_minari(path: Path) -> None:
 if __name__ == "__main__":
     total = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     every, start = make_readers(), time.perf_counter()
-    wrong = try_readers(every, -(-total // len(every)))
-    seconds = time.perf_counter() - start
-    print("\n".join(wrong[:50]))
-    print(f"{total:,} files, {len(every)} readers, {seconds:.0f} s, {len(wrong)} complaints")
+    tried, wrong = 0, []
+    while tried < total:  # rounds, so that a run cut short has been at every reader
+        each = min(20, -(-(total - tried) // len(every)))
+        found = try_readers(every, each, seed=tried)
+        wrong += found
+        tried += each * len(every)
+        seconds = time.perf_counter() - start
+        print("\n".join([*found, f"{tried:,} files, {len(every)} readers, {seconds:.0f} s, "
+                         f"{len(wrong)} complaints"]), flush=True)  # fmt: skip
     sys.exit(bool(wrong))

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import io
+import os
 import re
 import time
 from dataclasses import replace
@@ -226,3 +227,36 @@ def test_pictures_in_a_folder_below_and_names_with_slashes_are_kept_apart(tmp_pa
     assert envs.load_world(tmp_path / "run" / "copy") == world
     assert {p.name for p in tmp_path.iterdir()} == {"scene", "run"}
     assert len(list((tmp_path / "run").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f'<rect width="{"1" * 400_000}x!"/>',
+        f'<rect fill="{"a" * 400_000}"/>',
+        f'<rect fill="a{" " * 400_000}b()"/>',
+        f"<style>{'a ' * 200_000}</style>",
+        f"<style>{'/*' * 200_000}</style>",
+        f"<style>{'@a' * 200_000}</style>",
+    ],
+    ids=["length", "word", "blanks", "selector", "comments", "rules"],
+)
+def test_a_long_text_takes_no_longer_than_its_length_asks(tmp_path, inside):
+    path, start = tmp_path / "a.svg", time.process_time()
+    path.write_text(picture(inside), encoding="utf-8")
+    read_picture(path)
+    assert time.process_time() - start < 5
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "a.svg")
+    with pytest.raises(envs.InputError, match=r"a\.svg: is no file; expected an SVG picture"):
+        read_picture(tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize("name", ["circle.svg", r"a\u0000b"])
+def test_a_path_that_leads_nowhere_is_told_in_a_line(tmp_path, name):
+    (tmp_path / "circle.svg").symlink_to(tmp_path / "circle.svg")
+    (tmp_path / "world.toml").write_text(WORLD.replace("%r", f'"{name}"'))
+    with pytest.raises(envs.InputError, match=r"picture is .*: no path of a file"):
+        envs.load_world(str(tmp_path / "world.toml"))

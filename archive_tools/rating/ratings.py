@@ -75,7 +75,7 @@ def read_lines(path: Path) -> list[tuple[dict[str, Any], int]]:
 def _rating(line: bytes, where: str) -> dict[str, Any]:
     try:
         rating = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); expected one rating a line") from None
     if not isinstance(rating, dict):
         raise InputError(f"{where}: found {rating!r}, expected an object with item, system, …")

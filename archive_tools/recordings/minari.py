@@ -168,6 +168,9 @@ def _spaces(path: Path, metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]
     found: dict[str, dict[str, Any]] = {}
 
     def add(name: str, space: dict[str, Any]) -> None:
+        shape = space.get("shape") or []
+        if not isinstance(shape, list) or not all(isinstance(n, int) for n in shape):
+            raise InputError(f"{path}: the space of {name} has shape {shape!r}, expected sizes")
         found[name] = {**space, "jpeg": metadata.get("jpeg_encoding")}
         parts = space.get("subspaces")
         named = dict(enumerate(parts)) if isinstance(parts, list) else parts

@@ -67,9 +67,12 @@ _RASTER = re.compile(r"data:image/(png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=\s]*"
 _FUNCTIONS = re.compile(
     r"(rgba?|hsla?|calc|translate[xy]?|scale[xy]?|rotate|skew[xy]|matrix|url)\s*$", re.I
 )
+# A name, a bracket, and whether # follows. A name is looked for at its first letter only: patterns
+# here take time in proportion to a stranger's text.
+_CALL = re.compile(r"(?:(?<![\w-])([\w-]+)|(?<![\w\s-]))\s*\((?=\s*['\"]?(#?))")
 _PIXELS = {"": 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54,
            "in": 96.0, "q": 96 / 101.6, "em": 16.0, "rem": 16.0, "ex": 8.0, "ch": 8.0}  # fmt: skip
-_LENGTH = re.compile(r"\s*([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?)\s*([a-z]*|%)\s*", re.I)
+_LENGTH = re.compile(r"\s*([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?)\s*([a-z]*|%)\s*", re.I)
 
 
 _OTHERS = {b"\x89PNG": "a PNG", b"\xff\xd8\xff": "a JPEG", b"GIF8": "a GIF", b"RIFF": "a WebP",
@@ -94,6 +97,8 @@ def read_picture(path: Path) -> Picture:
         InputError: no SVG, broken, without a size, or too large; the message names the file.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise InputError(f"{path}: is no file; expected an SVG picture")
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
@@ -308,11 +313,9 @@ def _harmless(value: str) -> bool:
     """Whether a value only draws: no address but of a part of the picture, no escapes or markup."""
     if re.search(r"[\\<>{}@]|/\*", value):
         return False
-    for match in re.finditer(r"([\w-]*)\s*\(\s*(['\"]?)", value):
-        name = match[1]
-        if not _FUNCTIONS.fullmatch(name):
-            return False
-        if name.lower() == "url" and value[match.end() : match.end() + 1] != "#":
+    for match in _CALL.finditer(value) if "(" in value else ():
+        name = match[1] or ""
+        if not _FUNCTIONS.fullmatch(name) or (name.lower() == "url" and match[2] != "#"):
             return False
     return True
 
@@ -330,10 +333,10 @@ def _declarations(text: str) -> str:
 
 def _sheet(text: str) -> str:
     """A style sheet of plain rules: what begins with @ goes, with its block."""
-    text = re.sub(r"/\*.*?\*/|<!--|-->", "", text, flags=re.S)
-    text = re.sub(r"@[^{};]*;", "", text)
+    text = re.sub(r"/\*.*?(?:\*/|\Z)|<!--|-->", "", text, flags=re.S)
+    text = re.sub(r"@[^@{};]*;", "", text)
     rules = []
-    for selector, block in re.findall(r"([^{}]*)\{([^{}]*)\}", text):
+    for selector, block in re.findall(r"(?:(?<=[{}])|^)([^{}]*)\{([^{}]*)\}", text):
         declarations = _declarations(block)
         if declarations and re.fullmatch(r"[\w\s.#,*>+~:()-]+", selector):
             rules.append(f"{selector.strip()}{{{declarations}}}")

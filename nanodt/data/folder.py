@@ -308,6 +308,12 @@ def _read_info(path: Path) -> dict[str, Any]:
         value = info.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{path}: {name} is {value!r}, expected a whole number above 0")
+    for name in ("text_columns", "subgoals"):
+        value = info.get(name) or []
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise InputError(f"{path}: {name} is {value!r}, expected a list of names")
+        if name in info and info[name] is None:
+            del info[name]  # the same as not said
     seed = info.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"{path}: seed is {seed!r}, expected a whole number from 0 up")
@@ -362,8 +368,10 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
         wanted = [c for c in needed if c not in STEPS] + ["weight"] * ("weight" in names)
-        return pq.read_table(path, columns=wanted)
-    except (pa.ArrowException, OSError) as error:
+        table = pq.read_table(path, columns=wanted)
+        table.validate(full=True)  # texts that are no UTF-8
+        return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
 
