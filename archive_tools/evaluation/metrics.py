@@ -7,7 +7,6 @@ its interval counts only the items that have one.
 """
 
 from collections.abc import Sequence
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 

@@ -53,7 +53,11 @@ class Listener:
             found = self.target(instruction)
             if found is not None:
                 targets[row] = found
-        return [i.plan for i in instructions], targets, [barred(i, self.scene) for i in instructions]
+        return (
+            [i.plan for i in instructions],
+            targets,
+            [barred(i, self.scene) for i in instructions],
+        )
 
     def target(self, instruction: Instruction) -> NDArray[np.float32] | None:
         """The BD [n_bd] that an instruction asks for; None where it names no end."""

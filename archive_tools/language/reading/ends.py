@@ -158,7 +158,7 @@ def _stop_spans(line: str, pattern: re.Pattern[str]) -> Spans:
         arrival = _ARRIVAL.match(line, match.end())
         end = _STOP_END.search(line, arrival.end() if arrival else match.end())
         limit = end.start() if end else len(line)
-        if _FRONTED.search(line[: match.start()]) and 0 < (comma := line.find(" ,", match.end())):
+        if _FRONTED.search(line[: match.start()]) and (comma := line.find(" ,", match.end())) > 0:
             limit = min(limit, comma)
         if spans and match.start() < spans[-1][1]:
             continue
