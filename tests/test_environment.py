@@ -127,7 +127,7 @@ def test_plane_environment_reports_where_it_is(car):
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ("obs = 0", "obs = 7", "observes 2 numbers; there is none at place 7"),
+        ("obs = 0", "obs = 7", "the observation has 2 numbers; there is none at place 7"),
         ("obs = 0", "obs = -1", "obs is -1"),
         ("[-1.2, 0.6]}", "[0.6, -1.2]}", "with low < high"),
         ("0.45, -0.07, 0.6", "0.45, -0.07, 0.7", r"object 3: box is .* within x -1.2 to 0.6"),
