@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,18 +56,34 @@ def make_elites(source: Path, count: int, path: Path) -> None:
     np.savez(path, solutions=solutions, objective=objective, measures=measures)
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Seconds on the processor and peak MB of a process and those that it waits for."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+WATCHED = """
+import atexit, runpy, sys
+from pathlib import Path
+report, sys.argv = Path(sys.argv[1]), sys.argv[2:]
+atexit.register(lambda: report.write_text(Path("/proc/self/status").read_text()))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""A script that leaves behind how much memory it had: what the system tells its parent is at least
+what that had itself."""
+
+
+def measured(script: str, words: list[str], report: Path) -> tuple[float, float]:
+    """Seconds on the processor and peak MB of a script."""
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-c", WATCHED, str(report), f"scripts/{script}", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
     said = process.stderr.read().decode(errors="replace")
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(f"{' '.join(command)} ended with status {status}:\n{said[-2000:]}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        sys.exit(f"{script} {' '.join(words)} ended with status {status}:\n{said[-2000:]}")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", report.read_text())
+    assert peak is not None
+    return usage.ru_utime + usage.ru_stime, int(peak[1]) / 1024
 
 
 def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
@@ -99,7 +116,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="a file for the figure")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    file = options.folder / "scale.json"
+    file, report = options.folder / "scale.json", options.folder.resolve() / "status"
     found = json.loads(file.read_text()) if file.exists() else {}
     for count in options.elites:
         archive = options.folder / f"{count}.npz"
@@ -112,7 +129,7 @@ def main() -> None:
             script, words = STAGES[stage]
             words = [*words, "--import", str(archive)] if stage == "00" else words
             run = ["--run", str((options.folder / str(count)).resolve())]
-            rows[stage] = measured([sys.executable, f"scripts/{script}", *run, *words])
+            rows[stage] = measured(script, [*run, *words], report)
             write_json(file, found)
             print(f"{count:>9,} elites  stage {stage}  {rows[stage][0]:8.1f} s  "
                   f"{rows[stage][1]:8.0f} MB", flush=True)  # fmt: skip

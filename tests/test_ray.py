@@ -84,7 +84,7 @@ def _refuses(_: None, number: int) -> int:
 def test_what_cannot_be_done_ends_in_the_same_line_as_here(cluster, monkeypatch):
     monkeypatch.setattr(executor, "RETRIES", 0)
     with executor.open_executor(cluster.address) as workers:
-        with pytest.raises(InputError, match=r"^number 0 is refused"):
+        with pytest.raises(InputError, match="number 0 is refused"):
             list(workers.map(_refuses, range(3), None))
         with pytest.raises(InputError, match="a piece of work was lost 1 times"):
             list(workers.map(_dies, [0], None))

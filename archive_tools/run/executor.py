@@ -8,6 +8,7 @@ whose worker or node died. It is imported where --ray asks for it, and nowhere e
 import importlib.util
 import os
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -54,19 +55,12 @@ class _RayExecutor(Executor):
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
+        self._last: tuple[Any, Any, Any] | None = None
 
     def map(
         self, function: Callable[[Any, Item], Result], items: Iterable[Item], shared: Any
     ) -> Iterator[Result]:
-        ray = self._ray
-        try:
-            work = ray.put((function, shared))
-        except TypeError as error:
-            line = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"--ray: what the stage works with cannot be sent to other processes ({line}); "
-                "leave --ray out, or give the environment __getstate__ and __setstate__"
-            ) from None
+        ray, work = self._ray, self._sent(function, shared)
         task = ray.remote(_work).options(max_retries=RETRIES)
         flying: deque[Any] = deque()
         try:
@@ -80,6 +74,20 @@ class _RayExecutor(Executor):
         finally:
             for reference in flying:
                 ray.cancel(reference)
+
+    def _sent(self, function: Callable[..., Any], shared: Any) -> Any:
+        """Reference to what all pieces of some work share; the last one is not sent again, so that
+        workers keep what they made of it."""
+        if self._last is None or self._last[0] is not function or self._last[1] is not shared:
+            try:
+                self._last = (function, shared, self._ray.put((function, shared)))
+            except TypeError as error:
+                line = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"--ray: what the stage works with cannot be sent to other processes ({line}); "
+                    "leave --ray out, or give the environment __getstate__ and __setstate__"
+                ) from None
+        return self._last[2]
 
     def pieces(self, begin: int, end: int) -> list[slice]:
         return [slice(b, min(b + PIECE, end)) for b in range(begin, end, PIECE)]
@@ -152,13 +160,16 @@ def _connect(ray: Any, address: str) -> None:
         "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads}},
     }
     try:
+        if address != "auto":  # Ray itself would wait for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, **options)
-    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         if address != "auto":
             raise InputError(
                 f"--ray {address}: no Ray cluster answers there "
-                f"({' '.join(str(error).split())[:150]}); start one with `ray start --head`, or "
-                "give --ray auto"
+                f"({' '.join(str(error).split())[:150]}); start one with `ray start --head` and "
+                "give its host:port, or --ray auto"
             ) from None
         ray.init(num_cpus=cores, include_dashboard=False, **options)
 
