@@ -22,7 +22,8 @@ from archive_tools.run.faults import GO_ON
 from archive_tools.run.stage import StageConfig
 from envs.errors import InputError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 PIECE = 32
 """Drives in a piece of work that a worker gets."""
 RETRIES = 3

@@ -170,7 +170,8 @@ ROOM_NOUNS = frozenset(
 ORDINARY = COLOURS | frozenset(
     _words(
         """
-        able closer closed canes slower flower flowers hallow bested about above across actually after again against along already also although
+        closer closed canes slower flower flowers hallow bested
+        able about above across actually after again against along already also although
         always and another any anyone anything around away back bad batch bathe bathing
         bead beads because bedded bedding beds before begin behind bell below belt bend
         beneath bent beside best bet between beyond bid bleu blues bookend booking

@@ -72,11 +72,10 @@ _DENIED_BEHIND = re.compile(
     r"|(?:exclude|out)(?= [.,;!]|$)"
     r"|you (?:do|must|may|can|should|shall|will) not (?:to )?[a-z]+(?: over| into| on| near| by)?"
     r"(?= (?:[.,;!?]|and|but|again|at all)|$)"
-    r"|(?:be to |be |to |must |should |may |can |have to |need to |'s )+(?:be )?(?:exclude|ignore|skip|avoid|omit"
-    r"|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|not to be (?:touch|cross"
-    r"|enter|visit)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b|(?:be |, )?not"
-    r" (?:allow"
-    r"|permit)"
+    r"|(?:be to |be |to |must |should |may |can |have to |need to |'s )+(?:be )?(?:exclude|ignore"
+    r"|skip|avoid|omit|disregard|too far|unneeded|out(?= [.,;!]|$)|out of it|closed)\b|not to be"
+    r" (?:touch|cross|enter|visit)\b|(?:stay|remain|keep) out of (?:it|this)\b|not need(?:ed)?\b"
+    r"|(?:be |, )?not (?:allow|permit)"
     r"|avoid(?= [.,;!]|$)|(?:be |stay )(?:out|free)(?= [.,;!]|$)|can wait|(?:, )?no(?= [.,;!]|$)"
     r"|\? (?:no|nah|nope)\b|(?<=: )(?:do )?not (?:touch|cross|enter|visit|drive|go)\b)"
 )
@@ -91,11 +90,16 @@ _CLOSED = (
     r"|cordon\w*|of (?:people|guests|visitors|children|kids|smoke|water)|on fire"
     r"|below (?:construction|repair|renovation|water)|in use|be [a-z]+ed)\b"
 )
-_TROUBLE = re.compile(  # "the baby sleeps in the lounge", "wet floor in the hall", "I mopped the study"
-    r"\b(?:sleep|asleep|nap\w*|doze|dozing|wet|slippery|fresh paint|paint in|paint be|broken|spill\w*"
-    r"|mess|meeting|party|practi[sc]ing|rehears\w*|play|work|(?:on|at) (?:phone|call)|bath)"
-    rf"(?! (?:to|at|on) )(?: [a-z]+){{0,3}}? in ({P})|\b(?:mopped|wax\w*|polish\w*|paint(?:ed|ing)"
-    rf"|vacuum\w*|clean(?:ed|ing)|scrubbed|wash(?:ed|ing))(?: floor (?:of|in))? ({P})"
+_TROUBLE = re.compile(  # "the baby sleeps in the lounge", "wet floor in the hall", "I mopped it"
+    r"\b(?:(?!be |and |then |or )[a-z]+ (?:be |'s )?(?:sleep|asleep|nap\w*|dozing|practi[sc]ing"
+    r"|rehears\w*|play|work)|wet|slippery|paint|painting|broken|spill\w*|mess|meeting|party)"
+    rf"(?: (?!to|at|on|in)[a-z]+){{0,3}}? in ({P})"
+    r"|\b(?:mopped|waxed|polished|painted|vacuumed|cleaned|scrubbed|washed)"
+    rf"(?: floor (?:of|in))? ({P})"
+)
+_INVITED = re.compile(
+    r"(?<!not )\b(?:go|come|drive|head|get|join|wake|bring)(?: over)?"
+    r" (?:there|here|it|them|him|her)\b"
 )
 _SHUT = re.compile(  # said of a room: a cabinet that is closed may be passed
     rf"((?:(?:{P}(?: ,)? )*{P}(?: ,)? (?:and|or|nor) )?{P})(?: rooms?)? (?:be|'s|have be|get)"
@@ -105,10 +109,15 @@ _NO_ENTRY = re.compile(
     r"\b(?:not allow|not permit|off limits|out of bounds|taboo|forbid)"
     rf"(?: (?:be|on|in|to|onto|into|enter|touch|:))* ({P}{_LISTED})"
 )
+_LABEL = (
+    r"(?: (?:be|to|do|go|touch|cross|drive|enter|visit|pass|run|use|allow|permit|over|into|near"
+    r"|through|via|in|on|rooms?|zones?|areas?|places?|things?))*"
+)
 _NOT_TO_BE = re.compile(  # "Must not pass: the statue."
-    r"(?:^|[.;!?,] )(?:[a-z]+ ){0,4}?(?:no (?:go|entry|access|pass)|not|never|forbid|avoid|off limits|block\w*|ban|prohibit"
-    r"|close|out of bounds|skip|exclude|keep out|keep clear|taboo|without|except)(?: [a-z]+){0,4}? : "
-    rf"(?:(?:[a-z]+) ){{0,3}}?({P}(?: ?,? ?(?:and|or|nor)? ?{P})*)"
+    r"(?:^|[.;!?,] )(?:(?:must|may|should|can|do|to|be|you|where|rooms?|places?|things|and|but) )*"
+    r"(?:not|never|no go|no entry|forbid|avoid|off limits|blocked|ban|prohibit|close"
+    rf"|out of bounds|skip|exclude|keep out|keep clear|taboo|without|except){_LABEL} : "
+    rf"(?:[a-z]+ ){{0,3}}?({P}(?: ?,? ?(?:and|or|nor)? ?{P})*)"
 )
 
 
@@ -193,9 +202,9 @@ _CLAUSE_ENDS = r"(?= [.,;:!?)]|$| (?:and|but|please|at all|while|when|on your|so
 _DENIED_PRONOUN = re.compile(
     rf"\b(?:(?:keep|stay|steer|remain)(?: [a-z]+){{0,2}}? (?:away|out|off|clear)(?: (?:from|of))?"
     rf"(?: {_IT})?"
-    rf"|(?:not|never|no|without|nor|nobody|no one)(?: [a-z]+){{0,3}}? {_GO_IN}(?: (?:through|via|into|over"
-    rf"|onto|on|by|past|near|at|to|against|foot in|in|back))* {_IT}"
-    rf"|without {_IT}|(?:so|please|and|just) (?:go|drive|steer) round {_IT}|, (?:go|drive) round {_IT}"
+    rf"|(?:not|never|no|without|nor|nobody|no one)(?: [a-z]+){{0,3}}? {_GO_IN}"
+    rf"(?: (?:through|via|into|over|onto|on|by|past|near|at|to|against|foot in|in|back))* {_IT}"
+    rf"|without {_IT}|(?:so|please) (?:go|drive|steer) round {_IT}|, (?:go|drive) round {_IT}"
     rf"|(?:not|never)(?: (?:through|via|into|over|by|past|near))+ {_IT}"
     rf"|(?:avoid|skip|bypass|shun|omit|leave out) {_IT}|leave {_IT} (?:out|alone)"
     rf"|give {_IT} wide berth"
@@ -206,9 +215,10 @@ _WANTED = re.compile(
     r"\b(?:go|come|drive|head|get|take|bring|visit|enter|reach|stop|halt|finish|end|park|stay|want"
     r"|wait|rest|need|find|see|meet|pass|past|cross|over|via|through|make|move|turn|to|into|onto)\b"
 )
-_FETCHED = re.compile(r"\b(?:go|wake|join|see|find|visit|come|to)\b")
+_FETCHED = re.compile(r"\b(?:you|go|wake|join|see|find|visit|come|to|stop|start)\b")
 _ON_THE_WAY = re.compile(
-    rf"\b(?:past|over|via|through|by|along|cross|pass|skirt|circle|visit|see)(?: {P}(?: ,)?(?: and)?)* $"
+    r"\b(?:past|over|via|through|by|along|cross|pass|skirt|circle|visit|see)"
+    rf"(?: {P}(?: ,)?(?: and)?)* $"
 )
 _ROUND = re.compile(rf"\bround(?: {P}(?: ,)?(?: and)?)* $")
 _CORRECTED = re.compile(
@@ -230,13 +240,14 @@ def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
         if _NO_DENIAL.match(line, match.start()):
             continue
         edges = [0, *(m.end() for m in re.finditer(r"[.;!?] ", line[: match.start()]))]
-        begin = edges[-2 if edges[-1] >= match.start() - 5 and len(edges) > 1 else -1]
+        there = match.group().endswith("there")  # a room, of the sentence before as well
+        back = there or edges[-1] >= match.start() - 8
+        begin = edges[-2 if back and len(edges) > 1 else -1]
         named = [m.start() for m in re.finditer(P, line[: match.start()]) if m.start() >= begin]
         named = [at for at in named if simple.places[simple.place_at(at)].sense.names]
         rooms = [at for at in named if simple.places[simple.place_at(at)].sense.kind != "object"]
         within = re.search(r"\b(?:out|in|inside|into|through|enter|foot)\b", match.group())
-        if within or match.group().endswith("there"):
-            named = rooms or named
+        named = rooms if rooms and (within or there) else named[-1:]
         for at in reversed(named):
             k = simple.place_at(at)
             head = line[max(e for e in edges if e <= at) : at]
@@ -245,7 +256,7 @@ def _denied_by_pronoun(simple: Simple, roles: Roles) -> None:
             thing = touch and simple.places[k].sense.kind == "object"
             if roles.role[k] == "avoid":
                 break
-            if not head.strip() and not re.match(r" (?:room )?(?:be|'s)\b", line[at + 1 :]):
+            if not head.strip() and not re.match(r" (?:be|'s [a-z])", line[at + 1 :]):
                 continue
             wanted = _WANTED.search(head)
             if _ROUND.search(head) or not wanted:
@@ -279,7 +290,9 @@ def read_denials(simple: Simple, roles: Roles) -> None:
     _denied_ahead(simple, roles)
     for match in _DENIED_BEHIND.finditer(line):
         tail = match.group() + line[match.end() : match.end() + 40].split(P)[0]
-        clause = re.split(rf"[.;!?]|{P}", tail[match.end(1) - match.start() :])[0]
+        clause = re.split(rf"[.;!?]|{P}|on (?:your|the) way", tail[match.end(1) - match.start() :])[
+            0
+        ]
         before = line[max(0, match.start() - 60) : match.start()]
         if re.search(rf"(?:\bthan|{P} from)(?: to)? $", before):
             continue  # "going further than orange is not allowed"
@@ -320,7 +333,8 @@ def read_denials(simple: Simple, roles: Roles) -> None:
     for match in _TROUBLE.finditer(line):
         at = match.start(match.lastindex or 1)
         head = re.split(r"[.;!?,] ", line[:at])[-1]
-        if simple.places[simple.place_at(at)].sense.kind != "object" and not _FETCHED.search(head):
+        wanted = _FETCHED.search(head) or _INVITED.search(line, at)
+        if simple.places[simple.place_at(at)].sense.kind != "object" and not wanted:
             _deny(simple, roles, at, at + 1, False)
     _denied_by_pronoun(simple, roles)
     _corrected(simple, roles)

@@ -37,7 +37,9 @@ _STOP_END = re.compile(
     rf"|above|right|there|just|close|next))\b|, (?=(?:and )?(?:ing (?!stop|end|finish)|it "
     rf"|robot |you |use |{MOVES}|the way|by way|over|through|past|round|across|coming)\b)"
 )
-_FRONTED = re.compile(r"\b(?:before|after|once|when)(?: (?:you|it|robot|ing))* $")
+_FRONTED = re.compile(
+    r"(?:^|[.;!?] )(?:and |but )?(?:before|after|once|when)(?: (?:you|it|robot|ing))* $"
+)
 """"Before you stop at the desk, …": what follows the comma is no part of the stop."""
 _FAR = re.compile(
     rf"\b(?:way|distance|far|well)(?: off| away)?(?: to)? {D}(?: of)? (?:it|{P}|them|$)"
@@ -158,7 +160,12 @@ def _stop_spans(line: str, pattern: re.Pattern[str]) -> Spans:
         arrival = _ARRIVAL.match(line, match.end())
         end = _STOP_END.search(line, arrival.end() if arrival else match.end())
         limit = end.start() if end else len(line)
+<<<<<<< HEAD
         if _FRONTED.search(line[: match.start()]) and (comma := line.find(" ,", match.end())) > 0:
+=======
+        comma = line.find(" ,", match.end())
+        if comma > 0 and _FRONTED.search(line[: match.start()]):
+>>>>>>> lang
             limit = min(limit, comma)
         if spans and match.start() < spans[-1][1]:
             continue
@@ -180,7 +187,8 @@ _LEADS = re.compile(
     r"|meet|water|get|near|next(?= to)|behind|front|where|goal|end|join|need|check|practise)\b"
     r"|\b(?P<by>via|through|past|over|by|across|along|round|cross|pass|with|between|under|above"
     r"|below|beyond|touch|circle|skirt|way|climb|traverse)\b"
-    r"|\b(?P<from>from(?! (?:there|here|it|that)\b)|leave|out of|start|begin|after(?! (?:that|this|which|it)\b)|having)\b"
+    r"|\b(?P<from>from(?! (?:there|here|it|that)\b)|leave|out of|start|begin|having"
+    r"|after(?! (?:that|this|which|it)\b))\b"
 )
 _FETCH = re.compile(
     r"\b(?:get|fetch|collect|take|pick|grab|bring|need|want)\b(?! (?:way|there|here)\b)"
@@ -190,7 +198,7 @@ _BEGINS = re.compile(r"(?:^|[.;!?] )[^.;!?]*$")
 _FIRST = re.compile(r"(?:but |and |please |now )*(?:first|before (?:that|this|it)|beforehand)\b")
 _ALSO_PASSED = re.compile(
     r" (?:'s |be |lie |stand )?(?:(?:on|along) (?:your |the )?way\b(?! (?:to|into|back))"
-    r"|(?:as|when|while) you (?:go|pass|drive|come)(?: by| past)?\b|in pass)"
+    r"|(?:as|when|while) you (?:go|pass|drive)(?: by| past)?(?= [.,;!?]|$)|in pass\b)"
     r"| (?:must|should|have to|need to|be to|may|can|shall|will)(?: also| all| both)* be"
     r" (?:cross|pass|visit|touch|met|meet|on|your last|your first|drive over|go)\b"
     r"| on (?:its|your) hand\b"

@@ -93,7 +93,8 @@ _PHRASES = (
     (re.compile(rf"\b(end|finish|conclude) with (?={P}(?! (?:on|to|at)\b))"), r"\1 at "),
     (  # "do not go to the sofa until you have been to the plant"
         re.compile(
-            rf"\b(?:do )?not ((?:[a-z]+ )+{P}) (?:until|before|unless|without)(?= (?:you |it )?have\b)"
+            rf"\b(?:do )?not ((?:[a-z]+ )+{P}) (?:until|before|unless|without)"
+            r"(?= (?:you |it )?have\b)"
         ),
         r"\1 after",
     ),
@@ -302,8 +303,10 @@ def _line(tokens: list[_Token]) -> str:
             parts.append(
                 word
                 if word.isalpha()
+                else ", then"
+                if word[-1] in ">\u2192\u21d2"
                 else ","
-                if word[-1] in "->\u2013\u2014\u2192\u21d2"
+                if word[-1] in "-\u2013\u2014"
                 else {"\u2026": "."}.get(word, ":" if word[0] == "=" else word)
             )
         k += 1
