@@ -97,7 +97,9 @@ def follow(
             driven.append(some)
             bar.update(len(some.length))
     return Rollouts(
-        *(np.concatenate([getattr(d, k) for d in driven]) for k in ("obs", "action", "length")),
+        np.concatenate([d.obs for d in driven]),
+        np.concatenate([d.action for d in driven]),
+        np.concatenate([d.length for d in driven]),
         {name: np.concatenate([d.info[name] for d in driven]) for name in driven[0].info},
     )
 

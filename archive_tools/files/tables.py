@@ -129,7 +129,7 @@ def write_table(
     """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-    parts = iter((table,)) if isinstance(table, pa.Table) else table
+    parts: Iterator[Any] = iter((table,)) if isinstance(table, pa.Table) else iter(table)
     first = next(parts, None)
     if first is None:
         return 0

@@ -56,7 +56,7 @@ class SameStart(gymnasium.vector.VectorWrapper):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """See `VectorEnv.reset`."""
-        seeds = [seed] * self.num_envs if isinstance(seed, int) else seed
+        seeds: Any = [seed] * self.num_envs if isinstance(seed, int) else seed
         return self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type] (a narrow stub)
 
 

@@ -160,12 +160,8 @@ def _stop_spans(line: str, pattern: re.Pattern[str]) -> Spans:
         arrival = _ARRIVAL.match(line, match.end())
         end = _STOP_END.search(line, arrival.end() if arrival else match.end())
         limit = end.start() if end else len(line)
-<<<<<<< HEAD
-        if _FRONTED.search(line[: match.start()]) and (comma := line.find(" ,", match.end())) > 0:
-=======
         comma = line.find(" ,", match.end())
         if comma > 0 and _FRONTED.search(line[: match.start()]):
->>>>>>> lang
             limit = min(limit, comma)
         if spans and match.start() < spans[-1][1]:
             continue
