@@ -182,7 +182,8 @@ def test_one_process_holds_a_model(tmp_path, capsys):
     [
         *(
             (
-                ("steps", 3, "a trajectory has 24"),
+                ("steps", 3, "trajectory has 24"),
+                ("steps", 10**29, "trajectory has 24"),
                 ("steps", 0, "above 0"),
                 ("steps", "24", "above 0"),
             )
@@ -192,6 +193,7 @@ def test_one_process_holds_a_model(tmp_path, capsys):
         ("bd_high", [-6.0, 12.0], "not below"),
         ("bd_high", [0.6, 1.2], "lie outside"),
         ("bd_low", [3.0, 8.0], "lie outside"),
+        ("bd_low", [-1e300, -1e300], "as far apart"),
         ("bd_low", "low", "a list of finite numbers"),
         ("bd_low", [float("nan"), 0.0], "a list of finite numbers"),
         ("action_high", [1.0, None], "a list of finite numbers"),

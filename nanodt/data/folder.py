@@ -48,6 +48,8 @@ TABLE, AUGMENTATION, INFO = "trajectories.parquet", "augmentation.parquet", "dat
 PARTS = tuple(f"data/{split}.parquet" for split in ("train", "validation", "test"))
 OUTSIDE = 0.1
 """At most this share of the BDs may lie outside the bounds of dataset.json."""
+LONGER, WIDER = 1000, 1e4
+"""So many times the longest episode, and the spread of the BDs, no dataset.json states."""
 COLUMNS = ("trajectory_id", "split", "length", "bd", "obs", "action", "texts")
 STEPS = ("obs", "action", "expert_action", "next_subgoal")
 """Columns that hold something for each step."""
@@ -340,15 +342,20 @@ def _check_bound(path: Path, name: str, value: Any, size: str, n: int) -> None:
 def _check_rows(path: Path, info: dict[str, Any], length: np.ndarray, bd: np.ndarray) -> None:
     """Refuse a dataset.json that cannot be that of its rows: of another run, or edited."""
     longest = int(length.max())
-    if info.get("steps", longest) < longest:
+    if not longest <= info.get("steps", longest) <= LONGER * longest:
         raise InputError(
-            f"{path}: steps is {info['steps']}, but a trajectory has {longest}: it is not the "
-            "dataset.json of these rows"
+            f"{path}: steps is {info['steps']}, but the longest trajectory has {longest}: it is "
+            "not the dataset.json of these rows"
         )
     if "bd_low" not in info or "bd_high" not in info:
         return
     low, high = np.array(info["bd_low"], float), np.array(info["bd_high"], float)
-    slack = 1e-3 * (high - low)
+    slack, spread = 1e-3 * (high - low), np.ptp(bd, axis=0)
+    if ((high - low > WIDER * spread) & (spread > 0)).any():
+        raise InputError(
+            f"{path}: bd_low {info['bd_low']} and bd_high {info['bd_high']} are more than "
+            f"{WIDER:,.0f} times as far apart as the BDs of its rows: it is not their dataset.json"
+        )
     outside = ((bd < low - slack) | (bd > high + slack)).any(1)
     # Where the bounds are a user's own, some BDs may lie beyond them.
     if outside.mean() > OUTSIDE:
