@@ -96,10 +96,13 @@ def follow(
         ):
             driven.append(some)
             bar.update(len(some.length))
-    return Rollouts(
-        *(np.concatenate([getattr(d, k) for d in driven]) for k in ("obs", "action", "length")),
-        {name: np.concatenate([d.info[name] for d in driven]) for name in driven[0].info},
+    obs, action, length = (
+        np.concatenate([getattr(some, name) for some in driven])
+        for name in ("obs", "action", "length")
     )
+    names = ("pose", "expert_action")
+    info = {name: np.concatenate([some.info[name] for some in driven]) for name in names}
+    return Rollouts(obs, action, length, info)
 
 
 def _draw(steps: int, n: int, push: float, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
