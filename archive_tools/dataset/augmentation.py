@@ -96,12 +96,13 @@ def follow(
         ):
             driven.append(some)
             bar.update(len(some.length))
-    return Rollouts(
-        np.concatenate([d.obs for d in driven]),
-        np.concatenate([d.action for d in driven]),
-        np.concatenate([d.length for d in driven]),
-        {name: np.concatenate([d.info[name] for d in driven]) for name in driven[0].info},
+    obs, action, length = (
+        np.concatenate([getattr(some, name) for some in driven])
+        for name in ("obs", "action", "length")
     )
+    names = ("pose", "expert_action")
+    info = {name: np.concatenate([some.info[name] for some in driven]) for name in names}
+    return Rollouts(obs, action, length, info)
 
 
 def _draw(steps: int, n: int, push: float, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:

@@ -129,14 +129,14 @@ def write_table(
     """
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-    parts: Iterator[Any] = iter((table,)) if isinstance(table, pa.Table) else iter(table)
+    parts: Iterator[Any] = iter((table,)) if isinstance(table, pa.Table) else table
     first = next(parts, None)
     if first is None:
         return 0
     schema = first.schema
     if metadata:
         schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
-    written, held = 0, [first]
+    written, held = 0, list[Any]([first])
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,

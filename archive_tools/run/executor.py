@@ -55,14 +55,14 @@ class _RayExecutor(Executor):
     """Gives pieces of work to the workers of a Ray cluster, twice as many at once as it has."""
 
     def __init__(self, ray: Any) -> None:
-        self._ray = ray
+        self._ray, self._task = ray, ray.remote(_work)
         self._last: tuple[Any, Any, Any] | None = None
 
     def map(
         self, function: Callable[[Any, Item], Result], items: Iterable[Item], shared: Any
     ) -> Iterator[Result]:
         ray, work = self._ray, self._sent(function, shared)
-        task = ray.remote(_work).options(max_retries=RETRIES)
+        task = self._task.options(max_retries=RETRIES)
         flying: deque[Any] = deque()
         try:
             for item in items:
