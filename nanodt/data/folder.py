@@ -144,12 +144,15 @@ class _File:
     def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The rows that are read, some thousands at a time."""
         begin = 0
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(PART, columns=list(columns)):
-                part = pa.Table.from_batches([batch])
-                keep = self.keep[begin : begin + len(part)]
-                begin += len(part)
-                yield part if keep.all() else part.filter(pa.array(keep))
+        try:
+            with pq.ParquetFile(self.path) as file:
+                for batch in file.iter_batches(PART, columns=list(columns)):
+                    part = pa.Table.from_batches([batch])
+                    keep = self.keep[begin : begin + len(part)]
+                    begin += len(part)
+                    yield part if keep.all() else part.filter(pa.array(keep))
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(self.path, error) from error
 
 
 def _read_steps(
@@ -379,8 +382,12 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
         table.validate(full=True)  # texts that are no UTF-8
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not a whole Parquet file ({reason}): make it again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"{path} is not a whole Parquet file ({reason}): make it again")
 
 
 def _join(table: pa.Table, more: pa.Table, texts: list[str]) -> pa.Table:
