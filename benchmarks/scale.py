@@ -21,6 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bounds
 import matplotlib
 import numpy as np
 
@@ -111,7 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--source", type=Path, default=Path("runs/demo"), help="a searched run")
     parser.add_argument("--folder", type=Path, default=Path("runs/scale"), help="where runs go")
-    parser.add_argument("--elites", type=int, nargs="+", default=[1000, 10_000])
+    parser.add_argument("--elites", type=bounds.count, nargs="+", default=[1000, 10_000])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--figure", type=Path, help="a file for the figure")
     options = parser.parse_args()

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import bounds
 import numpy as np
-from ray.cluster_utils import Cluster
 
 from archive_tools.archive.replay import drive
 from archive_tools.run import executor
@@ -42,10 +42,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--drives", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--drives", type=bounds.count, default=128)
+    parser.add_argument("--steps", type=bounds.count, default=200)
+    parser.add_argument("--rounds", type=bounds.count, default=3)
     options = parser.parse_args()
+    from ray.cluster_utils import Cluster  # an extra
+
     environment = make(options.steps)
     rng = np.random.default_rng(0)
     shape = (options.drives, environment.controller.n_params)

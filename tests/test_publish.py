@@ -7,6 +7,7 @@ import io
 import shutil
 import sys
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,14 @@ def test_the_hub_reads_every_configuration_of_the_card(run, published):
     assert (folder / "trajectories" / "trajectories.parquet").read_bytes() == stage.read_bytes()
 
 
+def written():
+    """What can be published here: one form needs a package of its own."""
+    lacks = {"minari"} if find_spec("minari") is None else set()
+    return [name for name in s10_publish.TARGETS if name not in lacks]
+
+
 def test_the_cards_say_what_the_manifests_say(run, published):
-    cards = {name: (published / name / "README.md").read_text() for name in s10_publish.TARGETS}
+    cards = {name: (published / name / "README.md").read_text() for name in written()}
     rows = read_json(run / "dataset" / "manifest.json")["rows"]
     assert all(text.startswith("---\nlicense: mit\n") for text in cards.values())
     assert f"| `default`, train | {rows['train']} |" in cards["hf-dataset"]
@@ -200,10 +207,10 @@ def test_the_same_run_gives_the_same_bytes_and_is_not_written_twice(
     out = capsys.readouterr().out
     assert "hf-model → model USER/my-run: " in out and "dataset USER/my-run-bundle" in out
     assert "manifest.json" not in out
-    for target in s10_publish.TARGETS:
+    for target in written():
         assert bytes_of(again / target) == bytes_of(published / target), target
     publish(run, license="mit")
-    assert capsys.readouterr().err.count("up to date") == len(s10_publish.TARGETS)
+    assert capsys.readouterr().err.count("up to date") == len(written())
     with pytest.raises(InputError, match=r"--license \(mit\)"):
         publish(run)
 

@@ -66,9 +66,9 @@ class RecordConfig(executor.SpreadConfig):
     position."""
     bd_names: tuple[str, ...] = ()
     """Names of the BD's numbers."""
-    bd_low: tuple[float, ...] = ()
+    bd_low: bounds.Place = ()
     """Lower bounds of the BD; by default the environment's or the world's, else from the data."""
-    bd_high: tuple[float, ...] = ()
+    bd_high: bounds.Place = ()
     """Upper bounds of the BD."""
     drop_last_action: bool = False
     """Leave the last action out of episodes that end without an observation after it. (Formats
