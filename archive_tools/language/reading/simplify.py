@@ -304,7 +304,7 @@ def _line(tokens: list[_Token]) -> str:
                 word
                 if word.isalpha()
                 else ", then"
-                if word[-1] in ">\u2192\u21d2"
+                if word[-1] in ">\u2192\u21d2" and word[0] != "<"
                 else ","
                 if word[-1] in "-\u2013\u2014"
                 else {"\u2026": "."}.get(word, ":" if word[0] == "=" else word)
