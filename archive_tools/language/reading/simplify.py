@@ -24,7 +24,7 @@ _CODES = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
 
 _RAW = re.compile(
     rf"<descriptor>|\bw/o?(?= )|{LETTER}+(?:'{LETTER}+)*|\d+|[.,;:!?()&\u2026\u2014\u2013]"
-    r"|[-=~]*>+|[\u2192\u21d2]|=+|(?<= )-+(?= )"
+    r"|[-=~]+>+|(?<= )>+(?= )|[\u2192\u21d2]|=+|(?<= )-+(?= )"
 )
 _CLOCK = re.compile(r"(?:counter|anti)[- ]?clock[- ]?wise")
 _ATOP = re.compile(r"\b(?:right |directly |squarely )?on top of\b")
@@ -304,7 +304,7 @@ def _line(tokens: list[_Token]) -> str:
                 word
                 if word.isalpha()
                 else ", then"
-                if word[-1] in ">\u2192\u21d2" and word[0] != "<"
+                if word[-1] in ">\u2192\u21d2" and not word.strip("-=~>\u2192\u21d2")
                 else ","
                 if word[-1] in "-\u2013\u2014"
                 else {"\u2026": "."}.get(word, ":" if word[0] == "=" else word)
