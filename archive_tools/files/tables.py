@@ -127,9 +127,12 @@ def write_table(
     Returns:
         the number of rows.
     """
-    if isinstance(table, pd.DataFrame):
-        table = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-    parts: Iterator[Any] = iter((table,)) if isinstance(table, pa.Table) else table
+    whole = (
+        pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+        if isinstance(table, pd.DataFrame)
+        else table
+    )
+    parts: Iterator[Any] = iter((whole,)) if isinstance(whole, pa.Table) else whole
     first = next(parts, None)
     if first is None:
         return 0

@@ -5,6 +5,7 @@ same bytes whoever does the work. Ray (Moritz et al. 2018, arXiv 1712.05889) doe
 whose worker or node died. It is imported where --ray asks for it, and nowhere else.
 """
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -113,8 +114,7 @@ _known: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {}
 
 def _work(references: list[Any], item: Any) -> Any:
     """A piece of work, in a worker."""
-    import ray
-
+    ray = importlib.import_module("ray")
     name = references[0].hex()
     if name not in _known:
         _known.clear()
@@ -138,8 +138,7 @@ def open_executor(address: str) -> Iterator[Executor]:
         yield Executor()
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
+    ray = importlib.import_module("ray")  # an extra, slow to import
     before = signal.getsignal(signal.SIGTERM)
     try:
         _connect(ray, address)
