@@ -55,14 +55,10 @@ def poses_of(drives: Drives, setting: Setting, replayed: Replayed | None, tolera
         )
     found = []
     for values in drives.position:
-        pose = np.zeros((len(values), 3), np.float32)
         if setting.plane is not None and not drives.is_pose:
-            low, high = (np.array([setting.plane.table[k]["range"][i] for k in "xy"], np.float64)
-                         for i in (0, 1))  # fmt: skip
-            unit = np.clip((values[:, :2] - low) / (high - low), 0, 1)
-            size = setting.plane.world.size
-            pose[:, 0], pose[:, 1] = size * unit[:, 0], size * (1 - unit[:, 1])
+            pose = setting.plane.pose(values[:, :2])
         else:
+            pose = np.zeros((len(values), 3), np.float32)
             pose[:, : values.shape[1]] = values[:, :3]
         found.append(pose)
     return found

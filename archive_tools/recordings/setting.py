@@ -167,15 +167,15 @@ def bare(id: str) -> str:
 def plane_position(plane: Plane, recording: Recording) -> tuple[Column, ...]:
     """The arrays in which the two numbers of a plane stand; () where they are not recorded."""
     found = []
-    for axis in (plane.table["x"], plane.table["y"]):
+    for axis in plane.axes:
         name = next((n for n in ("observations", "observation.state") if n in recording.names), "")
-        if "key" in axis:
-            name = f"observations/{axis['key']}"
-        elif "info" in axis:
-            name = f"infos/{axis['info']}"
+        if axis.key is not None:
+            name = f"observations/{axis.key}"
+        elif axis.info is not None:
+            name = f"infos/{axis.info}"
         if name not in recording.names:
             return ()
-        found.append(Column(name, (int(axis.get("obs", 0)),)))
+        found.append(Column(name, (axis.place,)))
     return tuple(found)
 
 
