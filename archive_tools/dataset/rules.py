@@ -79,11 +79,10 @@ def check_trajectories(
     ]
     for part in chain([trajectories], steps):
         for name in ("obs", "action", "pose"):
-            for identity, values in zip(
-                part.ids.tolist(),
-                () if getattr(part, name) is None else getattr(part, name),
-                strict=False,
-            ):
+            arrays = getattr(part, name)
+            if arrays is None:
+                continue
+            for identity, values in zip(part.ids.tolist(), arrays, strict=True):
                 if not np.isfinite(values).all():
                     finite.offenders.append((identity, f"{name} has NaN or infinite values"))
     _, _, pose, bd = recorded(trajectories)
