@@ -215,10 +215,13 @@ def test_point_maze_stays_between_its_walls():
     """The real one of `make environments`: its own files, two elites, a hundred steps."""
     pytest.importorskip("gymnasium_robotics", reason="needs gymnasium-robotics (the extra gym)")
     words = importlib.import_module("pipeline").read_options(
-        ROOT / "examples" / "point_maze_options.toml"
+        ROOT / "docs" / "examples" / "point_maze_options.toml"
     )["00_search_archive"]
     config = parse(importlib.import_module("00_search_archive").Config, "", words)
-    options = config.options() | {"steps": 100, "plane": ROOT / "examples" / "point_maze.toml"}
+    options = config.options() | {
+        "steps": 100,
+        "plane": ROOT / "docs" / "examples" / "point_maze.toml",
+    }
     task = make_environment(config.environment, config.controller(), **options)
     solutions = np.random.default_rng(0).normal(size=(2, task.controller.n_params))
     driven = task.record(solutions.astype(np.float32), 0)

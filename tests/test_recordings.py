@@ -242,6 +242,7 @@ def test_another_environments_drives_of_unequal_length_are_replayed(tmp_path, mo
     minari(tmp_path, "hill/expert-v0", drives, env="MountainCarContinuous-v0")
     (tmp_path / "car.toml").write_text(PLANE)
     car = {"environment": "MountainCarContinuous-v0", "plane": str(tmp_path / "car.toml")}
+    car["environment_options"] = '{"bd_obs": [0, 1]}'  # else its BD is the place on the plane
     found = brought(tmp_path / "run", "hill/expert-v0", bd="observations:0,1", **car)
     assert "5 of 5 drives repeat in MountainCarContinuous-v0" in capsys.readouterr().err
     assert found.lengths.tolist() == [len(d["action"]) for d in drives]
