@@ -36,9 +36,10 @@ class Batch:
     """[M] int64: flat position, in [N * T], of each step's first token."""
     tokens: int = 0
     """Tokens that are not pads."""
-    window: Tensor | None = None
-    """[N, T] int64, where a row holds several windows behind one text: the window of each token,
-    from 1; 0 for text and pads."""
+    windows: int = 1
+    """G: so many windows of a row stand behind one text, side by side (`pack_windows`)."""
+    text_lengths: Tensor | None = None
+    """[N] int64, where there are several windows to a row: tokens of each row's text."""
     weight: dict[str, Tensor] = field(default_factory=dict)
     """Predicted slot -> [M, numbers] weights of its targets, where they are not all 1."""
 
@@ -74,3 +75,27 @@ def pack(
     row, inner = ragged(steps)
     first = row * width + text_lengths[row] + tokens_per_step * inner
     return place, first
+
+
+def pack_windows(
+    text_lengths: np.ndarray, steps: np.ndarray, tokens_per_step: int, windows: int, spare: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay out each text with `windows` windows of steps[i] steps: (place [N, T], first [M]).
+
+    Texts are padded to the longest one, and windows, whose last `spare` tokens are left out, to the
+    widest one.
+    """
+    p, s = int(text_lengths.max()), int(steps.max()) * tokens_per_step - spare
+    texts = (np.cumsum(text_lengths) - text_lengths)[:, None]
+    n_text, n_steps = int(text_lengths.sum()), steps * windows
+    pad = n_text + tokens_per_step * int(n_steps.sum())
+    column = np.arange(p)
+    text = np.where(column < text_lengths[:, None], texts + column, pad)
+    width = tokens_per_step * steps[:, None, None]
+    begin = n_text + tokens_per_step * (np.cumsum(n_steps) - n_steps)[:, None, None]
+    column = np.arange(s)
+    own = np.where(column < width - spare, begin + width * np.arange(windows)[:, None] + column, pad)
+    place = np.concatenate([text, own.reshape(len(steps), -1)], axis=1)
+    window, inner = ragged(np.repeat(steps, windows))
+    row, number = np.divmod(window, windows)
+    return place, row * place.shape[1] + p + number * s + tokens_per_step * inner

@@ -19,7 +19,7 @@ from nanodt.model.heads import HeadConfig
 from nanodt.model.layout import policy_layout
 from nanodt.model.network import Network, NetworkConfig
 from nanodt.model.trunk import Cache, Trunk, TrunkConfig, Write
-from nanodt.packing import pack, ragged
+from nanodt.packing import pack, pack_windows, ragged
 from nanodt.place.odometry import OdometryConfig
 from nanodt.text.encoders import TextConfig
 from nanodt.text.tokenizer import train_tokenizer
@@ -159,10 +159,17 @@ def test_row_alone_equals_row_in_a_batch(windows):
             torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("tokens", [3, 1])
-def test_windows_that_share_a_text_equal_windows_alone(windows, tokens):
+@pytest.mark.parametrize(("tokens", "unseen"), [(3, False), (1, False), (3, True)])
+def test_windows_that_share_a_text_equal_windows_alone(windows, tokens, unseen):
     """Computed once or once for each window, a text does the same; gradients too."""
     model = small_model(tokens_per_step=tokens, window=7)
+    if unseen:
+        layout, own = model.config.layout, model.config
+        slots = tuple(replace(s, unseen=s.name == "bd") for s in layout.slots)
+        weights, source = model.state_dict(), model.text.tokenizer
+        model = Network(replace(own, layout=replace(layout, slots=slots))).eval()
+        model.load_state_dict(weights)
+        model.text.tokenizer = source
     windows = Windows(windows.episodes, model)
     shared = windows.plan(np.random.default_rng(0), 5, 0.3, 0.3, windows=3)
     assert shared.start.shape == (5, 3) and shared.timesteps == 3 * shared.steps.sum()
@@ -183,9 +190,17 @@ def test_windows_that_share_a_text_equal_windows_alone(windows, tokens):
     again = [p.grad for p in model.parameters() if p.grad is not None]
     for a, b in zip(gradient, again, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
-    once = windows.batch(shared.rows(slice(0, 5))).tokens
-    every = 3 * sum(len(windows.table.take(shared.text[[i]])[0]) for i in range(5))
-    assert once < every + tokens * shared.timesteps
+    once = sum(len(windows.table.take(shared.text[[i]])[0]) for i in range(5))
+    spare = {3: 1, 1: 0}[tokens]  # the last action of a window, which nothing looks at
+    assert batch.tokens == once + tokens * shared.timesteps - 15 * spare
+
+
+def test_pack_lays_windows_out_behind_their_text():
+    place, first = pack_windows(np.array([2, 0]), np.array([1, 2]), 3, windows=2, spare=1)
+    # flat tokens: 0 1 = text, 2..7 = steps of row 0, 8..19 = steps of row 1, 20 = pad
+    assert place[0].tolist() == [0, 1, *(2, 3, 20, 20, 20), *(5, 6, 20, 20, 20)]
+    assert place[1].tolist() == [20, 20, *range(8, 13), *range(14, 19)]
+    assert first.tolist() == [2, 7, 14, 17, 19, 22]
 
 
 @pytest.mark.parametrize("hide_actions", [False, True])

@@ -13,7 +13,7 @@ from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
 from nanodt.model.auxiliary import HORIZONS
 from nanodt.model.network import Network
-from nanodt.packing import Batch, pack, ragged
+from nanodt.packing import Batch, pack, pack_windows, ragged
 from nanodt.place.visitation import RecordedVisits, cells_of
 from nanodt.text.encoders import TextTable, text_table
 
@@ -118,8 +118,15 @@ class Windows:
         text = float(self.table.lengths.mean()) if len(self.table.lengths) else 0.0
         capacity = int(self.network.capacity(np.array([round(text)]))[0])
         steps = min(capacity, int(self.length.max()))
-        tokens = steps * self.stream.tokens
+        tokens = steps * self.stream.tokens - self.spare(windows)
         return text + tokens, windows * steps / (text + windows * tokens)
+
+    def spare(self, windows: int) -> int:
+        """Tokens at the end of a window that are left out where several share a text: behind the
+        last at which something is predicted, so nothing would look at them."""
+        reads = self.stream.reads
+        last = max(int(reads[name].max()) for name in self.network.taught)
+        return self.stream.tokens - 1 - last if windows > 1 else 0
 
     def plan(
         self,
@@ -217,13 +224,11 @@ class Windows:
             text = torch.where(other < 0, text, other)
         windows, size = plan.start.shape[1], self.stream.tokens
         owner, row, inner, index = self.locate(plan)
-        place, first = pack(text_lengths, plan.steps * windows, size)
-        window = None
-        if windows > 1:
-            behind = np.arange(place.shape[1]) - text_lengths[:, None]
-            number = behind // (size * plan.steps)[:, None] + 1
-            number[(behind < 0) | (number > windows)] = 0
-            window = torch.from_numpy(number).to(self.device)
+        shared, spare = windows > 1, self.spare(windows)
+        if shared:
+            place, first = pack_windows(text_lengths, plan.steps, size, windows, spare)
+        else:
+            place, first = pack(text_lengths, plan.steps, size)
         time, step = plan.start.ravel()[row] + inner, torch.from_numpy(index)
         before = text_lengths[row // windows] + inner * size
         return Batch(
@@ -235,8 +240,9 @@ class Windows:
             time=torch.from_numpy(time).to(self.device),
             place=torch.from_numpy(place).to(self.device),
             first=torch.from_numpy(first).to(self.device),
-            tokens=int(text_lengths.sum() + size * windows * plan.steps.sum()),
-            window=window,
+            tokens=int(text_lengths.sum() + windows * (size * plan.steps - spare).sum()),
+            windows=windows,
+            text_lengths=torch.from_numpy(text_lengths).to(self.device) if shared else None,
             weight=self._weights(before, step),
         )
 

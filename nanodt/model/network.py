@@ -5,7 +5,7 @@ A batch of windows is packed into rows, for the mission's layout (`nanodt/model/
     [text tokens] [bd, o, a] [bd, o, a] ... [bd, o, a]  pads
 
 and each prediction is read at the token that the layout names. Several windows of an episode may
-share one row and its one copy of the text (`trunk.shared_prefix_mask`).
+share one row and its one copy of the text (`trunk.SharedPrefix`).
 
 Sources: Chen et al. 2021 (Decision Transformer); the layout with a text prefix and a behaviour
 descriptor: Salehi & Doncieux 2023 (arXiv 2308.13278).
@@ -40,7 +40,7 @@ from nanodt.files import (
 from nanodt.model.auxiliary import Auxiliary, AuxiliaryConfig
 from nanodt.model.heads import Head, HeadConfig, Sampling, Scalars, build_head, pick
 from nanodt.model.stream import Layout, Slot, TokenStream
-from nanodt.model.trunk import Trunk, TrunkConfig, Write, shared_prefix_mask
+from nanodt.model.trunk import SharedPrefix, Trunk, TrunkConfig, Write
 from nanodt.packing import Batch
 from nanodt.place.odometry import OdometryConfig, features
 from nanodt.text.encoders import attach_source, build_text_encoder
@@ -200,21 +200,28 @@ class Network(nn.Module):
             x = x + self.position(columns)
         return self.norm(x)
 
-    def mask(self, batch: Batch) -> Tensor | None:
+    def mask(self, batch: Batch) -> Tensor | SharedPrefix | None:
         """[N, 1, T, T] bool where some tokens may not be attended to; None = plain causality.
 
         A token may always attend to itself: a row without any is NaN.
         """
-        mask = None if batch.window is None else shared_prefix_mask(batch.window)
+        device, t = batch.place.device, batch.place.shape[1]
+        unseen = torch.from_numpy(self.stream.unseen).to(device)
+        if batch.text_lengths is not None:
+            p = int(batch.text_lengths.max())
+            text = torch.arange(p, device=device) < batch.text_lengths[:, None, None, None]
+            s = (t - p) // batch.windows
+            itself = torch.eye(s, dtype=torch.bool, device=device)
+            hidden = unseen.repeat(s // len(unseen) + 1)[:s]
+            own = torch.ones_like(itself).tril() & (~hidden | itself)
+            return SharedPrefix(batch.windows, text, own)
         if not self.has_unseen:
-            return mask
-        steps = torch.from_numpy(self.stream.unseen).to(batch.place.device).repeat(len(batch.row))
-        texts = steps.new_zeros(len(batch.text_position))
+            return None
+        texts = unseen.new_zeros(len(batch.text_position))
+        steps = unseen.repeat(len(batch.row))
         column = torch.cat([texts, steps, steps.new_zeros(1)])[batch.place]
-        t = column.shape[1]
-        if mask is None:
-            mask = torch.ones(t, t, dtype=torch.bool, device=column.device).tril()
-        itself = torch.eye(t, dtype=torch.bool, device=column.device)
+        itself = torch.eye(t, dtype=torch.bool, device=device)
+        mask = torch.ones_like(itself).tril()
         return mask & (~column[:, None, :] | itself)[:, None]
 
     def states(
@@ -232,6 +239,7 @@ class Network(nn.Module):
         trunk = self.trunk if trunk is None else trunk
         mask = self.mask(batch)
         if write is not None:
+            assert not isinstance(mask, SharedPrefix)
             write.mask = mask
         return trunk(self.embed(batch), write, read, mask)
 

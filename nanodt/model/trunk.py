@@ -102,19 +102,43 @@ class Write:
         return (out[0], out[1]) if out else (k, v)
 
 
-def shared_prefix_mask(window: Tensor) -> Tensor:
-    """Mask [N, 1, T, T] for rows of a text and several windows, True = may attend.
+@dataclass
+class SharedPrefix:
+    """What may attend to what in rows of one text and several windows behind it.
 
-    `window` [N, T] int64 says which window a token is of, 0 = text. A token sees the text and the
-    tokens of its own window up to itself, as if these stood in a row of their own.
+    The text fills the first P columns (pads at its end), each of the G windows the next S. A token
+    of a window sees the text and its own window up to itself, as if these stood in a row of their
+    own. Windows do not see each other, so the scores between them are not computed: they would be
+    nine in ten.
     """
-    at = torch.arange(window.shape[1], device=window.device)
-    queries, keys = window[:, :, None], window[:, None, :]
-    return ((at <= at[:, None]) & ((keys == 0) | (keys == queries)))[:, None]
+
+    windows: int
+    text: Tensor
+    """[N, 1, 1, P] bool: True = text, False = pad."""
+    own: Tensor
+    """[S, S] bool: what a window's tokens see of it."""
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+        """[N, heads, P + G * S, d] each -> the same."""
+        p = self.text.shape[3]
+        text = [t[:, :, :p] for t in (q, k, v)]
+        q, k, v = (t[:, :, p:].unflatten(2, (self.windows, -1)) for t in (q, k, v))
+        q = q * q.shape[-1] ** -0.5
+        to_text = (q.flatten(2, 3) @ text[1].mT).masked_fill(~self.text, -torch.inf)
+        to_own = (q @ k.mT).masked_fill(~self.own, -torch.inf).flatten(2, 3)
+        weight = torch.cat([to_text, to_own], dim=3).softmax(3)  # [N, heads, G * S, P + S]
+        weight = F.dropout(weight, dropout)
+        own = weight[..., p:].unflatten(2, (self.windows, -1)) @ v
+        y = weight[..., :p] @ text[2] + own.flatten(2, 3)
+        return torch.cat([attention(*text, None, dropout), y], dim=2) if p else y
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | SharedPrefix | None, dropout: float
+) -> Tensor:
     """[N, heads, T, d] each -> [N, heads, T, d]; causal where there is no mask."""
+    if isinstance(mask, SharedPrefix):
+        return mask(q, k, v, dropout)
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None, dropout_p=dropout
     )
@@ -138,7 +162,7 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(self, x: Tensor, context: Write | None, mask: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor, context: Write | None, mask: Tensor | SharedPrefix | None = None) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))  # [N, T, 3, heads, C / heads]
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))  # [N, heads, T, C / heads] each
@@ -159,7 +183,7 @@ class Block(nn.Module):
         x: Tensor,
         context: Write | None = None,
         read: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | SharedPrefix | None = None,
     ) -> Tensor:
         y = self.attend(self.norm1(x), context, mask)
         if read is not None:
@@ -189,7 +213,7 @@ class Trunk(nn.Module):
         x: Tensor,
         context: Write | None = None,
         read: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | SharedPrefix | None = None,
     ) -> Tensor:
         """Hidden states of tokens x [N, T, C].
 
