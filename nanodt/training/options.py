@@ -20,38 +20,66 @@ Preset = Literal["demo", "paper", "gpu"]
 
 
 @dataclass(kw_only=True)
+class RunOptions:
+    """What to learn from, and where to."""
+
+    preset: Preset = "demo"
+    """Which sizes the other options take by default. demo: minutes on a laptop. paper: four blocks,
+    twice the batch, four times the steps: an hour or more. gpu: large batches in mixed precision.
+    `--preset NAME --help` shows them."""
+    data: Path | None = None
+    """Dataset folder, or the id of a published one on the Hugging Face Hub; by default that of the
+    newest run in runs/."""
+    tokenizer: Path | None = None
+    """Folder (or file) of the tokenizer; by default tokenizer/ beside the dataset. Only for
+    --text-encoder tokens."""
+    out: Path | None = None
+    """Folder of the model; by default model/ beside the dataset."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the weights and of every draw."""
+    redo: bool = False
+    """Replace what OUT holds. Otherwise a finished model is left as it is, and one that was made or
+    begun with other options is an error that names them."""
+
+
+@dataclass(kw_only=True)
 class TrainOptions:
     """What shapes a policy and its training. The defaults are those of the preset demo."""
 
     # What the network sees.
 
     layout: Literal["full", "plain"] = "full"
-    """full: what obeys best for its time. plain: the layout as it was published: the text, then
-    target (bd), observation (o) and action (a) of each timestep as three tokens, whole stretches of
-    recorded trajectories, nothing reckoned. Picks the defaults of the other options."""
+    """Which defaults the other options take; it wins over --preset. full: everything that made
+    policies obey better. plain: a Decision Transformer with a text and a target in front, as
+    published (Salehi & Doncieux 2023): whole stretches of recorded trajectories, past actions
+    shown, no odometry, no augmentation, no auxiliary losses."""
     block_size: Annotated[int, Ge(2)] = 350
-    """Context: so many tokens at most, text included."""
+    """Most tokens of one context: a text and one window of timesteps. A text that leaves no room
+    for a timestep is refused."""
     tokens_per_step: Literal[1, 3] = 3
-    """3: target, observation and action of a timestep are a token each. 1: they are added up in one
-    token: more timesteps for the compute (give --windows-per-text 12), and as good."""
+    """3: target (bd: the behaviour descriptor to reach), observation and action of a timestep are a
+    token each. 1: they are added up in one token: cheaper, so that --windows-per-text 12 takes as
+    long as 3 with 6, and as good."""
     window: Annotated[int | None, Ge(1)] = 4
-    """Timesteps in the context at most, however many would fit (None: as many as fit). For the same
-    compute, many short windows show more trajectories than a few long ones."""
+    """Most timesteps of a context (None: as many as fit into --block-size). With odometry and map a
+    few suffice, and for the same compute many short windows show more trajectories than long ones;
+    without them take 24 or more."""
     windows_per_text: Annotated[int, Ge(1)] = 6
-    """Windows drawn of each trajectory in a batch. They share one copy of its text, which is then
-    computed once: more timesteps for the compute, fewer texts."""
+    """Windows drawn from each trajectory of a batch, anywhere in it. The text before them is
+    computed once: more windows learn from more timesteps of fewer trajectories."""
     hide_actions: bool = True
-    """Do not show past actions. A policy that sees what it just did learns to repeat it, which
-    costs little in the data and leads astray when it drives (the copycat problem: de Haan et al.
+    """Put a blank in the place of every past action. A policy that sees what it just did learns to
+    repeat it: its training loss is lower, and it drives worse (the copycat problem: de Haan et al.
     2019, Causal confusion in imitation learning)."""
     odometry: bool = True
-    """Let observations carry the pose that the robot reckons from its own past actions and contact
-    sensors, and where the target lies from there (needs a dataset that describes the wheels)."""
+    """Add to each observation the pose added up from past actions and contact sensors, and where
+    the target lies as seen from it. Only for a robot on two driven wheels, which the dataset
+    describes."""
     visitation_map: Annotated[int, Ge(0)] = 16
-    """Let observations carry a map of where the robot has been and how long ago, so many cells per
-    side; 0 = none. Needs --odometry."""
+    """Add to each observation a map of where the robot has been and how long ago: a grid over the
+    whole world, so many cells per side; 0 = none. Needs --odometry."""
     embedding: Literal["mlp", "linear"] = "mlp"
-    """How observations, actions and targets become tokens."""
+    """What turns observations, actions and targets into tokens: one hidden layer, or none."""
 
     # The network.
 
@@ -60,7 +88,7 @@ class TrainOptions:
     n_head: Annotated[int, Ge(1)] = 4
     """Attention heads per block; n_embd must be a multiple."""
     n_embd: Annotated[int, Ge(1)] = 128
-    """Width."""
+    """Width of the transformer."""
     dropout: Annotated[float, Ge(0), Le(0.99)] = 0.0
     """Share of hidden states and attention weights that training leaves out; above 0 it is about
     three times slower on a CPU."""
@@ -68,120 +96,117 @@ class TrainOptions:
     # The action.
 
     head: HeadKind = "mse"
-    """How actions are predicted: mse (one mean action), tanh (the same, within bounds), clusters
-    (k-means centre and offset), bins (a distribution per dimension), discrete (class numbers)."""
+    """How actions are predicted. mse: their mean, the usual choice. tanh: the mean, kept within the
+    dataset's bounds of actions. clusters: the nearest of a few typical actions, plus an offset
+    (Behavior Transformer). bins: a distribution over classes of each dimension, drawn from.
+    discrete: for datasets whose actions are class numbers, which take it by themselves."""
     clusters: Annotated[int, Ge(2)] = 16
-    """head clusters: centres."""
+    """Of --head clusters: how many typical actions (k-means centres)."""
     joint: bool = True
-    """head clusters: cluster whole actions, or each dimension by itself."""
+    """Of --head clusters: cluster whole actions; --no-joint: each dimension by itself."""
     focal_gamma: Annotated[float, Ge(0)] = 2.0
-    """head clusters: how much the loss looks away from what is already sure."""
+    """Of --head clusters: exponent of the focal loss, which counts what is predicted surely for
+    less; 0 = cross-entropy."""
     offset_weight: Annotated[float, Ge(0)] = 1.0
-    """head clusters: weight of the offset's loss."""
+    """Of --head clusters: weight of the offset's loss."""
     bins: Annotated[int | None, Ge(2)] = None
-    """head bins: values per dimension; by default those the actions' decimals allow."""
+    """Of --head bins: classes per dimension (None: one for each value that the recorded actions'
+    decimals allow)."""
 
     # The text.
 
     text_encoder: TextKind = "tokens"
-    """tokens (learned, our tokenizer), sentence (a frozen sentence-transformers model), endpoint
-    (an OpenAI-compatible embeddings server)."""
+    """What reads the text. tokens: the transformer itself, through the run's tokenizer. sentence: a
+    frozen sentence-transformers model, whose vector becomes a few tokens. endpoint: the same from
+    an OpenAI-compatible embeddings server (its key in OPENAI_API_KEY; vectors are kept, so that
+    none is paid twice)."""
     text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """sentence: name or path; endpoint: the model's name there."""
+    """Of --text-encoder sentence: name or folder of the model; of endpoint: its name there."""
     text_base_url: str | None = None
-    """endpoint: where, when it is not api.openai.com."""
+    """Of --text-encoder endpoint: its address, where it is not api.openai.com."""
     text_prefix: Annotated[int, Ge(1)] = 4
-    """sentence, endpoint: tokens that a text becomes."""
+    """Of --text-encoder sentence and endpoint: tokens that a vector is projected to."""
 
     # What it learns from.
 
     augmentation_share: Share = 1.0
-    """Share of the steps to learn from that the dataset's augmentation makes up, where it has any
-    (0 = recorded trajectories only, 1 = augmentation only)."""
+    """Share of the windows that come from the dataset's augmentation, where it has any: practice
+    drives along the recorded trajectories that also show how to come back. 0 = recorded
+    trajectories only; 1 = practice drives only, which obeyed best."""
     text_dropout: Share = 0.1
-    """How often a window comes without its text, so that the policy can drive without one."""
+    """How often a window comes without its text, so that the policy can drive without one. Drawn
+    independently of --bd-dropout."""
     bd_dropout: Share = 0.1
     """How often a window comes without its target, so that the policy can drive by text alone."""
     token_corruption: Annotated[float, Ge(0), Le(0.5)] = 0.1
-    """Share of a text's tokens that are replaced by random ones, in one text up to twice as many:
-    words it never met shall not lead a policy astray. Encoder tokens only."""
+    """Share of text tokens that are replaced by random ones (drawn anew for each text, from 0 to
+    twice as much), so that unknown words do less harm. Only with --text-encoder tokens."""
     future_position_weight: Annotated[float, Ge(0)] = 0.5
-    """Weight of an auxiliary loss: predict where the robot will be in 8, 24 and 60 steps; 0 = none.
-    Needs --odometry."""
+    """Weight, beside the action's loss, of predicting where the robot will be in 8, 24 and 60
+    timesteps; 0 = none. Needs --odometry."""
     next_subgoal_weight: Annotated[float, Ge(0)] = 0.2
-    """Weight of an auxiliary loss: name the next place on the way (needs a dataset that names
-    them); 0 = none."""
+    """Weight, beside the action's loss, of naming the next place on the way; 0 = none. Needs a
+    dataset that names places."""
     subgoal_first: bool = True
-    """Choose the next place first, and the action for it: squared error takes the mean of two ways
-    that are both right. Needs --next-subgoal-weight."""
+    """Name the next place, and predict the action for that place. Otherwise, where two ways are
+    right, a mean action leads between them. Needs --next-subgoal-weight."""
 
     # Optimisation.
 
     steps: Annotated[int, Ge(1)] = 2400
-    """Optimiser steps."""
+    """Optimiser steps. More is better, up to the preset paper's 9600 at least."""
     batch_size: Annotated[int, Ge(1)] = 32
-    """Texts (with their windows) per optimiser step, over all processes."""
+    """Texts, each with its windows, per optimiser step, over all processes."""
     micro_batch: Annotated[int, Ge(1)] = 16
-    """Of those, computed at once: small enough to stay in the caches, gradients add up."""
+    """How many of a process's texts are computed at once; their gradients add up. On a CPU small
+    parts stay in its caches; on a GPU as many as fit into memory. The result is the same."""
     lr: Annotated[float, Gt(0)] = 2e-3
-    """Largest learning rate, after the warm-up."""
+    """Largest learning rate, after the warm-up; then half a cosine down. The same for muon, whose
+    updates are scaled to AdamW's size, and for adamw."""
     min_lr: Share = 0.05
-    """Last learning rate, as a share of lr."""
+    """Last learning rate, as a share of --lr."""
     warmup: Annotated[int, Ge(0)] = 100
-    """Steps until the learning rate is at its largest."""
+    """Optimiser steps until the learning rate is at its largest."""
     weight_decay: Annotated[float, Ge(0)] = 0.1
     """Of matrices only."""
     optimizer: Literal["muon", "adamw"] = "muon"
-    """muon: for the transformer's matrices, AdamW for the rest; adamw: for everything."""
+    """muon: for the transformer's matrices (Jordan et al. 2024), AdamW for the rest; adamw: for
+    everything."""
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
     """Of AdamW."""
     clip: Annotated[float, Gt(0)] = 1.0
-    """Largest gradient norm."""
+    """Largest norm of the gradient; a larger one is scaled down."""
 
     # The machine.
 
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     amp: Literal["none", "bfloat16", "float16"] = "none"
-    """Mixed precision."""
+    """Mixed precision: for GPUs, where it is faster; slower on a CPU."""
     tf32: bool = False
     """Faster, coarser float32 products on a GPU."""
     compile: bool = False
-    """torch.compile the transformer."""
+    """torch.compile the transformer: for GPUs; it takes a minute to begin."""
 
     # What is measured and kept meanwhile.
 
     log_every: Annotated[int, Ge(1)] = 20
-    """Steps between lines of log.jsonl."""
+    """Optimiser steps between lines of log.jsonl."""
     checkpoint_every: Annotated[int, Ge(1)] = 250
-    """Steps between checkpoints: what a kill can cost."""
+    """Optimiser steps between checkpoints: what a kill can cost."""
     score_every: Annotated[int, Ge(1)] = 1200
-    """Steps between validation loss and closed-loop score."""
+    """Optimiser steps between validations: the loss on unseen windows, and the distance to the
+    target at which driven instructions end. The weights with the least distance are kept."""
     score_items: Annotated[int, Ge(0)] = 128
-    """Validation instructions driven in closed loop; 0 = none."""
+    """Validation instructions driven each time, in the dataset's environment; 0 = none, and the
+    weights with the least loss are kept."""
     tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     """Where the log goes besides log.jsonl."""
 
 
 @dataclass(kw_only=True)
-class TrainConfig(TrainOptions):
+class TrainConfig(TrainOptions, RunOptions):
     """One training run: what to learn from, where to, and how."""
-
-    data: Path | None = None
-    """Dataset folder, or the id of a published one on the Hub; by default that of the newest run in
-    runs/."""
-    out: Path | None = None
-    """Folder of the model; by default model/ beside the dataset."""
-    tokenizer: Path | None = None
-    """Folder (or file) of the tokenizer; by default tokenizer/ beside the dataset. Needed by the
-    text encoder tokens."""
-    preset: Preset = "demo"
-    """Picks the defaults of the other options: demo (minutes on a laptop), paper (the full size, an
-    hour), gpu (large batches in mixed precision)."""
-    seed: Annotated[int, Ge(0)] = 0
-    """Seed of the weights and of every draw."""
-    redo: bool = False
-    """Replace what OUT holds: a finished model, or the checkpoint of one with other options."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
