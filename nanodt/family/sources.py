@@ -8,12 +8,11 @@ episode (`bd`, `task`, `terminated`, …); optionally `texts` [N]; and `info`, J
 Data in other libraries' files (`minari:ID`) are read by whichever installed package offers their
 scheme: entry points of the group `nanodt.sources`, functions from what follows the colon to length
 [N], obs, action, reward [sum of lengths, size], terminated [N, 1], info, and notes for the user.
-
-Gymnasium is imported only when something asks for it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import warnings
@@ -28,38 +27,32 @@ from tqdm import tqdm
 
 from nanodt.data.episodes import Episodes
 from nanodt.data.folder import load_dataset, located
-from nanodt.driving.environments import make_vector_env
+from nanodt.driving.environments import make_environment
 from nanodt.errors import InputError
-from nanodt.family.extra import EXTRA, need
 
-GROUP = "nanodt.sources"
+GROUP, EXTRA = "nanodt.sources", "pip install 'wayword[gym]'"
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
 """(observation, random numbers) -> action, as the environment takes it."""
 
 
-def make_env(name: str, **kwargs: Any) -> Any:
-    """A Gymnasium environment by its id; "module:Name-v0" imports its module first."""
-    gymnasium = need("gymnasium")
-    module, _, bare = name.rpartition(":")
-    if module:
-        need(module)
+def need(module: str) -> Any:
+    """Import a module of the `gym` extra, or say how to install it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return gymnasium.make(bare, **kwargs)
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"environment {name} needs more ({reason}): {EXTRA}") from error
-    except gymnasium.error.Error as error:
-        raise InputError(f"environment {name}: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # a constructor of someone else's
-        reason = (str(error) or "no message").splitlines()[0]
-        raise InputError(f"environment {name}: {type(error).__name__}: {reason}") from error
+            warnings.simplefilter("ignore")  # of simulators about their own parts
+            return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{module} is needed ({error}): {EXTRA}") from error
+
+
+def make_env(name: str, **kwargs: Any) -> Any:
+    """A Gymnasium environment by its id; "module:Name-v0" imports its module first."""
+    return make_environment({"id": name, "kwargs": kwargs}, None, EXTRA)
 
 
 def make_envs(name: str, n: int, **kwargs: Any) -> Any:
     """N copies of it as one vector environment."""
-    return make_vector_env({"id": name, "kwargs": kwargs}, n, EXTRA)
+    return make_environment({"id": name, "kwargs": kwargs}, n, EXTRA)
 
 
 def collect(
@@ -144,9 +137,7 @@ def load_episodes(source: str) -> Episodes:
         if found:
             return _offered(found[0].load(), rest, source)
         if scheme == "minari":
-            raise InputError(
-                f"{source}: no installed package reads Minari's files: pip install 'wayword[gym]'"
-            )
+            raise InputError(f"{source}: no installed package reads Minari's files: {EXTRA}")
     return load_npz(Path(source))
 
 

@@ -10,7 +10,7 @@ import torch
 from nanodt.data.episodes import Episodes
 from nanodt.data.folder import Dataset, located
 from nanodt.data.windows import Windows
-from nanodt.driving.environments import make_vector_env
+from nanodt.driving.environments import make_environment
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
@@ -35,7 +35,7 @@ class ClosedLoop:
         self.seed = [int(info["seed"])] * len(chosen) if "seed" in info else 0
         self.diagonal = float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"])))
         without = "train without the closed-loop score: --score-items 0"
-        self.env = make_vector_env(
+        self.env = make_environment(
             located(info["environment"], dataset.folder), len(chosen), without
         )
 

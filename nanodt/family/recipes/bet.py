@@ -85,9 +85,6 @@ class Guide:
 
 @dataclass(kw_only=True)
 class BeTOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 5
     steps: Count = 600
     clusters: Count = 16

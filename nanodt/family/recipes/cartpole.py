@@ -27,7 +27,7 @@ from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
-from nanodt.training.bounds import Count, Positive
+from nanodt.training.bounds import Count
 
 ENV, LONGEST = "CartPole-v1", 500
 # A balancing controller's, for position, its speed, angle and its speed.
@@ -36,13 +36,8 @@ GAINS = np.array([0.1, 0.3, 1.0, 0.5])
 
 @dataclass(kw_only=True)
 class CartPoleOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 50
     steps: Count = 1200
-    batch_size: Count = 64
-    lr: Positive = 1e-3
     trajectories: Count = 600
     """Collected: a balancing controller that acts at random with a probability of its own."""
     drives: Count = 100

@@ -47,13 +47,10 @@ TRAINING: dict[str, Any] = {
 class DTOptions(Options):
     env: str = "InvertedPendulum-v5"
     """Gymnasium environment to collect from and to drive in."""
-    n_layer: Count = 3
     n_head: Count = 1
     n_embd: Count = 64
     activation: Literal["gelu_tanh", "gelu", "relu"] = "relu"
-    context: Count = 20
     steps: Count = 800
-    lr: Positive = 1e-3
     scale: Positive = 200.0
     """Returns are divided by it."""
     longest: Count = 1000

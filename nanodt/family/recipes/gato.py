@@ -15,8 +15,6 @@ last one fails, and Pendulum's end after 60 steps, when the pole is up.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,8 +48,6 @@ from nanodt.training.bounds import Count, Positive, Share
 
 @dataclass(kw_only=True)
 class GatoOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
     n_embd: Count = 96
     context: Count = 36
     """Tokens in a window."""
@@ -234,7 +230,7 @@ class Gato(Recipe[GatoOptions]):
         sampling = Sampling("temperature", options.temperature)
         player = Player(model, task, self.vocabulary(options), sampling)
         envs = make_envs(task.env, options.drives)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with babyai.QUIET:
             seed = options.seed + 1_000_000
             rollouts = drive(player, envs, steps=task.longest, seed=seed, see=lambda obs: obs)
         return float(rollouts.returns.mean())

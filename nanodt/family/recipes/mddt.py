@@ -30,7 +30,7 @@ from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
-from nanodt.training.bounds import Count, NonNegative, Positive
+from nanodt.training.bounds import Count, NonNegative
 
 TASKS = ("reach-v3", "drawer-close-v3", "button-press-v3", "door-open-v3", "point_mass")
 DOMAIN = (0, 0, 0, 0, 1)  # Meta-World, dm_control
@@ -40,15 +40,10 @@ UNIFORM = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 @dataclass(kw_only=True)
 class MDDTOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
     n_embd: Count = 128
     activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu"
     context: Count = 5
     steps: Count = 1500
-    batch_size: Count = 64
-    """Windows of each domain per optimiser step."""
-    lr: Positive = 1e-3
     places: bool = True
     """Tell tokens of a step apart by learned places. L2M leaves that to their order, which takes
     long to learn: until then every dimension of an action is that of the first."""

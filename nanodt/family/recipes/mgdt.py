@@ -40,11 +40,7 @@ ZERO, PLUS, LAST, MINUS = range(4)
 
 @dataclass(kw_only=True)
 class MGDTOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 4
-    steps: Count = 1000
     batch_size: Count = 256
     lr: Positive = 2e-3
     return_bins: Count = 50

@@ -13,8 +13,6 @@ a CNN's features of pixels.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,6 +25,7 @@ from nanodt.errors import InputError
 from nanodt.family.recipes.babyai import (
     ACTIONS,
     PARTS,
+    QUIET,
     WORDS,
     collect_missions,
     look,
@@ -57,8 +56,6 @@ class TDTOptions(Options):
     n_embd: Count = 128
     context: Count = 4
     steps: Count = 1600
-    batch_size: Count = 64
-    lr: Positive = 1e-3
     trajectories: Count = 10_000
     """Of the bot, collected."""
     drives: Count = 200
@@ -129,7 +126,7 @@ class TextConditioned(Recipe[TDTOptions]):
             sampling=Sampling("temperature", options.temperature),
             text_ids=[word_ids(text) for text in given],
         )
-        with contextlib.redirect_stdout(io.StringIO()):
+        with QUIET:
             rollouts = drive(actor, envs, steps=TRIES, seed=seed, see=see)
         return rollouts, asked
 

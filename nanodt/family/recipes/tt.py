@@ -33,12 +33,8 @@ from nanodt.training.bounds import Count, NonNegative, Positive, PositiveShare, 
 @dataclass(kw_only=True)
 class TTOptions(Options):
     env: str = "CartPole-v1"
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 6
     steps: Count = 2000
-    batch_size: Count = 64
     lr: Positive = 2e-3
     bins: Count = 100
     discount: Share = 0.99
