@@ -219,22 +219,14 @@ def _of_centre(offsets: Tensor, centre: Tensor) -> Tensor:
 
 
 def _k_means(values: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Centres [k, d] of values [M, d]; with at most k different values, those values.
-
-    Lloyd's iterations from k-means++ (Arthur & Vassilvitskii 2007): each first centre is drawn
-    with a chance that grows with its squared distance to those already drawn.
-    """
+    """Centres [k, d] of values [M, d], from k-means++ (Arthur & Vassilvitskii 2007); with at most k
+    different values, those values."""
     different = np.unique(values, axis=0)
     if len(different) <= k:
         return different[np.minimum(np.arange(k), len(different) - 1)]
-    centres = [values[rng.integers(len(values))]]
-    far = np.full(len(values), np.inf)
-    while len(centres) < k:
-        far = np.minimum(far, ((values - centres[-1]) ** 2).sum(1))
-        centres.append(values[rng.choice(len(values), p=far / far.sum())])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a centre without members just stays
-        return kmeans2(values, np.array(centres), iter=30, minit="matrix")[0]
+        return kmeans2(values, k, iter=30, minit="++", seed=rng)[0]
 
 
 class Bins(Head):

@@ -19,9 +19,9 @@ from typing import ClassVar
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
+from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig, Sampling

@@ -15,10 +15,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
+from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig

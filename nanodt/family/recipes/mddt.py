@@ -19,10 +19,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
+from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.control import ACTION, STATE, Several, maker
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import collect, join

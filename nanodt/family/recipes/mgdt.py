@@ -18,10 +18,10 @@ from typing import ClassVar
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Drawn
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
+from nanodt.family.conditions import Drawn
 from nanodt.family.recipes.cartpole import ENV, LONGEST, behaviour
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import collect, join, make_env, make_envs
