@@ -210,7 +210,7 @@ class Policy:
         else:
             known = [one for one in text or () if one is not None]
             has = np.array([one is not None for one in text]) if text else has
-            self.table = self.network.text.prepare(known) if known else self.network.text.nothing()
+            self.table = self.network.text.prepare(known)
         self.text_row = np.where(has, np.cumsum(has) - 1, -1)
         self.text_lengths = self.table.take(self.text_row)[2]
         capacity = self.network.capacity(self.text_lengths)
