@@ -72,49 +72,40 @@ def collect(
     trajectory, and `texts` may be among them (key "text"). `keep(last info)` False drops a
     trajectory, which does not count. The reset of trajectory i is seeded seed + i.
     """
-    rng = np.random.default_rng(seed)
-    steps: dict[str, list[np.ndarray]] = {"obs": [], "action": [], "reward": []}
-    length, terminated, texts, fields = [], [], [], []
-    attempt, bar = 0, tqdm(total=trajectories, desc=name, unit="trajectory", leave=False)
-    while len(length) < trajectories:
+    rng, attempt, parts = np.random.default_rng(seed), 0, []
+    bar = tqdm(total=trajectories, desc=name, unit="trajectory", leave=False)
+    while len(parts) < trajectories:
         if attempt >= 10 * trajectories + 10:
-            raise InputError(f"{name}: only {len(length)} of {attempt} trajectories were kept")
+            raise InputError(f"{name}: only {len(parts)} of {attempt} trajectories were kept")
         behaviour = behaviours(attempt)
-        raw, info = env.reset(seed=seed + attempt)
+        raw, first = env.reset(seed=seed + attempt)
         attempt += 1
-        rows: dict[str, list[Any]] = {k: [] for k in steps}
-        first = info
-        while True:
+        rows: dict[str, list[Any]] = {"obs": [], "action": [], "reward": []}
+        end = cut = False
+        while not (end or cut):
             action = behaviour(raw, rng)
-            rows["obs"].append(np.asarray(see(raw), np.float32).ravel())
-            rows["action"].append(np.asarray(action, np.float32).ravel())
+            rows["obs"].append(np.ravel(see(raw)))
+            rows["action"].append(np.ravel(action))
             raw, reward, end, cut, info = env.step(action)
             rows["reward"].append([reward])
-            if end or cut:
-                break
         if keep is not None and not keep(info):
             continue
-        for key, values in rows.items():
-            steps[key].append(np.array(values, np.float32))
-        length.append(len(rows["reward"]))
-        terminated.append([float(end)])
-        extra = each(attempt - 1, {**first, **info}) if each else {}
-        texts.append([extra.pop("text")] if "text" in extra else None)
-        fields.append(extra)
+        own = each(attempt - 1, {**first, **info}) if each else {}
+        text = [[own.pop("text")]] if "text" in own else None
+        own = {"terminated": end, **own}
+        parts.append(
+            Episodes(
+                np.array([len(rows["reward"])]),
+                {k: np.array(v, np.float32) for k, v in rows.items()},
+                {k: np.array(v, np.float32).reshape(1, -1) for k, v in own.items()},
+                text,
+                spaces(env),
+                name,
+            )
+        )
         bar.update()
     bar.close()
-    found = {k: np.array([f[k] for f in fields], np.float32) for k in fields[0]}
-    return Episodes(
-        length=np.array(length),
-        steps={k: np.concatenate(v) for k, v in steps.items()},
-        each={
-            "terminated": np.array(terminated, np.float32),
-            **{k: v.reshape(len(v), -1) for k, v in found.items()},
-        },
-        texts=None if texts[0] is None else texts,
-        info=spaces(env),
-        where=name,
-    )
+    return join(parts)
 
 
 def spaces(env: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ action is read right there: `s+R+a₋₁ → a`. The listing in the notes differ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,14 @@ def behaviour(noise: float) -> Behaviour:
     return act
 
 
+def play(n: int, seed: int, **fields: Any) -> Episodes:
+    """Trajectories of the controller, each with a probability of its own; `fields` of all."""
+    noise = np.random.default_rng(seed).random(n)
+    return collect(
+        make_env(ENV), lambda i: behaviour(noise[i % n]), n, seed, each=lambda i, info: {**fields}
+    )
+
+
 class CartPole(Recipe[CartPoleOptions]):
     name = "cartpole"
     title = "Balance a pole for as long as asked: the smallest Decision Transformer"
@@ -75,13 +83,7 @@ class CartPole(Recipe[CartPoleOptions]):
     }
 
     def collect(self, options: CartPoleOptions) -> Episodes:
-        noise = np.random.default_rng(options.seed).random(options.trajectories)
-        return collect(
-            make_env(ENV),
-            lambda i: behaviour(noise[i % len(noise)]),
-            options.trajectories,
-            options.seed,
-        )
+        return play(options.trajectories, options.seed)
 
     def prepare(self, options: CartPoleOptions, data: Episodes) -> Episodes:
         data.check(obs=4, action=1, reward=1)

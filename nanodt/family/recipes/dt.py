@@ -1,9 +1,6 @@
 """Decision Transformer: (R, s, a) a step, the action read at s, conditioned on the return.
 
-Departs from the paper in small things: the context is evicted by halves instead of sliding by one,
-pads stand at the right (causality hides them), biases, norms and tables are not decayed, and the
-learning rate falls along a cosine (small preset). `nanodt.family.hf` reads and writes the
-form of Hugging Face.
+`nanodt.family.hf` reads and writes the form of Hugging Face.
 """
 
 from __future__ import annotations

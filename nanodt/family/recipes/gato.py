@@ -7,10 +7,8 @@ row of one table plus that of its place within the observation (all of an action
 one) and of its place in the window. Only text and actions are learned.
 So a step of this recipe's stream is a token, and steps of different tasks differ in length.
 
-Departs from the paper: discrete values have ids of their own (in the paper they are also text);
-a text is split into words; no images; each optimiser step takes a batch of every task; acting
-begins without a demonstration. Some actions of the demonstrations are random, so that copying the
-last one fails, and Pendulum's end after 60 steps, when the pole is up.
+Some actions of the demonstrations are random, so that copying the last one fails, and Pendulum's
+end after 60 steps, when the pole is up.
 """
 
 from __future__ import annotations

@@ -5,10 +5,8 @@ a1 is predicted at R, a2 at a1, and so on. Numbers an environment's action does 
 padded with 0 and their loss is masked. Each optimiser step takes one batch of Meta-World and one
 of dm_control and follows the mean of their gradients.
 
-Departs from the source: demonstrations of five tasks in place of 50 tasks' replay, their actions
-executed with noise and taught without; a bin decodes to its centre, not its left edge (which is
-off by 1/64 on average); the target return is the data's mean; windows are not padded, so that row
-64 of the action table, which stands for padded timesteps, is there and never read.
+Windows are not padded, so that row 64 of the action table, which stands for padded timesteps, is
+there and never read.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from nanodt.training.bounds import Count, NonNegative
 
 TASKS = ("reach-v3", "drawer-close-v3", "button-press-v3", "door-open-v3", "point_mass")
 DOMAIN = (0, 0, 0, 0, 1)  # Meta-World, dm_control
-BINS, PADDING = 64, 64
+BINS = 64
 UNIFORM = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 

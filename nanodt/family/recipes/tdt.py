@@ -5,10 +5,6 @@ no return. The state is a token for each thing seen (the sum of what it is, its 
 stands), so that attention finds the one the text names. Whether the text matters is measured too:
 the same drives with their texts shuffled. Drives are short, as one that just wanders meets its
 target in three of four when it may take the environment's 64 steps.
-
-Departs from the paper: BabyAI's GoToLocal, taught by its bot, in place of Frostbite and its five
-million annotated transitions; words in place of a large vocabulary, and things seen in place of
-a CNN's features of pixels.
 """
 
 from __future__ import annotations
