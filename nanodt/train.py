@@ -153,7 +153,8 @@ def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
     (out / CHECKPOINT).mkdir(exist_ok=True)
     take_reader(dataset.folder, out)
     write_json(out / CONFIG, asdict(network.config))
-    network.text.source.save(out)
+    if network.text.source is not None:
+        network.text.source.save(out)
 
 
 def optimise(

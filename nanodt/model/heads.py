@@ -218,7 +218,7 @@ def _k_means(values: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
         return different[np.minimum(np.arange(k), len(different) - 1)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a centre without members just stays
-        return kmeans2(values, k, iter=30, minit="++", seed=rng)[0]
+        return kmeans2(values, k, iter=30, minit="++", rng=rng)[0]
 
 
 class Bins(Head):
