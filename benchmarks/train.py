@@ -82,7 +82,7 @@ def build(
             window=window,
         )
     )
-    network.text.tokenizer = tokenizer  # type: ignore[assignment]
+    network.text.source = tokenizer
     return network
 
 

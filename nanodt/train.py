@@ -37,8 +37,8 @@ from nanodt.data.windows import Windows
 from nanodt.errors import InputError
 from nanodt.files import CONFIG, digest, hub_folder, is_hub_id, write_json
 from nanodt.model.network import Network
-from nanodt.text.encoders import TokenEncoder, VectorCache, VectorEncoder
 from nanodt.text.reader import take_reader
+from nanodt.text.tokenizer import Tokenizer
 from nanodt.training.bounds import check_bounds
 from nanodt.training.build import build_network, offered
 from nanodt.training.checkpoint import load_checkpoint, save_checkpoint
@@ -49,7 +49,7 @@ from nanodt.training.manifest import inputs_of_run, version_of, write_manifest
 from nanodt.training.memory import check_memory
 from nanodt.training.options import WITHOUT_EFFECT, TrainConfig, newest_run, parse
 from nanodt.training.trainer import Processes, Trainer, pick_device, processes
-from nanodt.training.validation import Validation, better, in_words
+from nanodt.training.validation import better, in_words
 
 
 def train(config: TrainConfig) -> Path:
@@ -57,6 +57,8 @@ def train(config: TrainConfig) -> Path:
     check_bounds(config)
     config = located(config)
     device = pick_device(config.device)
+    if config.tf32:
+        torch.set_float32_matmul_precision("high")
     with processes(device) as group:
         if device == "cuda":
             device = f"cuda:{group.local}"
@@ -80,41 +82,37 @@ def located(config: TrainConfig) -> TrainConfig:
 
 def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     assert config.data is not None and config.out is not None
-    out, lead = config.out, group.rank == 0
     dataset = load_dataset(config.data, config.augmentation_share)
     fitting, remarks = offered(config, dataset)
-    if config.tf32:
-        torch.set_float32_matmul_precision("high")
     check_memory(fitting, dataset, device)
     # Before --redo removes anything: it refuses options and data that do not fit.
     network = build_network(fitting, dataset)
-    made = made_of(config, network)
+    made, lead = made_of(config, network), group.rank == 0
     with opened(config, made, group) as finished:
+        if lead:
+            say(config, finished, remarks)
         if finished:
-            if lead:
-                print(
-                    f"{out}: already trained on {config.data} with these options (--redo trains it "
-                    "anew, --out FOLDER elsewhere)"
-                )
-            return out
-        if lead:
-            print("\n".join([f"learning from {config.data}, into {out}", *remarks]))
-        network.to(device)
-        windows = Windows(dataset.split("train"), network, device=device)
-        validation = None
-        if lead:
-            items = config.score_items
-            validation = Validation(dataset, network, items, config.seed, config.micro_batch)
+            return config.out
+        windows = Windows(dataset.split("train"), network.to(device), device=device)
         trainer = Trainer(network, windows, fitting, group)
         state = resume(config, trainer, made, lead)
-        journal = None
-        if lead:
-            write_beside(out, network, dataset)
-            journal = Journal(fitting, trainer, state, out)
-        optimise(fitting, trainer, state, journal, validation)
-        if journal is not None:
-            finish(config, network, state, journal.seconds)
-    return out
+        if not lead:
+            optimise(fitting, trainer, state, None)
+            return config.out
+        write_beside(config.out, network, dataset)
+        journal = Journal(fitting, trainer, state, dataset)
+        optimise(fitting, trainer, state, journal)
+        finish(config, network, state, journal.seconds)
+    return config.out
+
+
+def say(config: TrainConfig, finished: bool, remarks: list[str]) -> None:
+    """Say what is learnt from and where to, or that it is done."""
+    if finished:
+        how = "(--redo trains it anew, --out FOLDER elsewhere)"
+        print(f"{config.out}: already trained on {config.data} with these options {how}")
+    else:
+        print("\n".join([f"learning from {config.data}, into {config.out}", *remarks]))
 
 
 def made_of(config: TrainConfig, network: Network) -> dict[str, Any]:
@@ -127,8 +125,8 @@ def made_of(config: TrainConfig, network: Network) -> dict[str, Any]:
     if config.augmentation_share and (config.data / AUGMENTATION).exists():
         files.append(AUGMENTATION)
     made["data"] = {name: digest(config.data / name) for name in files}
-    if isinstance(network.text, TokenEncoder) and network.text.tokenizer is not None:
-        text = network.text.tokenizer.inner.to_str()
+    if isinstance(network.text.source, Tokenizer):
+        text = network.text.source.inner.to_str()
         made["tokenizer"] = hashlib.sha256(text.encode()).hexdigest()
     return made
 
@@ -155,11 +153,8 @@ def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
     (out / CHECKPOINT).mkdir(exist_ok=True)
     take_reader(dataset.folder, out)
     write_json(out / CONFIG, asdict(network.config))
-    text = network.text
-    if isinstance(text, TokenEncoder) and text.tokenizer is not None:
-        text.tokenizer.save(out)
-    elif isinstance(text, VectorEncoder) and isinstance(text.embed, VectorCache):
-        text.embed.save()
+    if network.text.source is not None:
+        network.text.source.save(out)
 
 
 def optimise(
@@ -167,13 +162,12 @@ def optimise(
     trainer: Trainer,
     state: dict[str, Any],
     journal: Journal | None,
-    validation: Validation | None,
 ) -> None:
     """All optimiser steps from the state's on; the leading process logs, validates and saves."""
     assert config.out is not None
     for step in range(state["step"], config.steps):
         loss, norm, tokens = trainer.step(step)
-        if journal is None or validation is None:
+        if journal is None:
             continue
         journal.count(loss, norm, tokens)
         done, last = step + 1, step + 1 == config.steps
@@ -181,7 +175,7 @@ def optimise(
         if done % config.log_every == 0 or last:
             journal.progress(done)
         if done % config.score_every == 0 or last:
-            record = validation(trainer.network)
+            record = journal.validation(trainer.network)
             best = better(record, state["best"])
             if best is not None:
                 due = True  # so that the weights never are ahead of their record

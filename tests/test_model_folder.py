@@ -194,10 +194,10 @@ def test_one_process_holds_a_model(tmp_path, capsys):
         ("bd_high", [0.6, 1.2], "lie outside"),
         ("bd_low", [3.0, 8.0], "lie outside"),
         ("bd_low", [-1e300, -1e300], "as far apart"),
-        ("bd_low", "low", "a list of finite numbers"),
-        ("bd_low", [float("nan"), 0.0], "a list of finite numbers"),
-        ("action_high", [1.0, None], "a list of finite numbers"),
-        ("n_obs", 3.5, "a whole number above 0"),
+        ("bd_low", "low", "a valid list"),
+        ("bd_low", [float("nan"), 0.0], "a finite number"),
+        ("action_high", [1.0, None], "a valid number"),
+        ("n_obs", 3.5, "a valid integer"),
     ],
 )
 def test_a_dataset_json_that_cannot_be_its_rows(tmp_path, field, value, said):

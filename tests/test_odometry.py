@@ -239,7 +239,7 @@ def test_without_odometry_what_needs_it_is_left_out(augmented):
         ({"windows_per_text": 0}, {}, "--windows-per-text 0"),
         ({"visitation_map": -1}, {}, "--visitation-map -1"),
         ({"token_corruption": 0.9}, {}, "--token-corruption 0.9"),
-        ({}, {"subgoals": []}, "subgoals run from 0 to 2, expected 0 to 0"),
+        ({}, {"subgoals": []}, r"holds \[1.0\], expected one whole number from 0 to 0 \(subgoals"),
     ],
 )
 def test_what_does_not_fit_is_refused(augmented, options, info, message):

@@ -13,9 +13,9 @@ import torch
 
 from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
-from nanodt.driving.conditions import Drawn
 from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
+from nanodt.family.conditions import Drawn
 from nanodt.family.recipes import babyai, mddt, tdt
 from nanodt.family.recipes.command import get_recipe
 from nanodt.family.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named

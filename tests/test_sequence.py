@@ -8,9 +8,9 @@ import torch
 
 from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
-from nanodt.driving.conditions import Constant, Decrement, Drawn
 from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
+from nanodt.family.conditions import Decrement, Drawn
 from nanodt.family.sources import load_npz, save_npz
 from nanodt.files import write_json
 from nanodt.model.codec import Codec, CodecConfig
@@ -233,13 +233,13 @@ def test_drawn_conditions_lean_to_the_high_classes():
     assert means[1] > means[0] + 2
 
 
-def test_constant_conditions_and_bad_input():
+def test_constant_slots_and_bad_input():
     slots = (Slot("bd", 2, constant=True), Slot("obs", 3), Slot("action", 2, head=HeadConfig()))
     model = Network(NetworkConfig(Layout(slots, max_steps=3), TrunkConfig(1, 2, 32), window=3))
     goals = np.float32([[0, 0], [1, 1]])
-    policy = Policy(model, {"bd": Constant(goals)})
+    policy = Policy(model)
     for _ in range(3):
-        first, second = policy.act(np.zeros((2, 3), np.float32))
+        first, second = policy.act(np.zeros((2, 3), np.float32), bd=goals)
         assert (first != second).any()
     with pytest.raises(InputError, match="knows 3 steps"):
         policy.act(np.zeros((2, 3)))

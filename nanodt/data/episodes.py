@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.signal import lfilter
 
 from nanodt.errors import InputError
 from nanodt.packing import ragged
@@ -80,12 +81,9 @@ class Episodes:
     def returns_to_go(self, discount: float = 1.0) -> np.ndarray:
         """Sum of the rewards from each step on [sum of lengths, 1]."""
         reward = self.steps["reward"][:, 0].astype(np.float64)
-        out, following = np.empty_like(reward), 0.0
-        ends = set((self.first + self.length - 1).tolist())
-        for i in range(len(reward) - 1, -1, -1):
-            following = reward[i] + (0.0 if i in ends else discount * following)
-            out[i] = following
-        return out[:, None].astype(np.float32)
+        parts = np.split(reward, self.first[1:])
+        sums = [lfilter([1.0], [1.0, -discount], part[::-1])[::-1] for part in parts]
+        return np.concatenate(sums)[:, None].astype(np.float32)
 
     def take(self, index: np.ndarray) -> Episodes:
         """Some of the episodes, in the order of `index`."""

@@ -38,6 +38,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
@@ -101,11 +109,7 @@ def load_dataset(folder: Path | str, augmentation: float = 0.0) -> Dataset:
         raise InputError(f"{path}: trajectory {bad} has no step; drop it from the dataset")
     bd = _matrix(path, table, "bd", ids, np.ones_like(length), int(info["n_bd"]), "n_bd")
     _check_rows(folder / INFO, info, length, bd)
-    weight = (
-        _column(table, "weight").to_numpy().astype(np.float64)
-        if "weight" in table.column_names
-        else np.ones(len(ids))
-    )
+    weight = _column(table, "weight").to_numpy().astype(np.float64)
     if not np.isfinite(weight).all() or (weight < 0).any():
         raise InputError(f"{path}: column weight must be finite and not negative")
     names = np.array(_column(table, "split").to_numpy(zero_copy_only=False), str)
@@ -245,7 +249,7 @@ def _read_both(
             file.keep = part.column("split").to_numpy(zero_copy_only=False) != "train"
         table = table.filter(pa.array(np.concatenate([file.keep for file in files])))
     files.append(_File(folder / AUGMENTATION, np.ones(len(more), bool)))
-    both = _join(table, more, text_columns(info))
+    both = pa.concat_tables([table, more], promote_options="permissive")
     return both, np.arange(len(both)) < len(table), files
 
 
@@ -259,34 +263,38 @@ def _numbers(
     path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
 ) -> dict[str, np.ndarray]:
     """The fields of the steps of a table."""
-    sizes = {"obs": (length + 1, "n_obs"), "action": (length, "n_act")}
-    if "expert_action" in table.column_names:
-        sizes["expert_action"] = (length, "n_act")
+    sizes = {"obs": "n_obs", "action": "n_act", "expert_action": "n_act", "next_subgoal": ""}
     steps: dict[str, np.ndarray] = {}
-    for name, (rows, key) in sizes.items():
-        steps[name] = _matrix(path, table, name, ids, rows, int(info[key]), key)
-    if "action_classes" in info:
-        _check_numbered(path, ids, length, steps["action"], int(info["action_classes"]))
+    for name in [name for name in sizes if name in table.column_names]:
+        rows, key = length + (name == "obs"), sizes[name]
+        steps[name] = _matrix(path, table, name, ids, rows, int(info.get(key, 1)), key)
+    for name, key in (("action", "action_classes"), ("next_subgoal", "subgoals")):
+        if name in steps and (key in info or name == "next_subgoal"):
+            classes = info[key] if name == "action" else len(info.get(key) or ()) + 1
+            _check_numbered(path, name, ids, length, steps[name], classes, key)
     # The observation after the last action is never a model's input.
     row, place = ragged(length)
     steps["obs"] = steps["obs"][np.cumsum(length + 1)[row] - (length + 1)[row] + place]
-    subgoals = _subgoals(path, table, ids, length, info)
-    if subgoals is not None:
-        steps["next_subgoal"] = subgoals[:, None].astype(np.float32)
     return steps
 
 
 def _check_numbered(
-    path: Path, ids: np.ndarray, length: np.ndarray, action: np.ndarray, classes: int
+    path: Path,
+    name: str,
+    ids: np.ndarray,
+    length: np.ndarray,
+    values: np.ndarray,
+    classes: int,
+    key: str,
 ) -> None:
-    """Refuse actions [sum of lengths, 1] that are no numbers from 0 to classes - 1."""
-    wrong = (action != action.round()) | (action < 0) | (action >= classes)
-    if action.shape[1] != 1 or wrong.any():
+    """Refuse values [sum of lengths, 1] that are no numbers from 0 to classes - 1."""
+    wrong = (values != values.round()) | (values < 0) | (values >= classes)
+    if values.shape[1] != 1 or wrong.any():
         row = int(np.argmax(wrong.any(1)))
         i = int(np.searchsorted(np.cumsum(length), row, side="right"))
         raise InputError(
-            f"{path}: action of trajectory {ids[i]} holds {action[row].tolist()}, expected one "
-            f"whole number from 0 to {classes - 1} (action_classes in {INFO})"
+            f"{path}: {name} of trajectory {ids[i]} holds {values[row].tolist()}, expected one "
+            f"whole number from 0 to {classes - 1} ({key} in {INFO})"
         )
 
 
@@ -302,44 +310,52 @@ def located(environment: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**environment, "kwargs": kwargs}
 
 
+Bounds = list[FiniteFloat]
+
+
+class _Info(BaseModel):
+    """What dataset.json must hold, and what some of the rest must be."""
+
+    model_config = ConfigDict(strict=True)
+
+    n_obs: PositiveInt
+    n_act: PositiveInt
+    n_bd: PositiveInt
+    action_low: Bounds
+    action_high: Bounds
+    bd_low: Bounds = []
+    bd_high: Bounds = []
+    steps: PositiveInt = 1
+    action_classes: PositiveInt = 1
+    text_columns: list[str] | None = None
+    subgoals: list[str] | None = None
+    seed: NonNegativeInt = 0
+
+
 def _read_info(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path} does not exist: --data must name a dataset folder")
     info = read_json(path, "make the dataset again")
-    missing = [k for k in ("n_obs", "n_act", "n_bd", "action_low", "action_high") if k not in info]
-    if missing:
-        raise InputError(f"{path}: no field {', '.join(missing)}")
-    for name in ("n_obs", "n_act", "n_bd", "steps", "action_classes"):
-        value = info.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{path}: {name} is {value!r}, expected a whole number above 0")
-    for name in ("text_columns", "subgoals"):
-        value = info.get(name) or []
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise InputError(f"{path}: {name} is {value!r}, expected a list of names")
-        if name in info and info[name] is None:
-            del info[name]  # the same as not said
-    seed = info.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"{path}: seed is {seed!r}, expected a whole number from 0 up")
+    try:
+        _Info.model_validate(info)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, wanted = first["loc"][0], first["msg"].replace("Input should be", "expected")
+        found = f"{name} is {info[name]!r}, {wanted}" if name in info else f"no field {name}"
+        raise InputError(f"{path}: {found}") from None
     for name, size in (("action", "n_act"), ("bd", "n_bd")):
-        for bound in (f"{name}_low", f"{name}_high"):
-            if bound in info:
-                _check_bound(path, bound, info[bound], size, info[size])
-        if f"{name}_low" in info and f"{name}_high" in info:
-            low, high = info[f"{name}_low"], info[f"{name}_high"]
-            if any(a > b or (a == b and name == "bd") for a, b in zip(low, high, strict=True)):
-                raise InputError(f"{path}: {name}_low {low} is not below {name}_high {high}")
+        ends = {f"{name}_{end}": info.get(f"{name}_{end}") for end in ("low", "high")}
+        for bound, values in ends.items():
+            if values is not None and len(values) != info[size]:
+                raise InputError(
+                    f"{path}: {bound} has {len(values)} numbers, {size} is {info[size]}"
+                )
+        low, high = (np.array(values or [], float) for values in ends.values())
+        if low.size and high.size and ((low > high) | ((low == high) & (name == "bd"))).any():
+            raise InputError(
+                f"{path}: {name}_low {low.tolist()} is not below {name}_high {high.tolist()}"
+            )
     return info
-
-
-def _check_bound(path: Path, name: str, value: Any, size: str, n: int) -> None:
-    numbers = value if isinstance(value, list) else []
-    wrong = [v for v in numbers if isinstance(v, bool) or not isinstance(v, (int, float))]
-    if not isinstance(value, list) or wrong or not np.isfinite(np.array(numbers, float)).all():
-        raise InputError(f"{path}: {name} is {value!r}, expected a list of finite numbers")
-    if len(value) != n:
-        raise InputError(f"{path}: {name} has {len(value)} numbers, {size} is {n}")
 
 
 def _check_rows(path: Path, info: dict[str, Any], length: np.ndarray, bd: np.ndarray) -> None:
@@ -380,6 +396,8 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
         wanted = [c for c in needed if c not in STEPS] + ["weight"] * ("weight" in names)
         table = pq.read_table(path, columns=wanted)
         table.validate(full=True)  # texts that are no UTF-8
+        if "weight" not in names:
+            table = table.append_column("weight", pa.array(np.ones(len(table), np.float32)))
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
@@ -388,18 +406,6 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
 def _damaged(path: Path, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
     return InputError(f"{path} is not a whole Parquet file ({reason}): make it again")
-
-
-def _join(table: pa.Table, more: pa.Table, texts: list[str]) -> pa.Table:
-    """Both files' rows; what only one of them says is filled in for the other."""
-    both = []
-    for part in (table, more):
-        if "weight" not in part.column_names:
-            part = part.append_column("weight", pa.array(np.ones(len(part), np.float32)))
-        both.append(part)
-    known = [c for c in dict.fromkeys([*COLUMNS, *texts, "weight"]) if c not in STEPS]
-    both = [part.select(known) for part in both]
-    return pa.concat_tables(both, promote_options="permissive")
 
 
 def _shared(
@@ -411,30 +417,6 @@ def _shared(
         steps = (weight * length)[part].sum()
         weight[part] *= of_all / steps if steps else 0.0
     return weight
-
-
-def _subgoals(
-    path: Path, table: pa.Table, ids: np.ndarray, length: np.ndarray, info: dict[str, Any]
-) -> np.ndarray | None:
-    """The column next_subgoal [steps] int16, if there is one, checked."""
-    if "next_subgoal" not in table.column_names:
-        return None
-    column = _column(table, "next_subgoal")
-    found = np.asarray(column.value_lengths())
-    if (found != length).any():
-        i = int(np.argmax(found != length))
-        raise InputError(
-            f"{path}: next_subgoal of trajectory {ids[i]} holds {found[i]} numbers, expected "
-            f"{length[i]}"
-        )
-    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.int16, copy=False)
-    most = len(info.get("subgoals", ()))
-    if len(values) and not 0 <= values.min() <= values.max() <= most:
-        raise InputError(
-            f"{path}: subgoals run from {values.min()} to {values.max()}, expected 0 to {most} "
-            f"(the length of subgoals in {INFO})"
-        )
-    return values
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -449,8 +431,6 @@ def _matrix(
 ) -> np.ndarray:
     """A list column as [sum of rows, size] float32, every list checked to hold rows x size."""
     column = _column(table, name)
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
     found = np.asarray(column.value_lengths())
     wrong = found != rows * size
     if wrong.any():

@@ -9,9 +9,9 @@ from typing import Any
 from nanodt.errors import InputError
 
 
-def make_vector_env(environment: dict[str, Any], n: int, otherwise: str) -> Any:
+def make_environment(environment: dict[str, Any], n: int | None, otherwise: str) -> Any:
     """N copies of an environment {"id", "kwargs"} as one vector environment, its own kind where it
-    has one.
+    has one; of n None, the environment by itself.
 
     An id "module:Name-v0" imports its module. Raises InputError when it cannot be made; `otherwise`
     ends the message: what else to do.
@@ -27,10 +27,12 @@ def make_vector_env(environment: dict[str, Any], n: int, otherwise: str) -> Any:
             warnings.simplefilter("ignore")  # of simulators about their own parts
             if module:
                 importlib.import_module(module)
+            if n is None:
+                return gymnasium.make(bare, **kwargs)
             mode = "vector_entry_point" if gymnasium.spec(bare).vector_entry_point else "sync"
             return gymnasium.make_vec(bare, num_envs=n, vectorization_mode=mode, **kwargs)
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a constructor of someone else's
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"the environment {name!r} cannot be made ({reason}): install it, or {otherwise}"
         ) from error

@@ -18,7 +18,7 @@ where the layout reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nanodt.driving.conditions import Condition, Constant, Drawn
 from nanodt.errors import InputError
 from nanodt.files import hub_folder
 from nanodt.model.heads import Sampling
@@ -51,18 +50,19 @@ def window_start(step: np.ndarray | int, capacity: np.ndarray) -> np.ndarray:
 class Policy:
     """A network that acts. Stateful: `reset()` begins a new episode.
 
-    `conditions` say what the network is asked for besides text and bd, slot by slot; `sampling`
-    says how heads with classes choose; `cache=False` computes the whole context anew at every step
-    (the same actions, slowly). `text_ids` are the token ids of each row's text, where these are no
-    English texts. `context` shortens the window. `width`: how many numbers of the action are drawn
-    (the environment's own, where the network knows more); the others are 0. A `reader` turns texts
-    into what the network is told, and finds BDs that are not given.
+    `conditions` enter what the network is asked for besides text and bd, slot by slot: they are
+    called at each step with the policy, the slot's name and the last rewards. `sampling` says how
+    heads with classes choose; `cache=False` computes the whole context anew at every step (the same
+    actions, slowly). `text_ids` are the token ids of each row's text, where these are no English
+    texts. `context` shortens the window. `width`: how many numbers of the action are drawn (the
+    environment's own, where the network knows more); the others are 0. A `reader` turns texts into
+    what the network is told, and finds BDs that are not given.
     """
 
     def __init__(
         self,
         network: Network,
-        conditions: Mapping[str, Condition] | None = None,
+        conditions: Mapping[str, Callable[[Policy, str, np.ndarray], None]] | None = None,
         *,
         sampling: Sampling | None = None,
         cache: bool = True,
@@ -116,10 +116,10 @@ class Policy:
         rows = len(next(iter(known.values())))
         if not self.rows:
             self._begin(rows, text, bd)
-        self.open_step(known, np.zeros(rows, np.float32) if reward is None else reward)
-        for name, rule in self.conditions.items():
-            if isinstance(rule, Drawn):
-                self.draw(name, rule.kappa)
+        reward = np.zeros(rows, np.float32) if reward is None else reward
+        self.open_step(known, reward)
+        for name, ask in self.conditions.items():
+            ask(self, name, reward)
         action = self.draw("action", width=self.width)
         slot = self.slots["action"]
         if slot.low:
@@ -210,7 +210,7 @@ class Policy:
         else:
             known = [one for one in text or () if one is not None]
             has = np.array([one is not None for one in text]) if text else has
-            self.table = self.network.text.prepare(known) if known else self.network.text.nothing()
+            self.table = self.network.text.prepare(known)
         self.text_row = np.where(has, np.cumsum(has) - 1, -1)
         self.text_lengths = self.table.take(self.text_row)[2]
         capacity = self.network.capacity(self.text_lengths)
@@ -224,15 +224,14 @@ class Policy:
         self.capacity = capacity if self.context is None else np.minimum(capacity, self.context)
 
     def _begin_constants(self, rows: int, bd: np.ndarray | None) -> None:
-        """Values of constant slots, given by conditions or as bd; nulls where not given."""
+        """Values of constant slots, of which bd may be given; nulls where they are not."""
         self.constants: dict[str, Tensor] = {}
         self.dropped: dict[str, Tensor] = {}
         self.constant_tokens: dict[str, Tensor] = {}
         for name, slot in self.slots.items():
             if not slot.constant:
                 continue
-            rule, shape = self.conditions.get(name), (rows, slot.size)
-            value = rule.value if isinstance(rule, Constant) else bd if name == "bd" else None
+            shape, value = (rows, slot.size), bd if name == "bd" else None
             known = np.full(shape, np.nan, "f4") if value is None else np.asarray(value, np.float32)
             dropped = np.atleast_1d(np.isnan(known).all(axis=-1))
             known = np.where(dropped[..., None], np.float32(0), known)
@@ -290,10 +289,6 @@ class Policy:
             self._reckon(known["obs"])
         for name, value in known.items():
             self.put(name, value)
-        for name, rule in self.conditions.items():
-            if name in self.values and not isinstance(rule, Drawn):
-                before = self.value(name, self.step - 1).cpu().numpy() if self.step else None
-                self.put(name, rule.next(before, reward))
         self.start = window_start(self.step, self.capacity)
 
     def _reckon(self, obs: np.ndarray) -> None:
@@ -310,9 +305,7 @@ class Policy:
             cells = cells_of(pose[:, :2], low, high, self.network.map_side)
             self.put("visits", self.map.visit(cells, self.step))
 
-    def draw(
-        self, name: str, kappa: float = 0.0, width: int | None = None, bias: Tensor | None = None
-    ) -> np.ndarray:
+    def draw(self, name: str, width: int | None = None, bias: Tensor | None = None) -> np.ndarray:
         """Draw a slot of the current step from its head [N, size], token by token.
 
         `bias` [classes] is added to the logits (-inf: never drawn).
@@ -321,9 +314,6 @@ class Policy:
         value = self.value(name, self.step)
         for number, at in enumerate(network.stream.reads[name][:width]):
             hidden = self.read(int(at))
-            if kappa:
-                classes = slot.codec.bins if slot.codec else slot.size
-                bias = kappa * torch.linspace(0, 1, classes, device=self.device)
             drawn = network.draw(
                 name, hidden, number, self.sampling, self.generator, bias, self.barred
             )
@@ -404,57 +394,38 @@ class Policy:
         return self.network.trunk.extend(x, self.cache, where, self.unseen, which)
 
     def _tokens(self, rows: Tensor | None, first: int, upto: int, start: np.ndarray) -> Tensor:
-        """Tokens `first` to `upto` of some rows [R, upto - first, C]: the rest of a step, whole
-        steps, and the beginning of one."""
-        size, parts = self.network.stream.tokens, []
-        while first < upto:
-            step, place = divmod(first, size)
-            steps = (upto - first) // size if place == 0 else 0
-            end = size if steps else min(size, place + upto - first)
-            span = range(step, step + max(steps, 1))
-            parts.append(self._step_tokens(rows, span, place, end, start))
-            first += steps * size if steps else end - place
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-    def _step_tokens(
-        self, rows: Tensor | None, steps: range, place: int, end: int, start: np.ndarray
-    ) -> Tensor:
-        """Tokens `place` to `end` of some steps of some rows, [R, steps * places, C]."""
-        stream, n, held = self.network.stream, len(steps), self._held
-        count = self.rows if rows is None else len(rows)
-        constants = self.constant_tokens
-        if rows is not None:
-            constants = {k: v[rows] for k, v in constants.items()}
-        row = self.every_row[:count]
-        time = torch.arange(steps.start, steps.stop, device=self.device).repeat(count)
-        row = row if n == 1 else row.repeat_interleave(n)
-        values: dict[str, Tensor] = {}
-        dropped: dict[str, Tensor] = {}
-        slots = stream.within(place, end)
+        """Tokens `first` to `upto` of some rows [R, upto - first, C]."""
+        stream, size = self.network.stream, self.network.stream.tokens
+        begin, end = first // size, -(-first // size) * size
+        if first < end < upto:  # the rest of a step, and later ones
+            parts = [self._tokens(rows, first, end, start), self._tokens(rows, end, upto, start)]
+            return torch.cat(parts, dim=1)
+        steps = -(-upto // size) - begin
+        places = (first % size, size if steps > 1 else upto - begin * size)
+        every = self.every_row if rows is None else rows
+        row = every.repeat_interleave(steps)
+        time = torch.arange(begin, begin + steps, device=self.device).repeat(len(every))
+        slots = stream.within(*places)
         names = [slot.name for slot in slots if slot.name in self.values]
-        if any(slot.reckoned for slot in slots):
-            names.append("pose")
-            for k, v in self.constants.items():
-                values[k] = v if rows is None else v[rows]
-                dropped[k] = self.dropped[k] if rows is None else self.dropped[k][rows]
-        for name in names:
-            back = 0
-            if name in self.slots and self.slots[name].shift:
-                back, begin = 1, torch.from_numpy(start).to(self.device)
-                dropped[name] = time == begin[row]
-            kept = self.values[name]
-            if n == 1:
-                found = kept[:, (steps.start - back) % held]
-                values[name] = found if rows is None else found[rows]
-            else:
-                index = [(step - back) % held for step in steps]
-                found = kept[:, index] if rows is None else kept[rows][:, index]
-                values[name] = found.flatten(0, 1)
+        names += ["pose"] * any(slot.reckoned for slot in slots)
+        values = {k: self.values[k][row, time % self._held] for k in names} | self.constants
+        dropped = dict(self.dropped)
+        for slot in slots:
+            if slot.shift:
+                values[slot.name] = self.values[slot.name][row, (time - 1) % self._held]
+                begins = torch.from_numpy(start).to(self.device).repeat_interleave(steps)
+                dropped[slot.name] = time == begins
         found = self.network.complete(values, dropped, row)
         x = stream(
-            found, dropped, row, time, places=(place, end), constants=constants, shifted=True
+            found,
+            dropped,
+            row,
+            time,
+            places=places,
+            constants=self.constant_tokens,
+            shifted=True,
         )
-        return x.view(count, n * (end - place), -1)
+        return x.view(len(every), -1, x.shape[2])[:, : upto - first]
 
 
 def load(

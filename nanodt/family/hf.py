@@ -9,7 +9,6 @@ transposed, and predicts states and returns at the action's token.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from nanodt.errors import InputError
 from nanodt.family.recipes.dt import layout
-from nanodt.files import read_weights
+from nanodt.files import read_json, read_weights
 from nanodt.model.heads import Tanh
 from nanodt.model.network import Network, NetworkConfig
 from nanodt.model.stream import VectorCode
@@ -54,8 +53,6 @@ USUAL: dict[str, Any] = {
     "layer_norm_epsilon": 1e-5,
     "action_tanh": True,
 }
-
-
 # What the configuration must say.
 SIZES = ("state_dim", "act_dim", "hidden_size", "max_ep_len", "n_layer", "n_head")
 WANTED = "give a checkpoint of transformers' DecisionTransformerModel"
@@ -75,12 +72,7 @@ def load_hf(folder: Path | str, context: int = 20) -> Network:
     for path in (config, weights):
         if not path.exists():
             raise InputError(f"{path} does not exist: {WANTED}")
-    try:
-        fields = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{config} cannot be read ({error}): fetch it again") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{config} is not a JSON object: {WANTED}")
+    fields = read_json(config, WANTED)
     return from_hf(read_weights(weights, "fetch it again"), fields, context)
 
 

@@ -8,12 +8,11 @@ episode (`bd`, `task`, `terminated`, …); optionally `texts` [N]; and `info`, J
 Data in other libraries' files (`minari:ID`) are read by whichever installed package offers their
 scheme: entry points of the group `nanodt.sources`, functions from what follows the colon to length
 [N], obs, action, reward [sum of lengths, size], terminated [N, 1], info, and notes for the user.
-
-Gymnasium is imported only when something asks for it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import warnings
@@ -28,38 +27,32 @@ from tqdm import tqdm
 
 from nanodt.data.episodes import Episodes
 from nanodt.data.folder import load_dataset, located
-from nanodt.driving.environments import make_vector_env
+from nanodt.driving.environments import make_environment
 from nanodt.errors import InputError
-from nanodt.family.extra import EXTRA, need
 
-GROUP = "nanodt.sources"
+GROUP, EXTRA = "nanodt.sources", "pip install 'wayword[gym]'"
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
 """(observation, random numbers) -> action, as the environment takes it."""
 
 
-def make_env(name: str, **kwargs: Any) -> Any:
-    """A Gymnasium environment by its id; "module:Name-v0" imports its module first."""
-    gymnasium = need("gymnasium")
-    module, _, bare = name.rpartition(":")
-    if module:
-        need(module)
+def need(module: str) -> Any:
+    """Import a module of the `gym` extra, or say how to install it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return gymnasium.make(bare, **kwargs)
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"environment {name} needs more ({reason}): {EXTRA}") from error
-    except gymnasium.error.Error as error:
-        raise InputError(f"environment {name}: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # a constructor of someone else's
-        reason = (str(error) or "no message").splitlines()[0]
-        raise InputError(f"environment {name}: {type(error).__name__}: {reason}") from error
+            warnings.simplefilter("ignore")  # of simulators about their own parts
+            return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{module} is needed ({error}): {EXTRA}") from error
+
+
+def make_env(name: str, **kwargs: Any) -> Any:
+    """A Gymnasium environment by its id; "module:Name-v0" imports its module first."""
+    return make_environment({"id": name, "kwargs": kwargs}, None, EXTRA)
 
 
 def make_envs(name: str, n: int, **kwargs: Any) -> Any:
     """N copies of it as one vector environment."""
-    return make_vector_env({"id": name, "kwargs": kwargs}, n, EXTRA)
+    return make_environment({"id": name, "kwargs": kwargs}, n, EXTRA)
 
 
 def collect(
@@ -79,49 +72,40 @@ def collect(
     trajectory, and `texts` may be among them (key "text"). `keep(last info)` False drops a
     trajectory, which does not count. The reset of trajectory i is seeded seed + i.
     """
-    rng = np.random.default_rng(seed)
-    steps: dict[str, list[np.ndarray]] = {"obs": [], "action": [], "reward": []}
-    length, terminated, texts, fields = [], [], [], []
-    attempt, bar = 0, tqdm(total=trajectories, desc=name, unit="trajectory", leave=False)
-    while len(length) < trajectories:
+    rng, attempt, parts = np.random.default_rng(seed), 0, []
+    bar = tqdm(total=trajectories, desc=name, unit="trajectory", leave=False)
+    while len(parts) < trajectories:
         if attempt >= 10 * trajectories + 10:
-            raise InputError(f"{name}: only {len(length)} of {attempt} trajectories were kept")
+            raise InputError(f"{name}: only {len(parts)} of {attempt} trajectories were kept")
         behaviour = behaviours(attempt)
-        raw, info = env.reset(seed=seed + attempt)
+        raw, first = env.reset(seed=seed + attempt)
         attempt += 1
-        rows: dict[str, list[Any]] = {k: [] for k in steps}
-        first = info
-        while True:
+        rows: dict[str, list[Any]] = {"obs": [], "action": [], "reward": []}
+        end = cut = False
+        while not (end or cut):
             action = behaviour(raw, rng)
-            rows["obs"].append(np.asarray(see(raw), np.float32).ravel())
-            rows["action"].append(np.asarray(action, np.float32).ravel())
+            rows["obs"].append(np.ravel(see(raw)))
+            rows["action"].append(np.ravel(action))
             raw, reward, end, cut, info = env.step(action)
             rows["reward"].append([reward])
-            if end or cut:
-                break
         if keep is not None and not keep(info):
             continue
-        for key, values in rows.items():
-            steps[key].append(np.array(values, np.float32))
-        length.append(len(rows["reward"]))
-        terminated.append([float(end)])
-        extra = each(attempt - 1, {**first, **info}) if each else {}
-        texts.append([extra.pop("text")] if "text" in extra else None)
-        fields.append(extra)
+        own = each(attempt - 1, {**first, **info}) if each else {}
+        text = [[own.pop("text")]] if "text" in own else None
+        own = {"terminated": end, **own}
+        parts.append(
+            Episodes(
+                np.array([len(rows["reward"])]),
+                {k: np.array(v, np.float32) for k, v in rows.items()},
+                {k: np.array(v, np.float32).reshape(1, -1) for k, v in own.items()},
+                text,
+                spaces(env),
+                name,
+            )
+        )
         bar.update()
     bar.close()
-    found = {k: np.array([f[k] for f in fields], np.float32) for k in fields[0]}
-    return Episodes(
-        length=np.array(length),
-        steps={k: np.concatenate(v) for k, v in steps.items()},
-        each={
-            "terminated": np.array(terminated, np.float32),
-            **{k: v.reshape(len(v), -1) for k, v in found.items()},
-        },
-        texts=None if texts[0] is None else texts,
-        info=spaces(env),
-        where=name,
-    )
+    return join(parts)
 
 
 def spaces(env: Any) -> dict[str, Any]:
@@ -144,9 +128,7 @@ def load_episodes(source: str) -> Episodes:
         if found:
             return _offered(found[0].load(), rest, source)
         if scheme == "minari":
-            raise InputError(
-                f"{source}: no installed package reads Minari's files: pip install 'wayword[gym]'"
-            )
+            raise InputError(f"{source}: no installed package reads Minari's files: {EXTRA}")
     return load_npz(Path(source))
 
 

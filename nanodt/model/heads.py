@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.cluster.vq import kmeans2
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from nanodt.errors import InputError
 
@@ -60,7 +60,7 @@ class Sampling:
     """Nucleus: the likeliest classes that together reach this probability (Holtzman 2020)."""
 
 
-def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None = None) -> Tensor:
+def pick(logits: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
     """Draw classes [...] int64 from logits [..., k]."""
     if sampling.mode == "argmax":
         return logits.argmax(-1)
@@ -69,7 +69,7 @@ def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None =
         ordered, order = p.sort(-1, descending=True)
         before = ordered.cumsum(-1) - ordered  # what the likelier ones already cover
         p = torch.zeros_like(p).scatter(-1, order, ordered * (before < sampling.top_p))
-    return torch.multinomial(p.flatten(0, -2), 1, generator=generator).view(p.shape[:-1])
+    return torch.multinomial(p.flatten(0, -2), 1, generator=rng).view(p.shape[:-1])
 
 
 class Head(nn.Module, ABC):
@@ -83,9 +83,7 @@ class Head(nn.Module, ABC):
         """Loss [M] of hidden states [M, C] against actions [M, A]."""
 
     @abstractmethod
-    def sample(
-        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, hidden: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
         """Actions [M, A] for hidden states [M, C]."""
 
 
@@ -122,9 +120,7 @@ class MSE(Standardised):
     def loss(self, hidden: Tensor, action: Tensor) -> Tensor:
         return (self.out(hidden) - self.standard(action)).square().mean(-1)
 
-    def sample(
-        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, hidden: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
         return self.restore(self.out(hidden))
 
 
@@ -144,9 +140,7 @@ class Tanh(Head):
         target = (action - self.low) / (self.high - self.low) * 2 - 1
         return (self.out(hidden).tanh() - target).square().mean(-1)
 
-    def sample(
-        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, hidden: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
         return self.low + (self.out(hidden).tanh() + 1) / 2 * (self.high - self.low)
 
 
@@ -204,11 +198,9 @@ class Clusters(Standardised):
         squared = (own - offset).square().mean((1, 2))
         return focal.mean(1) + self.config.offset_weight * squared
 
-    def sample(
-        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, hidden: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
         logits, offsets = self._predict(hidden)
-        centre = pick(logits, sampling, generator)
+        centre = pick(logits, sampling, rng)
         return self.decode(centre, _of_centre(offsets, centre))
 
 
@@ -219,22 +211,14 @@ def _of_centre(offsets: Tensor, centre: Tensor) -> Tensor:
 
 
 def _k_means(values: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Centres [k, d] of values [M, d]; with at most k different values, those values.
-
-    Lloyd's iterations from k-means++ (Arthur & Vassilvitskii 2007): each first centre is drawn
-    with a chance that grows with its squared distance to those already drawn.
-    """
+    """Centres [k, d] of values [M, d], from k-means++ (Arthur & Vassilvitskii 2007); with at most k
+    different values, those values."""
     different = np.unique(values, axis=0)
     if len(different) <= k:
         return different[np.minimum(np.arange(k), len(different) - 1)]
-    centres = [values[rng.integers(len(values))]]
-    far = np.full(len(values), np.inf)
-    while len(centres) < k:
-        far = np.minimum(far, ((values - centres[-1]) ** 2).sum(1))
-        centres.append(values[rng.choice(len(values), p=far / far.sum())])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a centre without members just stays
-        return kmeans2(values, np.array(centres), iter=30, minit="matrix")[0]
+        return kmeans2(values, k, iter=30, minit="++", rng=rng)[0]
 
 
 class Bins(Head):
@@ -264,11 +248,9 @@ class Bins(Head):
         target = self.encode(action).flatten()
         return F.cross_entropy(logits, target, reduction="none").view(-1, self.n_act).mean(1)
 
-    def sample(
-        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, hidden: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
         logits = self.out(hidden).view(-1, self.n_act, self.bins)
-        return self.decode(pick(logits, sampling, generator))
+        return self.decode(pick(logits, sampling, rng))
 
 
 class Discrete(Head):
@@ -281,10 +263,8 @@ class Discrete(Head):
     def loss(self, hidden: Tensor, action: Tensor) -> Tensor:
         return F.cross_entropy(self.out(hidden), action[:, 0].long(), reduction="none")
 
-    def sample(
-        self, hidden: Tensor, sampling: Sampling, generator: torch.Generator | None = None
-    ) -> Tensor:
-        return pick(self.out(hidden), sampling, generator)[:, None].to(hidden.dtype)
+    def sample(self, hidden: Tensor, sampling: Sampling, rng: Generator | None = None) -> Tensor:
+        return pick(self.out(hidden), sampling, rng)[:, None].to(hidden.dtype)
 
 
 class Scalars(nn.Module):

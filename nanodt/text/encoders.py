@@ -31,6 +31,7 @@ from nanodt.files import TOKENIZER, at_once
 from nanodt.packing import ragged
 from nanodt.text.tokenizer import Tokenizer
 
+VECTORS = "text_vectors.safetensors"  # in a model folder
 TextKind = Literal["tokens", "sentence", "endpoint"]
 Embed = Callable[[list[str]], np.ndarray]  # texts -> float32 [M, E]
 
@@ -85,14 +86,12 @@ class TextEncoder(nn.Module, ABC):
 
     vocabulary: int = 0
     """Tokens there are; 0 where texts are not read token by token."""
+    source: Tokenizer | VectorCache | None = None
+    """What reads texts; `save(folder)` writes what of it belongs to a model."""
 
     @abstractmethod
     def prepare(self, texts: Sequence[str]) -> TextTable:
         """Turn texts into what `forward` takes; done once, before training or driving."""
-
-    @abstractmethod
-    def nothing(self) -> TextTable:
-        """A table of no texts, for driving without any."""
 
     @abstractmethod
     def forward(self, data: Tensor) -> Tensor:
@@ -107,15 +106,13 @@ class TokenEncoder(TextEncoder):
         self.vocabulary = vocabulary
         self.table = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.table.weight, std=0.02)
-        self.tokenizer: Tokenizer | None = None
 
     def prepare(self, texts: Sequence[str]) -> TextTable:
-        if self.tokenizer is None:
+        if not texts:
+            return text_table([])
+        if not isinstance(self.source, Tokenizer):
             raise InputError("this model has no tokenizer.json: it cannot read text")
-        return text_table(self.tokenizer.encode(texts))
-
-    def nothing(self) -> TextTable:
-        return text_table([])
+        return text_table(self.source.encode(texts))
 
     def forward(self, data: Tensor) -> Tensor:
         return self.table(data)
@@ -130,25 +127,20 @@ class VectorEncoder(TextEncoder):
             raise InputError(f"text encoder {config.kind}: its vectors have no dimension given")
         self.prefix, self.width, self.dim = config.prefix, width, config.dim
         self.project = nn.Linear(config.dim, config.prefix * width)
-        self.embed: Embed | None = None
 
     def prepare(self, texts: Sequence[str]) -> TextTable:
-        if self.embed is None:
-            raise InputError("this model's sentence encoder is not attached")
         if not texts:
-            return self.nothing()
-        vectors = np.asarray(self.embed(list(texts)), np.float32).reshape(len(texts), -1)
+            return TextTable(torch.zeros(0, self.dim), np.zeros(0, np.int64))
+        if not isinstance(self.source, VectorCache):
+            raise InputError("this model's sentence encoder is not attached")
+        vectors = self.source(list(texts)).reshape(len(texts), -1)
         if vectors.shape[1] != self.dim:
             raise InputError(
                 f"the sentence encoder gives vectors of {vectors.shape[1]} numbers, "
                 f"the model was built for {self.dim}"
             )
-        return TextTable(
-            torch.from_numpy(unit(vectors)), np.full(len(texts), self.prefix, np.int64)
-        )
-
-    def nothing(self) -> TextTable:
-        return TextTable(torch.zeros(0, self.dim), np.zeros(0, np.int64))
+        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return TextTable(torch.from_numpy(unit), np.full(len(texts), self.prefix, np.int64))
 
     def forward(self, data: Tensor) -> Tensor:
         # Unit vectors have entries of about dim^-1/2: brought to about 1 for the linear map.
@@ -160,11 +152,6 @@ def build_text_encoder(config: TextConfig, width: int) -> TextEncoder:
     if config.kind == "tokens":
         return TokenEncoder(config.vocabulary, width)
     return VectorEncoder(config, width)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [M, E] of length 1; a zero one stays."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def sentence_embedder(model: str) -> Embed:
@@ -216,8 +203,9 @@ def endpoint_embedder(model: str, base_url: str | None, batch: int = 256) -> Emb
 class VectorCache:
     """Remembers the vectors of texts in one safetensors file, so that each is computed once."""
 
-    def __init__(self, path: Path, embed: Embed) -> None:
-        self.path, self.embed = path, embed
+    def __init__(self, folder: Path, embed: Embed) -> None:
+        """Take those of a model's folder, if there are any."""
+        self.embed, path = embed, folder / VECTORS
         self.known: dict[str, np.ndarray] = {}
         if path.exists():
             try:
@@ -234,10 +222,10 @@ class VectorCache:
             self.known.update(zip(new, self.embed(list(new.values())), strict=True))
         return np.array([self.known[k] for k in keys], np.float32)
 
-    def save(self) -> None:
-        """Write the file anew, at once."""
+    def save(self, folder: Path) -> None:
+        """Write the file of a model's folder anew, at once."""
         vectors = torch.from_numpy(np.array(list(self.known.values()), np.float32))
-        with at_once(self.path) as partial:
+        with at_once(folder / VECTORS) as partial:
             partial.write_bytes(save({"vectors": vectors}, {"texts": json.dumps(list(self.known))}))
 
 
@@ -250,11 +238,7 @@ def frozen_embedder(config: TextConfig) -> Embed:
 
 def attach_source(encoder: TextEncoder, config: TextConfig, folder: Path) -> None:
     """Give an encoder its tokenizer, or its frozen model with the vectors kept in the folder."""
-    if isinstance(encoder, TokenEncoder):
-        path = folder / TOKENIZER
-        encoder.tokenizer = Tokenizer.load(path) if path.exists() else None
-    elif isinstance(encoder, VectorEncoder):
-        encoder.embed = VectorCache(folder / VECTORS, frozen_embedder(config))
-
-
-VECTORS = "text_vectors.safetensors"  # in a model folder
+    if config.kind != "tokens":
+        encoder.source = VectorCache(folder, frozen_embedder(config))
+    elif (folder / TOKENIZER).exists():
+        encoder.source = Tokenizer.load(folder)

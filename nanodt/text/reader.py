@@ -9,7 +9,6 @@ to a `Reader`.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -19,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from nanodt.errors import InputError
+from nanodt.files import read_json
 
 FOLDER, FILE = "reader", "reader.json"
 GROUP = "nanodt.readers"
@@ -44,10 +44,7 @@ def load_reader(folder: Path) -> Reader | None:
     path = folder / FOLDER / FILE
     if not path.exists():
         return None
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["name"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"{path}: no name of a reader in it ({error}); train it again") from None
+    name = read_json(path, "train it again").get("name")
     found = [point for point in entry_points(group=GROUP) if point.name == name]
     if not found:
         raise InputError(

@@ -17,11 +17,8 @@ from nanodt.model.network import Network, NetworkConfig
 from nanodt.model.trunk import TrunkConfig
 from nanodt.place.odometry import OdometryConfig
 from nanodt.text.encoders import (
-    VECTORS,
     TextConfig,
-    TokenEncoder,
     VectorCache,
-    VectorEncoder,
     frozen_embedder,
 )
 from nanodt.text.tokenizer import Tokenizer
@@ -102,10 +99,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Network:
             info={"environment": info.get("environment")},
         )
     )
-    if isinstance(network.text, TokenEncoder):
-        network.text.tokenizer = source
-    elif isinstance(network.text, VectorEncoder):
-        network.text.embed = source
+    network.text.source = source
     network.fit(train.steps, train.each, config.seed)
     return network
 
@@ -124,7 +118,7 @@ def text_source(config: TrainConfig, dataset: Dataset) -> tuple[TextConfig, Any]
         prefix=config.text_prefix,
     )
     assert config.out is not None
-    source = VectorCache(config.out / VECTORS, frozen_embedder(text))
+    source = VectorCache(config.out, frozen_embedder(text))
     some = next((t for own in dataset.split("train").texts or [] for t in own), "")
     return TextConfig(**{**asdict(text), "dim": source([some]).shape[1]}), source
 

@@ -55,37 +55,32 @@ def opened(config: TrainConfig, made: dict[str, Any], group: Processes) -> Itera
 def _is_finished(config: TrainConfig, made: dict[str, Any], lead: bool) -> bool:
     out = config.out
     assert out is not None
-    state = out / STATE
+    state, trained = out / STATE, (out / TRAINING).exists()
     if config.redo:
-        goes_on = state.exists() and not (out / TRAINING).exists() and _goes_on(state, made)
-        if lead and not goes_on:
+        if lead and (trained or not _goes_on(state, made)):
             for name in (MANIFEST, TRAINING, LOG, WEIGHTS, WORDS):
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
         return False
-    if (out / TRAINING).exists():
-        record = read_json(out / TRAINING, "give another --out, or --redo to replace it")
+    instead = "give another --out, or --redo to replace it"
+    if trained:
+        record = read_json(out / TRAINING, instead)
         if not isinstance(record.get("made"), dict):
-            raise InputError(
-                f"{out} holds a model of an earlier version: give another --out, or --redo to "
-                "replace it"
-            )
+            raise InputError(f"{out} holds a model of an earlier version: {instead}")
         check_same(out, record["made"], made)
         if lead:
             shutil.rmtree(out / CHECKPOINT, ignore_errors=True)
-        return True
-    if state.exists():
+    elif state.exists():
         check_same(state.parent, read_state(state)["made"], made)
     elif (out / WEIGHTS).exists():
         raise InputError(
-            f"{out} holds a {WEIGHTS}, but not the {TRAINING} that tells how it was made: give "
-            "another --out, or --redo to replace it"
+            f"{out} holds a {WEIGHTS}, but not the {TRAINING} that tells how it was made: {instead}"
         )
-    return False
+    return trained
 
 
 def _goes_on(state: Path, made: dict[str, Any]) -> bool:
-    """Whether a checkpoint is one of these options."""
+    """Whether there is a checkpoint, and it is one of these options."""
     try:
         check_same(state.parent, read_state(state)["made"], made)
     except InputError:

@@ -13,12 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nanodt.data.folder import Dataset
 from nanodt.errors import InputError
 from nanodt.files import write_text
 from nanodt.model.network import Network
 from nanodt.training.options import TrainConfig
 from nanodt.training.trainer import Trainer, learning_rate
-from nanodt.training.validation import in_words
+from nanodt.training.validation import Validation, in_words
 
 LOG = "log.jsonl"
 
@@ -49,11 +50,14 @@ class Journal:
     the same log."""
 
     def __init__(
-        self, config: TrainConfig, trainer: Trainer, state: dict[str, Any], out: Path
+        self, config: TrainConfig, trainer: Trainer, state: dict[str, Any], dataset: Dataset
     ) -> None:
+        assert config.out is not None
         self.config, self.trainer, self.state = config, trainer, state
-        self.log = Log(out / LOG, state["step"])
-        self.track = tracker(config, trainer.network, out)
+        self.log = Log(config.out / LOG, state["step"])
+        self.track = tracker(config, trainer.network, config.out)
+        items, seed, micro_batch = config.score_items, config.seed, config.micro_batch
+        self.validation = Validation(dataset, trainer.network, items, seed, micro_batch)
         shape = trainer.sources[0].shape(config.windows_per_text)
         self.flops = trainer.network.flops_per_token(*shape)
         self.bar = tqdm(
@@ -111,21 +115,19 @@ def tracker(config: TrainConfig, network: Network, out: Path) -> Callable[[dict[
     """Where log records go besides log.jsonl."""
     if config.tracker == "none":
         return lambda record: None
+    name = config.tracker
     try:
-        if config.tracker == "tensorboard":
-            from torch.utils.tensorboard import SummaryWriter
-
-            writer = SummaryWriter(str(out / "tensorboard"))
-
-            def write(record: dict[str, Any]) -> None:
-                for name, value in record.items():
-                    writer.add_scalar(name, value, record["step"])
-
-            return write
-        module = importlib.import_module(config.tracker)
+        board = "torch.utils.tensorboard"
+        module = importlib.import_module(board if name == "tensorboard" else name)
     except ImportError as error:
-        raise InputError(
-            f"--tracker {config.tracker}: {error}; pip install {config.tracker}"
-        ) from error
+        raise InputError(f"--tracker {name}: {error}; pip install {name}") from error
+    if name == "tensorboard":
+        writer = module.SummaryWriter(str(out / "tensorboard"))
+
+        def write(record: dict[str, Any]) -> None:
+            for key, value in record.items():
+                writer.add_scalar(key, value, record["step"])
+
+        return write
     run = module.init(project="nanodt", name=out.name, config=asdict(network.config))
     return lambda record: run.log(record)

@@ -10,7 +10,7 @@ import torch
 from nanodt.data.episodes import Episodes
 from nanodt.data.folder import Dataset, located
 from nanodt.data.windows import Windows
-from nanodt.driving.environments import make_vector_env
+from nanodt.driving.environments import make_environment
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
@@ -35,7 +35,7 @@ class ClosedLoop:
         self.seed = [int(info["seed"])] * len(chosen) if "seed" in info else 0
         self.diagonal = float(np.linalg.norm(np.subtract(info["bd_high"], info["bd_low"])))
         without = "train without the closed-loop score: --score-items 0"
-        self.env = make_vector_env(
+        self.env = make_environment(
             located(info["environment"], dataset.folder), len(chosen), without
         )
 
@@ -76,45 +76,39 @@ def better(record: dict[str, float], best: dict[str, Any] | None) -> dict[str, A
     return {**record, "limit": min(value + slack, best["limit"])}
 
 
-class ValidationLoss:
-    """Mean loss over a fixed set of windows, with texts and BDs."""
-
-    def __init__(self, windows: Windows, seed: int, rows: int, micro_batch: int) -> None:
-        self.windows, self.micro_batch = windows, micro_batch
-        self.plan = windows.plan(np.random.default_rng([seed, 1]), rows)
-
-    @torch.no_grad()
-    def __call__(self, network: Network) -> float:
-        network.eval()
-        total = 0.0
-        for i in range(0, len(self.plan.steps), self.micro_batch):
-            batch = self.windows.batch(self.plan.rows(slice(i, i + self.micro_batch)))
-            for loss, weight in network.losses(batch).values():
-                total += float((loss if weight is None else loss * weight).double().sum())
-        network.train()
-        return total / self.windows.targets(self.plan)
-
-
 class Validation:
-    """What is measured of a network on unseen episodes while it trains."""
+    """What is measured of a network on unseen episodes while it trains: the mean loss over a fixed
+    set of windows with texts and BDs, and drives in closed loop."""
 
     def __init__(
         self, dataset: Dataset, network: Network, items: int, seed: int, micro_batch: int
     ) -> None:
         """`items`: instructions driven in closed loop, where the dataset names an environment."""
-        self.loss: ValidationLoss | None = None
+        self.windows: Windows | None = None
         self.closed_loop: ClosedLoop | None = None
+        self.micro_batch = micro_batch
         if "validation" not in dataset.splits:
             return
         episodes = dataset.split("validation")
-        windows = Windows(episodes, network, device=network.device)
-        self.loss = ValidationLoss(windows, seed, 256, micro_batch)
+        self.windows = Windows(episodes, network, device=network.device)
+        self.plan = self.windows.plan(np.random.default_rng([seed, 1]), 256)
         if items and dataset.info.get("environment"):
             self.closed_loop = ClosedLoop(episodes, dataset, items)
 
     def __call__(self, network: Network) -> dict[str, float]:
-        record = {} if self.loss is None else {"val_loss": self.loss(network)}
+        record = {} if self.windows is None else {"val_loss": self.loss(network, self.windows)}
         return record if self.closed_loop is None else record | self.closed_loop(network)
+
+    @torch.no_grad()
+    def loss(self, network: Network, windows: Windows) -> float:
+        network.eval()
+        total = 0.0
+        for i in range(0, len(self.plan.steps), self.micro_batch):
+            batch = windows.batch(self.plan.rows(slice(i, i + self.micro_batch)))
+            for loss, weight in network.losses(batch).values():
+                total += float((loss if weight is None else loss * weight).double().sum())
+        network.train()
+        return total / windows.targets(self.plan)
 
 
 def in_words(record: dict[str, Any]) -> str:

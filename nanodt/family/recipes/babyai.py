@@ -26,14 +26,9 @@ VIEW, AGENT = 7, (3, 6)  # cells a side, and the agent's own
 NOTHING, AHEAD, NOWHERE = 0, 1 + len(COLOURS) * len(OBJECTS), VIEW * VIEW
 ACTIONS = 7
 
-
-def nearest_first() -> np.ndarray:
-    """The view's cells by their distance from the agent."""
-    x, y = np.divmod(np.arange(VIEW * VIEW), VIEW)
-    return np.argsort(abs(x - AGENT[0]) + abs(y - AGENT[1]), kind="stable")
-
-
-ORDER = nearest_first()
+X, Y = np.divmod(np.arange(VIEW * VIEW), VIEW)
+ORDER = np.argsort(abs(X - AGENT[0]) + abs(Y - AGENT[1]), kind="stable")
+"""The view's cells by their distance from the agent."""
 
 
 def look(image: np.ndarray, seen: int) -> np.ndarray:
@@ -52,6 +47,8 @@ def look(image: np.ndarray, seen: int) -> np.ndarray:
     return np.concatenate([np.stack([kind, cell], 2), wall[:, None]], 1)
 
 
+QUIET = contextlib.redirect_stdout(io.StringIO())
+"""The levels tell what layouts they discard."""
 PARTS = {"thing": len(OBJECTS) + 2, "colour": len(COLOURS) + 1, "x": VIEW + 1, "y": VIEW + 1}
 
 
@@ -106,7 +103,7 @@ def collect_missions(
     each: dict[str, Any] | None = None,
 ) -> Episodes:
     """Trajectories of a level: obs [2 * (seen + 1)], the pairs of `look`; texts, the missions."""
-    with contextlib.redirect_stdout(io.StringIO()):  # the levels tell what layouts they discard
+    with QUIET:
         env = make_env(level)
         return collect(
             env,
@@ -122,5 +119,5 @@ def collect_missions(
 
 def missions(envs: Any, seed: int) -> list[str]:
     """The missions that vector environments give when reset with a seed."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with QUIET:
         return [str(m) for m in envs.reset(seed=seed)[0]["mission"]]

@@ -4,10 +4,6 @@ Trained and driven on a plane with a disc between start and goal, which demonstr
 either side. Squared error learns the mean of two valid ways; choosing a cluster learns both. No
 command says which way: the choice is drawn, and drawn anew at each step. From starts that hardly
 differ, squared error drives one way only; from others it takes the way that is a little nearer.
-
-Departs from the paper in small things: k-means starts from k-means++; actions are standardised,
-so that lambda (`offset_weight`) is 1 where theirs is 10 to 100,000, in units of raw actions;
-context is evicted by halves instead of sliding by one.
 """
 
 from __future__ import annotations
@@ -85,9 +81,6 @@ class Guide:
 
 @dataclass(kw_only=True)
 class BeTOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 5
     steps: Count = 600
     clusters: Count = 16

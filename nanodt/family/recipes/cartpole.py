@@ -14,20 +14,20 @@ action is read right there: `s+R+a₋₁ → a`. The listing in the notes differ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
+from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
-from nanodt.training.bounds import Count, Positive
+from nanodt.training.bounds import Count
 
 ENV, LONGEST = "CartPole-v1", 500
 # A balancing controller's, for position, its speed, angle and its speed.
@@ -36,13 +36,8 @@ GAINS = np.array([0.1, 0.3, 1.0, 0.5])
 
 @dataclass(kw_only=True)
 class CartPoleOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 50
     steps: Count = 1200
-    batch_size: Count = 64
-    lr: Positive = 1e-3
     trajectories: Count = 600
     """Collected: a balancing controller that acts at random with a probability of its own."""
     drives: Count = 100
@@ -56,6 +51,14 @@ def behaviour(noise: float) -> Behaviour:
         return int(rng.integers(2)) if rng.random() < noise else int(obs @ GAINS > 0)
 
     return act
+
+
+def play(n: int, seed: int, **fields: Any) -> Episodes:
+    """Trajectories of the controller, each with a probability of its own; `fields` of all."""
+    noise = np.random.default_rng(seed).random(n)
+    return collect(
+        make_env(ENV), lambda i: behaviour(noise[i % n]), n, seed, each=lambda i, info: {**fields}
+    )
 
 
 class CartPole(Recipe[CartPoleOptions]):
@@ -80,13 +83,7 @@ class CartPole(Recipe[CartPoleOptions]):
     }
 
     def collect(self, options: CartPoleOptions) -> Episodes:
-        noise = np.random.default_rng(options.seed).random(options.trajectories)
-        return collect(
-            make_env(ENV),
-            lambda i: behaviour(noise[i % len(noise)]),
-            options.trajectories,
-            options.seed,
-        )
+        return play(options.trajectories, options.seed)
 
     def prepare(self, options: CartPoleOptions, data: Episodes) -> Episodes:
         data.check(obs=4, action=1, reward=1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import platform
+import re
+import subprocess
 import sys
 import time
 from itertools import pairwise
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import tyro
 
 from nanodt.errors import InputError
 from nanodt.family.recipes.recipe import Options, Recipe
-from nanodt.files import write_json
+from nanodt.files import read_json, write_json, write_text
 from nanodt.model.network import Network, load_network
 from nanodt.training.bounds import check_bounds, show_bounds
 from nanodt.training.faults import guarded
@@ -56,8 +58,6 @@ def get_recipe(name: str) -> Recipe:
 
 def parse(recipe: Recipe, arguments: list[str]) -> Options:
     """The recipe's options, its preset's values as defaults."""
-    import tyro  # only the command line needs it
-
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="small")
     preset = finder.parse_known_args(arguments)[0].preset
@@ -102,7 +102,7 @@ def run_one(recipe: Recipe, options: Options) -> bool:
         "machine": machine(),
     }
     if options.evaluate and (folder / "result.json").exists():
-        old = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        old = read_json(folder / "result.json", "train it again")
         result["seconds"]["training"] = old["seconds"]["training"]
     write_json(folder / "result.json", result)
     print(f"{recipe.name}: {result['parameters']:,} parameters; seconds {result['seconds']}")
@@ -122,8 +122,6 @@ def trained(folder: Path, name: str) -> Network:
 def run_all(arguments: list[str]) -> int:
     """Every recipe in a fresh process, then one table of what was measured: of those of --only
     now, of others before."""
-    import subprocess
-
     parser = argparse.ArgumentParser(prog="nanodt.family.recipes --all")
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--only", nargs="*", choices=NAMES, default=list(NAMES))
@@ -134,14 +132,11 @@ def run_all(arguments: list[str]) -> int:
         (chosen.out / name / "result.json").unlink(missing_ok=True)
         status = subprocess.run(command, check=False).returncode
         worst = max(worst, status if status >= 0 else 1)  # negative: killed by a signal
-    results = []
-    for name in NAMES:
-        path = chosen.out / name / "result.json"
-        if path.exists():
-            results.append(json.loads(path.read_text(encoding="utf-8")))
+    paths = [chosen.out / name / "result.json" for name in NAMES]
+    results = [read_json(path, "run it again") for path in paths if path.exists()]
     write_json(chosen.out / "recipes.json", results)
     text = table(results)
-    (chosen.out / "recipes.md").write_text(text, encoding="utf-8")
+    write_text(chosen.out / "recipes.md", text)
     print(text)
     return worst
 
@@ -163,13 +158,8 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def machine() -> str:
     """Processor, threads and versions, for the record."""
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        for row in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if row.startswith("model name"):
-                name = row.partition(":")[2].strip()
-                break
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{name}, {cores} core(s), {torch.get_num_threads()} thread(s), torch {torch.__version__}"
-    )
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", info.read_text("utf-8") if info.exists() else "")
+    name = found[1] if found else platform.processor() or platform.machine()
+    threads = f"{os.cpu_count()} core(s), {torch.get_num_threads()} thread(s)"
+    return f"{name}, {threads}, torch {torch.__version__}"

@@ -9,9 +9,10 @@ task brings a controller that solves it.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -45,32 +46,47 @@ WIDTHS = {
 }
 STATE, ACTION = sum(WIDTHS.values()), 6
 PLACE = dict(zip(WIDTHS, np.cumsum([0, *WIDTHS.values()]).tolist(), strict=False))
-GOALS = 50  # that Meta-World draws for a seed
 
 
-class Control(Protocol):
-    """What a task's environment offers, a small part of Gymnasium's."""
+class Control(ABC):
+    """A task: a small part of what Gymnasium's environments offer, and who solves it."""
 
     width: int
+    """Numbers in an action, each within [-1, 1]."""
     longest: int
-    action_space: Any
+    """Steps of a trajectory, at most."""
+    scale: float
+    """Rewards are divided by it."""
 
-    def reset(self, seed: int) -> tuple[np.ndarray, dict[str, Any]]: ...
+    @property
+    def action_space(self) -> SimpleNamespace:
+        """As Gymnasium describes it."""
+        one = np.ones(self.width, np.float32)
+        return SimpleNamespace(low=-one, high=one)
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]: ...
+    def reset(self, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+        self.steps = 0
+        return self.begin(seed), {}
 
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        state, reward, won = self.advance(np.clip(action, -1, 1))
+        return state, reward / self.scale, won, self.steps >= self.longest, {"success": float(won)}
+
+    @abstractmethod
+    def begin(self, seed: int) -> np.ndarray:
+        """The first state [204] of a trajectory."""
+
+    @abstractmethod
+    def advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        """State, reward and whether the task is done, after an action [width]."""
+
+    @abstractmethod
     def expert(self, obs: np.ndarray) -> np.ndarray:
         """A good action [width] in a state [204]."""
-        ...
 
 
-def actions(width: int) -> SimpleNamespace:
-    """As Gymnasium describes numbers within [-1, 1]."""
-    one = np.ones(width, np.float32)
-    return SimpleNamespace(low=-one, high=one)
-
-
-class MetaWorld:
+class MetaWorld(Control):
     """A task of Meta-World; `reset(seed)` takes goal seed % 50 of those drawn for `goals`."""
 
     scale, longest, width = 200.0, 200, 4
@@ -80,24 +96,19 @@ class MetaWorld:
         self.env, self.goals = metaworld.ALL_V3_ENVIRONMENTS[name](), goals
         title = "".join(part.capitalize() for part in name.split("-"))
         self.policy = getattr(policies, f"Sawyer{title}Policy")()
-        self.action_space = actions(self.width)
 
     @staticmethod
     def draw(name: str, seed: int) -> list[Any]:
         """The 50 goals of a seed."""
         return need("metaworld").MT1(name, seed=seed).train_tasks
 
-    def reset(self, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    def begin(self, seed: int) -> np.ndarray:
         self.env.set_task(self.goals[seed % len(self.goals)])
-        self.steps = 0
-        return self._state(self.env.reset(seed=seed)[0]), {}
+        return self._state(self.env.reset(seed=seed)[0])
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        obs, reward, _, _, info = self.env.step(np.clip(action, -1, 1).astype(np.float64))
-        self.steps += 1
-        won = info["success"] > 0
-        cut = self.steps >= self.longest
-        return self._state(obs), float(reward) / self.scale, won, cut, {"success": float(won)}
+    def advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        obs, reward, _, _, info = self.env.step(action.astype(np.float64))
+        return self._state(obs), float(reward), info["success"] > 0
 
     @staticmethod
     def _state(obs: np.ndarray) -> np.ndarray:
@@ -107,32 +118,23 @@ class MetaWorld:
         return np.clip(self.policy.get_action(obs[:39].astype(np.float64)), -1, 1)
 
 
-class PointMass:
+class PointMass(Control):
     """dm_control's point_mass: bring it into the target at the middle."""
 
     scale, longest, width = 100.0, 300, 2
 
     def __init__(self) -> None:
         self.suite = need("dm_control.suite")
-        self.action_space = actions(self.width)
 
-    def reset(self, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    def begin(self, seed: int) -> np.ndarray:
         self.env = self.suite.load("point_mass", "easy", task_kwargs={"random": seed})
         self.size = self.env.physics.named.model.geom_size["target", 0]
-        self.steps = 0
-        return self._state(self.env.reset().observation), {}
+        return named(self.env.reset().observation)
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        found = self.env.step(np.clip(action, -1, 1))
-        self.steps += 1
+    def advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        found = self.env.step(action)
         won = self.env.physics.mass_to_target_dist() < self.size
-        cut = self.steps >= self.longest
-        reward = float(found.reward) / self.scale
-        return self._state(found.observation), reward, won, cut, {"success": float(won)}
-
-    @staticmethod
-    def _state(observation: dict[str, np.ndarray]) -> np.ndarray:
-        return named(observation)
+        return named(found.observation), float(found.reward), bool(won)
 
     def expert(self, obs: np.ndarray) -> np.ndarray:
         position, velocity = obs[PLACE["position"] :][:2], obs[PLACE["velocity"] :][:2]

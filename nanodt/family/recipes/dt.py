@@ -1,9 +1,6 @@
 """Decision Transformer: (R, s, a) a step, the action read at s, conditioned on the return.
 
-Departs from the paper in small things: the context is evicted by halves instead of sliding by one,
-pads stand at the right (causality hides them), biases, norms and tables are not decayed, and the
-learning rate falls along a cosine (small preset). `nanodt.family.hf` reads and writes the
-form of Hugging Face.
+`nanodt.family.hf` reads and writes the form of Hugging Face.
 """
 
 from __future__ import annotations
@@ -15,10 +12,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
+from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
 from nanodt.model.heads import HeadConfig
@@ -47,13 +44,10 @@ TRAINING: dict[str, Any] = {
 class DTOptions(Options):
     env: str = "InvertedPendulum-v5"
     """Gymnasium environment to collect from and to drive in."""
-    n_layer: Count = 3
     n_head: Count = 1
     n_embd: Count = 64
     activation: Literal["gelu_tanh", "gelu", "relu"] = "relu"
-    context: Count = 20
     steps: Count = 800
-    lr: Positive = 1e-3
     scale: Positive = 200.0
     """Returns are divided by it."""
     longest: Count = 1000

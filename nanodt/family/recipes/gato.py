@@ -7,16 +7,12 @@ row of one table plus that of its place within the observation (all of an action
 one) and of its place in the window. Only text and actions are learned.
 So a step of this recipe's stream is a token, and steps of different tasks differ in length.
 
-Departs from the paper: discrete values have ids of their own (in the paper they are also text);
-a text is split into words; no images; each optimiser step takes a batch of every task; acting
-begins without a demonstration. Some actions of the demonstrations are random, so that copying the
-last one fails, and Pendulum's end after 60 steps, when the pole is up.
+Some actions of the demonstrations are random, so that copying the last one fails, and Pendulum's
+end after 60 steps, when the pole is up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,8 +46,6 @@ from nanodt.training.bounds import Count, Positive, Share
 
 @dataclass(kw_only=True)
 class GatoOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
     n_embd: Count = 96
     context: Count = 36
     """Tokens in a window."""
@@ -234,7 +228,7 @@ class Gato(Recipe[GatoOptions]):
         sampling = Sampling("temperature", options.temperature)
         player = Player(model, task, self.vocabulary(options), sampling)
         envs = make_envs(task.env, options.drives)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with babyai.QUIET:
             seed = options.seed + 1_000_000
             rollouts = drive(player, envs, steps=task.longest, seed=seed, see=lambda obs: obs)
         return float(rollouts.returns.mean())

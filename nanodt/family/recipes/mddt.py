@@ -5,10 +5,8 @@ a1 is predicted at R, a2 at a1, and so on. Numbers an environment's action does 
 padded with 0 and their loss is masked. Each optimiser step takes one batch of Meta-World and one
 of dm_control and follows the mean of their gradients.
 
-Departs from the source: demonstrations of five tasks in place of 50 tasks' replay, their actions
-executed with noise and taught without; a bin decodes to its centre, not its left edge (which is
-off by 1/64 on average); the target return is the data's mean; windows are not padded, so that row
-64 of the action table, which stands for padded timesteps, is there and never read.
+Windows are not padded, so that row 64 of the action table, which stands for padded timesteps, is
+there and never read.
 """
 
 from __future__ import annotations
@@ -19,10 +17,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Decrement
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
+from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.control import ACTION, STATE, Several, maker
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import collect, join
@@ -30,25 +28,20 @@ from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
-from nanodt.training.bounds import Count, NonNegative, Positive
+from nanodt.training.bounds import Count, NonNegative
 
 TASKS = ("reach-v3", "drawer-close-v3", "button-press-v3", "door-open-v3", "point_mass")
 DOMAIN = (0, 0, 0, 0, 1)  # Meta-World, dm_control
-BINS, PADDING = 64, 64
+BINS = 64
 UNIFORM = CodecConfig("uniform", BINS, (-1.0,) * ACTION, (1.0,) * ACTION)
 
 
 @dataclass(kw_only=True)
 class MDDTOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
     n_embd: Count = 128
     activation: Literal["gelu_tanh", "gelu", "relu"] = "gelu"
     context: Count = 5
     steps: Count = 1500
-    batch_size: Count = 64
-    """Windows of each domain per optimiser step."""
-    lr: Positive = 1e-3
     places: bool = True
     """Tell tokens of a step apart by learned places. L2M leaves that to their order, which takes
     long to learn: until then every dimension of an action is that of the first."""

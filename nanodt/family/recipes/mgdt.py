@@ -4,10 +4,6 @@ A step is `s, R, a, r`, and the model predicts the return it is going to get bef
 Acting, it draws that return itself, its logits raised towards high returns (`conditions.Drawn`),
 and then the action that goes with it: no target return has to be known. The games here are CartPole
 and its twin, where left is right; only the task token tells them apart.
-
-Departs from the paper: a task token (the paper's model knows the game by its pixels), a vector in
-place of 36 image patches, R at each step (the released configuration shows the first of a window
-alone), and returns in even bins over 0 … 500 rather than whole numbers from -20 to 100.
 """
 
 from __future__ import annotations
@@ -18,13 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Drawn
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
-from nanodt.family.recipes.cartpole import ENV, LONGEST, behaviour
+from nanodt.family.conditions import Drawn
+from nanodt.family.recipes.cartpole import ENV, LONGEST, play
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
-from nanodt.family.sources import collect, join, make_env, make_envs
+from nanodt.family.sources import join, make_envs
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
@@ -40,11 +36,7 @@ ZERO, PLUS, LAST, MINUS = range(4)
 
 @dataclass(kw_only=True)
 class MGDTOptions(Options):
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 4
-    steps: Count = 1000
     batch_size: Count = 256
     lr: Positive = 2e-3
     return_bins: Count = 50
@@ -68,17 +60,9 @@ class MultiGame(Recipe[MGDTOptions]):
     published: ClassVar = {"n_layer": 10, "n_head": 20, "n_embd": 1280, "return_bins": 120}
 
     def collect(self, options: MGDTOptions) -> Episodes:
-        n, parts = options.trajectories, []
+        parts = []
         for game in range(len(GAMES)):
-            seed = options.seed + 100_000 * game
-            noise = np.random.default_rng(seed).random(n)
-            part = collect(
-                make_env(ENV),
-                lambda i, noise=noise: behaviour(noise[i % len(noise)]),
-                n,
-                seed,
-                each=lambda i, info, game=game: {"task": [game]},
-            )
+            part = play(options.trajectories, options.seed + 100_000 * game, task=[game])
             action = part.steps["action"]
             parts.append(part.with_steps(action=1 - action if game else action))
         return join(parts)

@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nanodt.data.episodes import Episodes
-from nanodt.driving.conditions import Constant
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import Acts, drive
 from nanodt.errors import InputError
@@ -138,9 +137,16 @@ class QDT(Recipe[QDTOptions]):
         )
 
     def errors(
-        self, options: QDTOptions, data: Episodes, actor: Acts, bd: np.ndarray, noise: float
+        self,
+        options: QDTOptions,
+        data: Episodes,
+        actor: Acts,
+        bd: np.ndarray,
+        noise: float,
+        told: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Distance [N] between asked and reached BD, in cells, under actuation noise."""
+        """Distance [N] between asked and reached BD, in cells, under actuation noise; `told` is
+        the BD [N, n_bd] that the actor gets."""
         env = data.info["environment"]
         envs = make_envs(env["id"], len(bd), **(env.get("kwargs") or {}))
         rng = np.random.default_rng(options.seed + 1)
@@ -150,7 +156,8 @@ class QDT(Recipe[QDTOptions]):
             disturbed = action + noise * rng.normal(size=action.shape)
             return np.clip(disturbed, low, high).astype(np.float32)
 
-        rollouts = drive(actor, envs, steps=int(data.length.max()), seed=options.seed, send=send)
+        steps, seed = int(data.length.max()), options.seed
+        rollouts = drive(actor, envs, None, told, steps=steps, seed=seed, send=send)
         reached = rollouts.info["bd"][:, -1]
         cell = np.subtract(data.info["bd_high"], data.info["bd_low"]) / options.cells
         return np.linalg.norm((reached - bd) / cell, axis=1)
@@ -163,8 +170,7 @@ class QDT(Recipe[QDTOptions]):
         shuffled = asked[np.random.default_rng(options.seed).permutation(len(asked))]
 
         def ask(goals: np.ndarray, noise: float) -> float:
-            actor = Policy(model, {"bd": Constant(goals)})
-            return float(np.median(self.errors(options, data, actor, asked, noise)))
+            return float(np.median(self.errors(options, data, Policy(model), asked, noise, goals)))
 
         recorded = np.flatnonzero((split == TRAIN) & (data.each["recorded"][:, 0] > 0))
         near = recorded[np.linalg.norm(bd[recorded][None] - asked[:, None], axis=2).argmin(1)]

@@ -1,7 +1,7 @@
 """What a recipe is: options, a layout, trajectories, and what it must show.
 
 A recipe's defaults are its small preset, for two CPU cores; `published` overrides them with the
-options of its paper or code.
+options of its paper or code. Where one departs from these, docs/recipes.md says.
 """
 
 from __future__ import annotations

@@ -5,16 +5,10 @@ no return. The state is a token for each thing seen (the sum of what it is, its 
 stands), so that attention finds the one the text names. Whether the text matters is measured too:
 the same drives with their texts shuffled. Drives are short, as one that just wanders meets its
 target in three of four when it may take the environment's 64 steps.
-
-Departs from the paper: BabyAI's GoToLocal, taught by its bot, in place of Frostbite and its five
-million annotated transitions; words in place of a large vocabulary, and things seen in place of
-a CNN's features of pixels.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,6 +21,7 @@ from nanodt.errors import InputError
 from nanodt.family.recipes.babyai import (
     ACTIONS,
     PARTS,
+    QUIET,
     WORDS,
     collect_missions,
     look,
@@ -57,8 +52,6 @@ class TDTOptions(Options):
     n_embd: Count = 128
     context: Count = 4
     steps: Count = 1600
-    batch_size: Count = 64
-    lr: Positive = 1e-3
     trajectories: Count = 10_000
     """Of the bot, collected."""
     drives: Count = 200
@@ -129,7 +122,7 @@ class TextConditioned(Recipe[TDTOptions]):
             sampling=Sampling("temperature", options.temperature),
             text_ids=[word_ids(text) for text in given],
         )
-        with contextlib.redirect_stdout(io.StringIO()):
+        with QUIET:
             rollouts = drive(actor, envs, steps=TRIES, seed=seed, see=see)
         return rollouts, asked
 

@@ -3,10 +3,6 @@
 A step is `s₁…sS a₁…aA r V`; each number is predicted from those before it by a head of its own, and
 V, the discounted sum of later rewards, may be attended to by none: it tells the future. Trained on
 random drives of CartPole, drawing actions does as the data did, and beam search far better.
-
-Departs from the published code: what follows V is read one token earlier, at r (there, at V, whose
-own embedding still leaks into it); planning keeps keys and values and so must fit, with the past it
-sees, into the context; classes decode to their centres.
 """
 
 from __future__ import annotations
@@ -33,12 +29,8 @@ from nanodt.training.bounds import Count, NonNegative, Positive, PositiveShare, 
 @dataclass(kw_only=True)
 class TTOptions(Options):
     env: str = "CartPole-v1"
-    n_layer: Count = 3
-    n_head: Count = 4
-    n_embd: Count = 64
     context: Count = 6
     steps: Count = 2000
-    batch_size: Count = 64
     lr: Positive = 2e-3
     bins: Count = 100
     discount: Share = 0.99
