@@ -184,11 +184,11 @@ def test_one_process_holds_a_model(tmp_path, capsys):
             (
                 ("steps", 3, "trajectory has 24"),
                 ("steps", 10**29, "trajectory has 24"),
-                ("steps", 0, "above 0"),
-                ("steps", "24", "above 0"),
+                ("steps", 0, "greater than 0"),
+                ("steps", "24", "a valid integer"),
             )
         ),
-        ("steps", True, "above 0"),
+        ("steps", True, "a valid integer"),
         ("bd_high", [6.0], "has 1 numbers, n_bd is 2"),
         ("bd_high", [-6.0, 12.0], "not below"),
         ("bd_high", [0.6, 1.2], "lie outside"),

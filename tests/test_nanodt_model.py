@@ -57,7 +57,7 @@ def small_model(block_size: int = 48, **changes) -> Network:
         layout, TrunkConfig(2, 2, 32), block_size=block_size, odometry=odometry, **fields
     )
     model = Network(config)
-    model.text.tokenizer = tokenizer
+    model.text.source = tokenizer
     with torch.no_grad():
         for p in model.parameters():
             p += 0.1 * torch.randn_like(p)
