@@ -4,7 +4,7 @@ Drives are annotated with the same rules as the archive's trajectories, so a rou
 did and not what it was told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ ITEM_COLUMNS = (
 def score(
     items: pd.DataFrame,
     rollouts: pd.DataFrame,
-    references: dict[int, Annotation],
+    references: Mapping[int, Annotation],
     world: World,
     diagonal: float,
     *,

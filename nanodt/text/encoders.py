@@ -32,6 +32,8 @@ from nanodt.packing import ragged
 from nanodt.text.tokenizer import Tokenizer
 
 TextKind = Literal["tokens", "sentence", "endpoint"]
+TOGETHER = 2**14
+"""Texts that are encoded at once: until they are numbers they take much memory."""
 Embed = Callable[[list[str]], np.ndarray]  # texts -> float32 [M, E]
 
 
@@ -112,7 +114,12 @@ class TokenEncoder(TextEncoder):
     def prepare(self, texts: Sequence[str]) -> TextTable:
         if self.tokenizer is None:
             raise InputError("this model has no tokenizer.json: it cannot read text")
-        return text_table(self.tokenizer.encode(texts))
+        parts = [
+            text_table(self.tokenizer.encode(texts[begin : begin + TOGETHER]))
+            for begin in range(0, max(len(texts), 1), TOGETHER)
+        ]
+        lengths = np.concatenate([part.lengths for part in parts])
+        return TextTable(torch.cat([part.data for part in parts]), lengths)
 
     def nothing(self) -> TextTable:
         return text_table([])
