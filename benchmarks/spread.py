@@ -47,6 +47,8 @@ def main() -> None:
     parser.add_argument("--steps", type=bounds.count, default=200)
     parser.add_argument("--rounds", type=bounds.count, default=3)
     options = parser.parse_args()
+    # Ray's workers would give way to whatever else runs, and plain processes do not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     from ray.cluster_utils import Cluster  # an extra
 
     environment = make(options.steps)
