@@ -8,7 +8,7 @@ with the demo's options but for a training of one step, and fixed numbers of com
 Seconds are those of all its threads on the processor, which hold on a machine that does other
 things too; the peak is its largest resident set. A stage that is done is not run again, and its
 figures stay, so sizes and stages can be added. They lie in FOLDER/scale.json; docs/scale.md and
-docs/scale.png show them (--figure).
+docs/images/scale.png show them (--figure).
 """
 
 from __future__ import annotations
