@@ -29,11 +29,9 @@ from torch import Tensor, nn
 from nanodt.errors import InputError
 from nanodt.files import TOKENIZER, at_once
 from nanodt.packing import ragged
-from nanodt.text.tokenizer import Tokenizer
+from nanodt.text.tokenizer import TOGETHER, Tokenizer
 
 TextKind = Literal["tokens", "sentence", "endpoint"]
-TOGETHER = 2**14
-"""Texts that are encoded at once: until they are numbers they take much memory."""
 Embed = Callable[[list[str]], np.ndarray]  # texts -> float32 [M, E]
 
 
