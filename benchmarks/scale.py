@@ -106,12 +106,12 @@ def draw(found: Found, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-    for stage, colour in zip(STAGES, matplotlib.colormaps["tab10"].colors, strict=True):
+    for colour, stage in enumerate(STAGES):
         for figures, style, label in ((BEFORE, "--", None), (found, "o-", stage)):
             some = [n for n in sorted(figures) if stage in figures[n]]
             for axis, number in zip(axes, (0, 1), strict=True):
                 values = [figures[n][stage][number] for n in some]
-                axis.plot(some, values, style, ms=3, lw=1, color=colour, label=label)
+                axis.plot(some, values, style, ms=3, lw=1, color=f"C{colour}", label=label)
     for axis, label in zip(axes, ("seconds on the processor", "peak memory, MB"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="elites", ylabel=label)
         axis.spines[["top", "right"]].set_visible(False)

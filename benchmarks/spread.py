@@ -88,7 +88,7 @@ def main() -> None:
     for workers in (1, 2):
         if workers == 2:
             cluster.add_node(num_cpus=1)
-        with executor.open_executor(cluster.address) as spread:
+        with executor.open_executor(str(cluster.address)) as spread:
             drive(spread, environment, solutions, 0)
             for _ in range(options.rounds):
                 timed("one process", in_one)

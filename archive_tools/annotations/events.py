@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -256,7 +257,7 @@ def load_annotations(folder: Path) -> Annotations:
     return Annotations(read_arrow(Path(folder) / "events.parquet", EVENT_SCHEMA.names))
 
 
-def _coded(column: pa.Array) -> tuple[NDArray[np.integer], list[str]]:
+def _coded(column: pa.Array) -> tuple[NDArray[np.integer], list[Any]]:
     """Numbers of the strings of a column, of which there are few, and these strings."""
     coded = column.dictionary_encode()
     names = coded.dictionary.to_pylist()
