@@ -20,12 +20,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
 import bounds
 import matplotlib
 import numpy as np
+from PIL import Image
 
 from archive_tools.archive import load_archive
 from archive_tools.files import write_json
@@ -118,7 +120,10 @@ def draw(found: Found, path: Path) -> None:
     axes[1].axhline(4096, color="#8a857e", lw=0.8, ls=":")
     axes[1].annotate("4 GB", (700, 4096), fontsize=7, color="#6b665f", va="bottom")
     axes[0].legend(ncols=2, fontsize=7, frameon=False, title="stage", title_fontsize=7)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    picture = BytesIO()
+    figure.savefig(picture, dpi=100)
+    few = Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+    few.save(path, optimize=True)
 
 
 def table(found: Found) -> Iterator[str]:
