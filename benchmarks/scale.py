@@ -7,8 +7,8 @@ each driven once and taken for what it reached, and imported. Every stage is a p
 with the demo's options but for a training of one step, and fixed numbers of commands to drive.
 Seconds are those of all its threads on the processor, which hold on a machine that does other
 things too; the peak is its largest resident set. A stage that is done is not run again, and its
-figures stay, so sizes and stages can be added. They lie in FOLDER/scale.json; docs/scale.md shows
-them.
+figures stay, so sizes and stages can be added. They lie in FOLDER/scale.json; docs/scale.md and
+docs/images/scale.png show them (--figure).
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import bounds
 import matplotlib
 import numpy as np
+from PIL import Image
 
 from archive_tools.archive import load_archive
 from archive_tools.files import write_json
@@ -43,6 +47,17 @@ STAGES = {
     "09": ("09_evaluate.py", ["--resamples", "200"]),
 }
 BLOCK = 5000
+Found = Mapping[int, Mapping[str, Sequence[float]]]
+"""Elites → stage → seconds and peak MB."""
+BEFORE: Found = {
+    681: {"00": (8, 640), "03": (2, 341), "04": (3, 320), "05": (8, 477), "07": (7, 699),
+          "09": (10, 621)},
+    10_786: {"00": (47, 682), "03": (18, 656), "04": (15, 495), "05": (124, 1822),
+             "07": (19, 1845), "09": (16, 1048)},
+    58_604: {"00": (125, 932), "03": (93, 2211), "04": (65, 1515), "05": (747, 8302),
+             "07": (54, 7501), "09": (45, 3112)},
+}  # fmt: skip
+"""Recorded before stages worked in parts, of searched runs, on a busy machine."""
 
 
 def make_elites(source: Path, count: int, path: Path) -> None:
@@ -87,23 +102,46 @@ def measured(script: str, words: list[str], report: Path) -> tuple[float, float]
     return usage.ru_utime + usage.ru_stime, int(peak[1]) / 1024
 
 
-def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
-    """Seconds and peak memory by the number of elites."""
+def draw(found: Found, path: Path) -> None:
+    """Seconds and peak memory by the number of elites; dashed what was recorded before."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    sizes = sorted(map(int, found))
-    for stage in STAGES:
-        some = [n for n in sizes if stage in found[str(n)]]
-        for axis, number in zip(axes, (0, 1), strict=True):
-            values = [found[str(n)][stage][number] for n in some]
-            axis.plot(some, values, "o-", ms=3, lw=1, label=stage)
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    for colour, stage in enumerate(STAGES):
+        for figures, style, label in ((BEFORE, "--", None), (found, "o-", stage)):
+            some = [n for n in sorted(figures) if stage in figures[n]]
+            for axis, number in zip(axes, (0, 1), strict=True):
+                values = [figures[n][stage][number] for n in some]
+                axis.plot(some, values, style, ms=3, lw=1, color=f"C{colour}", label=label)
     for axis, label in zip(axes, ("seconds on the processor", "peak memory, MB"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="elites", ylabel=label)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[1].legend(ncols=2, fontsize=7, frameon=False, title="stage", title_fontsize=7)
-    figure.savefig(path, dpi=130)
+    axes[1].axhline(4096, color="#8a857e", lw=0.8, ls=":")
+    axes[1].annotate("4 GB", (700, 4096), fontsize=7, color="#6b665f", va="bottom")
+    axes[0].legend(ncols=2, fontsize=7, frameon=False, title="stage", title_fontsize=7)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=100)
+    few = Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+    few.save(path, optimize=True)
+
+
+def table(found: Found) -> Iterator[str]:
+    """Markdown: of each stage seconds and peak at each size, and what an elite more takes between
+    one size and the next."""
+    sizes = sorted(found)
+    steps = [(a, b) for a, b in pairwise(sizes) if len(sizes) > 1]
+    heads = [f"{n:,}: s, MB" for n in sizes]
+    heads += [f"an elite more, {a:,} to {b:,}: ms, KB" for a, b in steps]
+    yield "| stage | " + " | ".join(heads) + " |"
+    yield "|---|" + "--:|" * len(heads)
+    for stage in STAGES:
+        cells = [found[n].get(stage) for n in sizes]
+        shown = ["" if c is None else f"{c[0]:,.0f}, {c[1]:,.0f}" for c in cells]
+        for (a, b), first, last in zip(steps, cells, cells[1:], strict=False):
+            more = None if first is None or last is None else np.subtract(last, first) / (b - a)
+            shown.append("" if more is None else f"{1e3 * more[0]:.1f}, {1e3 * more[1]:.0f}")
+        yield f"| {stage} | " + " | ".join(shown) + " |"
 
 
 def main() -> None:
@@ -134,15 +172,14 @@ def main() -> None:
             write_json(file, found)
             print(f"{count:>9,} elites  stage {stage}  {rows[stage][0]:8.1f} s  "
                   f"{rows[stage][1]:8.0f} MB", flush=True)  # fmt: skip
-    sizes = sorted(map(int, found))
-    print("\n| stage | " + " | ".join(f"{n:,}: s, MB" for n in sizes) + " |")
-    print("|---|" + "--:|" * len(sizes))
-    for stage in STAGES:
-        cells = (found[str(n)].get(stage) for n in sizes)
-        shown = ("" if c is None else f"{c[0]:.0f}, {c[1]:,.0f}" for c in cells)
-        print(f"| {stage} | " + " | ".join(shown) + " |")
+    measured_sizes = {int(n): rows for n, rows in found.items()}
+    print("", *table(BEFORE), "", *table(measured_sizes), sep="\n")
+    for count in sorted(measured_sizes):
+        page = options.folder / str(count) / "evaluation" / "report" / "index.html"
+        if page.exists():
+            print(f"report at {count:,} elites: {page.stat().st_size / 1e6:.1f} MB")
     if options.figure is not None:
-        draw(found, options.figure)
+        draw(measured_sizes, options.figure)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Annotations against a slow, plain reading of the rules, on hand-made and on random paths."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive_tools.annotations.annotate import NearRule, annotate, settle
-from archive_tools.annotations.events import Annotation, Event, Near
+from archive_tools.annotations.events import (
+    Annotation,
+    Event,
+    Near,
+    load_annotations,
+    write_annotations,
+)
+from archive_tools.files.tables import read_arrow, write_table
 from envs.scene import Scene, SceneObject, Tiles
 
 SCENE = Scene(
@@ -92,6 +100,31 @@ def test_trajectories_of_different_lengths_keep_their_order():
     both = annotate(SCENE, [long, short, long], size=None)
     assert both[0] == both[2] == annotate_one(long)
     assert both[1] == annotate_one(short)
+
+
+def test_annotations_of_a_folder_are_those_written_and_are_held_as_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = list(rng.uniform(0, 200, (300, 40, 2)).repeat(4, axis=1).astype(np.float32))
+    made = dict(zip(range(900, 600, -1), annotate(SCENE, paths, size=None), strict=True))
+    write_annotations(tmp_path, [([i], [a]) for i, a in made.items()])
+    table = read_arrow(tmp_path / "events.parquet")
+    shuffled = table.take(np.random.default_rng(1).permutation(len(table)))
+    tracemalloc.start()
+    found = load_annotations(tmp_path)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 150 * len(table)  # as objects they took 400 bytes each and more
+    assert list(found) == list(made) and len(found) == 300
+    write_table(tmp_path / "events.parquet", shuffled)
+    again = load_annotations(tmp_path)
+    for identity, annotation in made.items():
+        assert found[identity].visited == annotation.visited
+        assert [e.timestep for e in found[identity].events] == [
+            e.timestep for e in annotation.events
+        ]
+        assert again[identity] == found[identity]
+    joined = found | {7: made[900]}
+    assert list(joined)[-1] == 7 and joined[7] is made[900] and 7 not in found
 
 
 def test_scene_without_objects_or_without_tiles():

@@ -48,6 +48,22 @@ def test_nearest_both_looks_only_among_the_nearest(monkeypatch):
     assert elites.nearest_both(["nothing known"], [[1.0, 0.0]]).tolist() == [0], "ties: nearest"
 
 
+def test_texts_are_compared_in_blocks_of_any_size(monkeypatch):
+    rng = np.random.default_rng(0)
+    words = np.array(["bed", "fan", "sofa", "desk", "plant", "lamp"])
+    texts = [[" ".join(rng.choice(words, 4)) for _ in range(2)] for _ in range(40)]
+    elites = Elites(rng.uniform(0, 9, (40, 2)), texts)
+    asked = [" ".join(rng.choice(words, 3)) for _ in range(30)]
+    whole = elites.nearest_text(asked)
+    monkeypatch.setattr("archive_tools.rollouts.baselines.SIMILARITIES", 200)
+    seen, similarity = [], elites.similarity
+    monkeypatch.setattr(
+        elites, "similarity", lambda some: seen.append(len(some)) or similarity(some)
+    )
+    np.testing.assert_array_equal(elites.nearest_text(asked), whole)
+    assert max(seen) * 80 <= 200
+
+
 def test_random_is_seeded_and_covers():
     elites = Elites(BD, TEXTS)
     drawn = elites.random(200, seed=1)

@@ -171,6 +171,35 @@ def test_windows_hold_what_the_auxiliary_tasks_predict(augmented):
     assert seen[0, 0].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
 
 
+def test_many_episodes_are_reckoned_and_read_in_parts_to_the_same_windows(augmented, monkeypatch):
+    def made():
+        dataset = load_dataset(augmented.data, 0.5)
+        windows = Windows(dataset.split("train"), build_network(augmented, dataset))
+        return windows, windows.batch(windows.plan(np.random.default_rng(0), 9))
+
+    whole, first = made()
+    monkeypatch.setattr("nanodt.data.windows.TOGETHER", 5)
+    monkeypatch.setattr("nanodt.text.encoders.TOGETHER", 3)
+    monkeypatch.setattr("nanodt.data.folder.LARGE", 1)
+    small, second = made()
+    assert torch.equal(whole.steps["pose"], small.steps["pose"])
+    assert isinstance(small.episodes.steps["obs"], np.memmap)
+    assert torch.equal(first.text, second.text)
+    for name, values in first.values.items():
+        assert torch.equal(values, second.values[name]), name
+
+
+def test_statistics_of_many_values_are_those_of_stretches_of_them(augmented, monkeypatch):
+    dataset = load_dataset(augmented.data, 0.5)
+    action = dataset.split("train").steps["expert_action"]
+    whole = build_network(augmented, dataset).heads["action"].mean
+    monkeypatch.setattr("nanodt.model.network.STRETCHES", 8)
+    monkeypatch.setattr("nanodt.model.network.SAMPLE", action.nbytes // 2)
+    part = build_network(augmented, dataset).heads["action"].mean
+    assert not torch.equal(whole, part)
+    assert (whole - part).abs().max() < 0.2 * action.std()
+
+
 def auxiliary_loss(model, batch):
     hidden = read(model, batch)
     return model.auxiliary.loss(hidden, hidden, batch.values).mean().item()

@@ -6,13 +6,16 @@ count (hysteresis), so that driving along a border does not chatter. All steps o
 are judged at once; only the events, a few per hundred steps, become Python objects.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from archive_tools.files import read_arrow, write_table
 
@@ -166,42 +169,96 @@ def routes_table(ids: Sequence[int], annotations: Sequence[Annotation]) -> pa.Ta
 
 
 def write_annotations(
-    folder: Path, ids: Sequence[int], annotations: Sequence[Annotation]
-) -> pa.Table:
-    """Write `events.parquet` and `routes.parquet` into a folder; returns the events."""
-    events = events_table(ids, annotations)
+    folder: Path, parts: Iterable[tuple[Sequence[int], Sequence[Annotation]]]
+) -> tuple[pa.Table, pa.Table]:
+    """Write `events.parquet` and `routes.parquet` into a folder; returns both tables.
+
+    Args:
+        folder: where.
+        parts: ids and annotations of some trajectories; of each only its rows are kept.
+    """
+    tables = [[EVENT_SCHEMA.empty_table()], [ROUTE_SCHEMA.empty_table()]]
+    for ids, annotations in parts:
+        tables[0].append(events_table(ids, annotations))
+        tables[1].append(routes_table(ids, annotations))
+    events, routes = (pa.concat_tables(some).combine_chunks() for some in tables)
     write_table(folder / "events.parquet", events)
-    write_table(folder / "routes.parquet", routes_table(ids, annotations))
-    return events
+    write_table(folder / "routes.parquet", routes)
+    return events, routes
 
 
-def load_annotations(folder: Path) -> dict[int, Annotation]:
+class Annotations(Mapping[int, Annotation]):
+    """trajectory_id → annotation, made of columns when it is asked for: held as objects, the events
+    of all trajectories would take ten times the memory.
+
+    Args:
+        table: with the columns of EVENT_SCHEMA.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._more: dict[int, Annotation] = {}
+        ids, time = (table[name].to_numpy() for name in ("trajectory_id", "timestep"))
+        order = np.lexsort((time, ids))
+        known, begin, size = np.unique(ids[order], return_index=True, return_counts=True)
+        appears = np.argsort(np.unique(ids, return_index=True)[1])
+        spans = np.stack([known, begin, begin + size], axis=1)[appears].tolist()
+        self._rows = {identity: (begin, end) for identity, begin, end in spans}
+        lists = table["near"].combine_chunks()
+        struct = lists.flatten()
+        count = lists.value_lengths().to_numpy()
+        ends = np.cumsum(count)
+        self._near = struct.field("distance").to_numpy()
+        self._coded = [_coded(struct.field(name)) for name in ("object", "relation")]
+        tiles, self._tiles = _coded(table["tile"].combine_chunks())
+        x, y = (table[name].to_numpy() for name in ("x", "y"))
+        self._events = [c[order] for c in (time, x, y, tiles, ends - count, ends)]
+        self._made = lru_cache(2**12)(self._make)
+
+    def __len__(self) -> int:
+        return len(self._rows.keys() | self._more.keys())
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self._rows
+        yield from (identity for identity in self._more if identity not in self._rows)
+
+    def __getitem__(self, identity: int) -> Annotation:
+        found = self._more.get(identity)
+        return self._made(*self._rows[identity]) if found is None else found
+
+    def __contains__(self, identity: object) -> bool:
+        return identity in self._rows or identity in self._more
+
+    def __or__(self, other: Mapping[int, Annotation]) -> "Annotations":
+        joined = copy(self)
+        joined._more = {**self._more, **other}
+        return joined
+
+    def _make(self, begin: int, end: int) -> Annotation:
+        columns = (column[begin:end].tolist() for column in self._events)
+        return Annotation(
+            tuple(
+                Event(time, (x, y), self._nears(first, last), self._tiles[tile])
+                for time, x, y, tile, first, last in zip(*columns, strict=True)
+            )
+        )
+
+    def _nears(self, begin: int, end: int) -> tuple[Near, ...]:
+        (objects, names), (relations, sides) = self._coded
+        columns = (column[begin:end].tolist() for column in (objects, relations, self._near))
+        return tuple(Near(names[o], sides[r], far) for o, r, far in zip(*columns, strict=True))
+
+
+def load_annotations(folder: Path) -> Annotations:
     """Read an `annotations/` folder back: trajectory_id → annotation.
 
     Raises:
         InputError: the table is missing, truncated or lacks a column.
     """
-    table = read_arrow(Path(folder) / "events.parquet", EVENT_SCHEMA.names)
-    lists = table["near"].combine_chunks()
-    struct = lists.flatten()
-    objects, relations = (_shared(struct.field(name)) for name in ("object", "relation"))
-    nears = list(map(Near, objects, relations, struct.field("distance").to_numpy().tolist()))
-    numbers = (table[name].to_numpy().tolist() for name in ("trajectory_id", "timestep", "x", "y"))
-    end = 0
-    grouped: dict[int, list[Event]] = {}
-    for identity, timestep, x, y, size, tile in zip(
-        *numbers, lists.value_lengths().to_numpy().tolist(), _shared(table["tile"]), strict=True
-    ):
-        near, end = tuple(nears[end : end + size]), end + size
-        grouped.setdefault(identity, []).append(Event(timestep, (x, y), near, tile))
-    return {
-        identity: Annotation(tuple(sorted(events, key=lambda e: e.timestep)))
-        for identity, events in grouped.items()
-    }
+    return Annotations(read_arrow(Path(folder) / "events.parquet", EVENT_SCHEMA.names))
 
 
-def _shared(column: pa.Array | pa.ChunkedArray) -> list[str]:
-    """The strings of a column, of which there are few: each is one object, however often it
-    stands there."""
-    known: dict[str, str] = {}
-    return [known.setdefault(text, text) for text in column.to_pylist()]
+def _coded(column: pa.Array) -> tuple[NDArray[np.integer], list[Any]]:
+    """Numbers of the strings of a column, of which there are few, and these strings."""
+    coded = column.dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    return coded.indices.fill_null(len(names)).to_numpy(), [*names, None]

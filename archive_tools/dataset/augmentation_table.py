@@ -8,7 +8,7 @@ followed is true of the rollout, too, it keeps it. Rollouts along composed paths
 were composed for. `plans` says each text, and more, as plans (archive_tools/dataset/plans.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,8 @@ class Recorded:
     """[N, n_bd]."""
     tiles: Tiles
     """Tiles entered, per trajectory."""
-    annotations: Sequence[Annotation]
-    """What each trajectory passes."""
+    annotations: Iterable[Annotation]
+    """What each trajectory passes; read once."""
     texts: Sequence[Sequence[str]]
     """Descriptions, per trajectory; those not for training are not read."""
     split: NDArray[np.str_]

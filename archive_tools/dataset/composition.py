@@ -68,7 +68,7 @@ class Ground:
         radius, scene = world.robot.radius, world.scene or Scene()
         self.world, self.walls = world, Walls(world)
         self.side = int(np.ceil(world.size / radius))
-        count, starts, origins = np.zeros(self.side**2, np.int64), [], []
+        count, first = np.zeros(self.side**2, np.int64), None
         middle = np.zeros((2, self.side**2))
         for pose in poses:
             at = np.clip((pose[..., :2] / radius).astype(int), 0, self.side - 1)
@@ -76,16 +76,16 @@ class Ground:
             count += np.bincount(cell, minlength=self.side**2)
             for axis in (0, 1):
                 middle[axis] += np.bincount(cell, pose[..., axis].ravel(), self.side**2)
-            starts.append(cell[0])
-            origins.append(pose[0, 0, :2].astype(np.float64))
-        self.origin = origins[0]
+            first = (cell[0], pose[0, 0, :2].astype(np.float64)) if first is None else first
+        assert first is not None
+        self.origin = first[1]
         """Where all trajectories begin, [2]."""
         self.cells = np.flatnonzero(count)
         self.points = (middle / np.maximum(count, 1)).T[self.cells]
         """[nodes, 2]: in the middle of what passed the cell, so no wall is there."""
         passed = count[self.cells] / np.median(count[self.cells])
         self.habit = np.clip(passed**-HABIT, 0.2, 5.0)
-        self.start = int(np.flatnonzero(self.cells == starts[0])[0])
+        self.start = int(np.flatnonzero(self.cells == first[0])[0])
         self._link(count > 0)
         self.tiles, self.objects = list(scene.tile_names), list(scene.object_names)
         self.near: dict[str, Mask] = {n: self._none() for n in (*self.objects, *self.tiles)}

@@ -4,7 +4,7 @@ Rows join on `trajectory_id`. Nothing is written here.
 """
 
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,7 @@ from envs.world import World
 
 COLUMNS = ("trajectory_id", "length", "bd", "obs", "action")
 PART = 2**14
-"""Trajectories whose steps are held at once: bounds the memory."""
+"""Rows of the dataset that are made at once: bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Joined:
 
     world: World
     trajectories: Trajectories
-    annotations: dict[int, Annotation]
+    annotations: Mapping[int, Annotation]
     """By trajectory_id."""
     descriptions: pd.DataFrame
     """trajectory_id, sample, style, text, status, reason; sorted by the first two."""
@@ -202,7 +202,7 @@ class Joined:
             pose=np.asarray(pose),
             bd=bd,
             tiles=self.tiles,
-            annotations=[self.annotations[i] for i in self.ids],
+            annotations=(self.annotations[i] for i in self.ids),
             texts=[self.texts.get(i, ()) for i in self.ids],
             split=self.split,
             weight=self.weight,
@@ -219,11 +219,11 @@ class Joined:
             workers=workers,
         )
 
-    def training(self) -> tuple[list[Annotation], NDArray[np.float32]]:
+    def training(self) -> tuple[Iterator[Annotation], NDArray[np.float32]]:
         """Annotations and BDs [M, n_bd] of the training trajectories."""
         rows = np.flatnonzero((self.split == "train") & self.learnt)
         bd = np.asarray(self.trajectories.bd, np.float32)[rows]
-        return [self.annotations[self.ids[k]] for k in rows.tolist()], bd
+        return (self.annotations[self.ids[k]] for k in rows.tolist()), bd
 
     def facts(self) -> dict[str, Any]:
         """Counts of the dataset, for dataset.json and the card."""

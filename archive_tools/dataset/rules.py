@@ -1,6 +1,6 @@
 """What must hold of the joined data before a policy may learn from it."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -99,7 +99,10 @@ def _bare(id: str) -> str:
 
 
 def check_descriptions(
-    descriptions: pd.DataFrame, annotations: dict[int, Annotation], ids: Sequence[int], scene: Scene
+    descriptions: pd.DataFrame,
+    annotations: Mapping[int, Annotation],
+    ids: Sequence[int],
+    scene: Scene,
 ) -> list[Rule]:
     """Rules on the texts: each joins a trajectory and agrees with it, and all are described."""
     joins = Rule("every description joins a recorded, annotated trajectory", len(descriptions))
@@ -135,7 +138,7 @@ def check_descriptions(
 
 
 def check_wording(
-    rows: Sequence[dict[str, Any]], annotations: dict[int, Annotation], scene: Scene
+    rows: Sequence[dict[str, Any]], annotations: Mapping[int, Annotation], scene: Scene
 ) -> list[Rule]:
     """Rule on the texts of unseen wording (see `held_out_wording`): the same checks as ever."""
     agrees = Rule("every text of unseen wording agrees with its annotation")

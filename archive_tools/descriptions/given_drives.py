@@ -5,7 +5,7 @@ policy) and `events.parquet` (those of stage 03), so that later stages can put t
 archive's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class GivenDrives:
 
     table: pa.Table
     """Rows of SCHEMA, `policy_id` null."""
-    annotations: dict[int, Annotation]
+    annotations: Mapping[int, Annotation]
 
 
 def replay_given(
@@ -73,8 +73,7 @@ def replay_given(
 def write_given(folder: Path, drives: GivenDrives) -> None:
     """Write the two tables into `folder`."""
     write_table(folder / "trajectories.parquet", drives.table)
-    ids = list(drives.annotations)
-    write_annotations(folder, ids, list(drives.annotations.values()))
+    write_annotations(folder, [(list(drives.annotations), list(drives.annotations.values()))])
 
 
 def load_given(folder: Path) -> GivenDrives | None:

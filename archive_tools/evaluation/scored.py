@@ -1,6 +1,6 @@
 """The drives of an evaluation, row by row: what was asked, what was driven, and every metric."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,7 +34,7 @@ class Scored:
     frame: pd.DataFrame
     poses: list[NDArray[np.float32] | None]
     driven: list[Annotation | None]
-    references: dict[int, Annotation]
+    references: Mapping[int, Annotation]
     world: World
     diagonal: float = float("nan")
     reference_poses: dict[int, NDArray[np.float32]] = field(default_factory=dict)

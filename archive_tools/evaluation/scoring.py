@@ -4,12 +4,13 @@ Drives are annotated with the same rules as the archive's trajectories, so a rou
 did and not what it was told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,7 +30,7 @@ ITEM_COLUMNS = (
 def score(
     items: pd.DataFrame,
     rollouts: pd.DataFrame,
-    references: dict[int, Annotation],
+    references: Mapping[int, Annotation],
     world: World,
     diagonal: float,
     *,
@@ -114,12 +115,16 @@ def score_run(run: Path) -> Scored:
     items = read_table(run / "rollouts" / "items.parquet", ITEM_COLUMNS)
     drives = ("system", "item", "seed", "source_trajectory", "bd", "pose")
     references = load_annotations(run / "annotations")
-    recorded = read_table(run / "trajectories" / "trajectories.parquet", ("trajectory_id", "pose"))
+    wanted = set(items["trajectory_id"].dropna().astype(int))
+    recorded = read_table(
+        run / "trajectories" / "trajectories.parquet",
+        ("trajectory_id", "pose"),
+        pc.field("trajectory_id").isin(sorted(wanted)),
+    )
     given = command_files.load_references(run)
     if given is not None:
         references |= given.annotations
         recorded = pd.concat([recorded, given.table.select(list(recorded)).to_pandas()])
-    wanted = set(items["trajectory_id"].dropna())
     return score(
         items,
         read_table(run / "rollouts" / "rollouts.parquet", drives),

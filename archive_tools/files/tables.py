@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -174,7 +175,10 @@ def vector_column(rows: NDArray[np.floating]) -> pa.FixedSizeListArray:
 
 
 def read_arrow(
-    path: Path, columns: Sequence[str] = (), rows: tuple[int, int] | None = None
+    path: Path,
+    columns: Sequence[str] = (),
+    rows: tuple[int, int] | None = None,
+    where: pc.Expression | None = None,
 ) -> pa.Table:
     """Read `columns` of a Parquet table, or all of it when none are named.
 
@@ -183,6 +187,7 @@ def read_arrow(
         columns: their names.
         rows: the first and the one after the last to read: no more row groups are read than hold
             them; all where None.
+        where: a condition on columns: only rows that meet it, in place of `rows`.
 
     Raises:
         InputError: the file is missing, truncated, not Parquet, or lacks a named column.
@@ -198,7 +203,7 @@ def read_arrow(
             )
         if rows is not None:
             return _read_rows(path, list(columns) or None, *rows)
-        return pq.read_table(path, columns=list(columns) or None)
+        return pq.read_table(path, columns=list(columns) or None, filters=where)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
@@ -221,9 +226,11 @@ def _read_rows(path: Path, columns: list[str] | None, begin: int, end: int) -> p
         return table.slice(begin - int(firsts[groups[0]]) if groups else 0, end - begin)
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Sequence[str] = (), where: pc.Expression | None = None
+) -> pd.DataFrame:
     """`read_arrow` as a pandas DataFrame; the same arguments and errors."""
-    table = read_arrow(path, columns)
+    table = read_arrow(path, columns, where=where)
     try:
         return table.to_pandas(ignore_metadata=True)  # which another program may have written
     except (pa.ArrowException, ValueError) as error:

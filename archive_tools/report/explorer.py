@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from archive_tools.annotations import RELATIONS, Annotation
@@ -21,6 +22,7 @@ from envs import World
 from envs.drawing import floorplan, place_labels, svg, time_colours
 
 BUDGET = 5_500_000  # characters of the packed elites
+MOST = 2**15  # elites that are tried at first: more do not fit
 CELLS = 64  # per side of the map, where the archive has no two-dimensional grid
 LABEL = 1 / 37  # font size of names on the plan, as a share of the world
 Record = dict[str, Any]
@@ -190,9 +192,8 @@ def elites(
     """
     archive = read_json(run / "archive" / "archive.json")
     table = _drives_of_elites(run)
-    driven = read_table(
-        run / "trajectories" / "trajectories.parquet", ("trajectory_id", "length", "pose")
-    )
+    recorded = run / "trajectories" / "trajectories.parquet"
+    driven = read_table(recorded, ("trajectory_id", "length"))
     data = read_table(run / "dataset" / "trajectories.parquet", ("trajectory_id", "split", "texts"))
     table = table.merge(driven, on="trajectory_id", how="left", sort=False)
     table = table.merge(data, on="trajectory_id", how="left", sort=False)
@@ -205,10 +206,15 @@ def elites(
         others["cell"] = _cells(np.stack(others["measures"].tolist())[:, :2].astype(float), axes)
     known = {identity: row for row, identity in enumerate(table["trajectory_id"])}
     wanted = [known[identity] for identity in always if identity in known]
-    count = len(table)
+    count, poses = min(len(table), MOST), None
     while True:
         rows = sample(cells, count, always=wanted, seed=seed)
-        part = pd.concat([table.iloc[rows], others], ignore_index=True)
+        some = table.iloc[rows]
+        if poses is None:  # those of a smaller sample are among them
+            ids = pc.field("trajectory_id").isin(some["trajectory_id"].tolist())
+            poses = read_table(recorded, ("trajectory_id", "pose"), ids)
+        some = some.merge(poses, on="trajectory_id", how="left", sort=False)
+        part = pd.concat([some, others], ignore_index=True)
         packed = _pack(part, world, annotations, names, axes, len(rows), len(table))
         size = len(packed["data"]) + len(packed["paths"])
         if size <= budget or len(rows) <= len(set(wanted)):

@@ -18,6 +18,8 @@ from envs.errors import InputError
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
+SIMILARITIES = 2**23
+"""Numbers that are compared at once."""
 NEIGHBOURS = 20  # how many of the nearest by BD `nearest_elite_both` chooses from
 
 
@@ -104,9 +106,10 @@ class Elites:
         near = self._tree.query(np.asarray(bd, np.float64), k=k)[1].reshape(len(texts), k)
         return self._best(texts, near)
 
-    def _best(self, texts: Sequence[str], among: NDArray | None, block: int = 256) -> Index:
+    def _best(self, texts: Sequence[str], among: NDArray | None) -> Index:
         """Argmax of the similarity, in blocks that bound the memory. Ties go to the first, which
         is the nearest by BD when `among` lists neighbours in that order."""
+        block = max(1, min(256, SIMILARITIES // self._rows.shape[0]))
         chosen = np.empty(len(texts), np.int64)
         for start in range(0, len(texts), block):
             rows = slice(start, min(start + block, len(texts)))

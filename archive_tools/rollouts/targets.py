@@ -6,7 +6,7 @@ instruction forbids; the target is where one of the fittest ended, the one that 
 of them (a weighted medoid), so it is a place that a robot can reach.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,15 +48,19 @@ class Ends:
     """[N] objects that were driven over."""
 
     @staticmethod
-    def of(annotations: Sequence[Annotation], bd: NDArray[np.float32]) -> "Ends":
+    def of(annotations: Iterable[Annotation], bd: NDArray[np.float32]) -> "Ends":
         """Of drives' annotations and BDs [N, n_bd]."""
-        last = [annotation.events[-1] for annotation in annotations]
+        last, visited, over = [], [], []
+        for annotation in annotations:
+            last.append(annotation.events[-1])
+            visited.append(annotation.visited)
+            over.append(sorted(contradictions.presence(annotation).on))
         return Ends(
             bd,
             np.array([event.position for event in last], np.float64).reshape(-1, 2),
             np.array([event.tile for event in last], np.str_),
-            [annotation.visited for annotation in annotations],
-            [sorted(contradictions.presence(annotation).on) for annotation in annotations],
+            visited,
+            over,
         )
 
 

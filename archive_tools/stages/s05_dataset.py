@@ -4,7 +4,6 @@ Every rule that the later stages rely on is checked here, on the joined data, be
 written; one broken rule ends the stage with a non-zero exit and a list of the offenders.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +13,6 @@ import pyarrow as pa
 
 from archive_tools.annotations import NearRule, load_annotations
 from archive_tools.dataset import (
-    PART,
     Joined,
     SplitRule,
     check_length,
@@ -26,7 +24,7 @@ from archive_tools.descriptions import SCHEMA, given_drives
 from archive_tools.files import atomic_write, read_table, write_json, write_table
 from archive_tools.rollouts import listener
 from archive_tools.run import Stage, bounds, executor, read_manifest
-from archive_tools.trajectories import Trajectories, load_trajectories
+from archive_tools.trajectories import load_trajectories, trajectory_parts
 from envs import load_world
 from envs.errors import InputError
 
@@ -96,12 +94,6 @@ def refuse_trial(descriptions: Path) -> None:
 STEPS = ("obs", "action")
 
 
-def step_parts(folder: Path, count: int) -> Iterator[Trajectories]:
-    """Observations and actions of a run's `count` trajectories, some thousands at a time."""
-    for begin in range(0, count, PART):
-        yield load_trajectories(folder, STEPS, rows=(begin, min(begin + PART, count)))
-
-
 def run(config: DatasetConfig) -> Path:
     """Stage 05: all earlier stages → `dataset/`.
 
@@ -122,7 +114,7 @@ def run(config: DatasetConfig) -> Path:
             check_length(trajectories)
         annotations = load_annotations(stage.input("annotations"))
         given = given_drives.load_given(stage.input("descriptions") / given_drives.FOLDER)
-        steps = step_parts(stage.input("trajectories"), len(trajectories))
+        steps = trajectory_parts(stage.input("trajectories"), STEPS, len(trajectories))
         if given is not None:
             folder = stage.input("descriptions") / given_drives.FOLDER
             trajectories = given_drives.with_given(trajectories, folder)

@@ -1,7 +1,7 @@
 """Drive the commands of the test split, of people and of files: policy, controls, baselines."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,7 @@ def _replay(
     stage: Stage,
     info: dict[str, Any],
     sets: dict[str, list[command_files.FileCommand]],
-    annotations: dict[int, Annotation],
+    annotations: Mapping[int, Annotation],
     dataset: pd.DataFrame,
 ) -> tuple[dict[str, list[command_files.FileCommand]], given_drives.GivenDrives | None]:
     """The commands with their references, which get the ids after the run's largest."""

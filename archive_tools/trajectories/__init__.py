@@ -12,6 +12,7 @@ from archive_tools.trajectories.table import (
     load_trajectories,
     make_info,
     make_table,
+    trajectory_parts,
     unpack_table,
     write_trajectories,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "load_trajectories",
     "make_info",
     "make_table",
+    "trajectory_parts",
     "unpack_table",
     "write_trajectories",
 ]

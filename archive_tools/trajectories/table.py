@@ -33,6 +33,8 @@ SCHEMA = pa.schema(
         ("pose", pa.list_(pa.float32())),
     ]
 )
+PART = 2**14
+"""Trajectories whose steps are held at once: bounds the memory."""
 INFO_FIELDS = ("n_obs", "n_act", "n_bd", "steps", "environment")
 
 
@@ -141,6 +143,14 @@ def load_trajectories(
     if info is None:
         info = dict(read_json(folder / "trajectories.json"))
     return unpack_table(table, info, wanted, path)
+
+
+def trajectory_parts(
+    folder: Path | str, columns: Sequence[str], count: int
+) -> Iterator[Trajectories]:
+    """The first `count` trajectories of a run as `load_trajectories` gives them, in parts."""
+    for begin in range(0, count, PART):
+        yield load_trajectories(folder, columns, rows=(begin, min(begin + PART, count)))
 
 
 def unpack_table(

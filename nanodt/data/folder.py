@@ -188,14 +188,14 @@ def _read_steps(
                 filled[name] += int(mine.sum())
                 for field, values in fields.items():
                     if field not in found[name]:
-                        found[name][field] = _room(sizes[name], values.shape[1])
-                    room = found[name][field]
-                    room[begin : filled[name]] = values if mine.all() else values[mine]
-                    _release(room)
+                        found[name][field] = room(sizes[name], values.shape[1])
+                    place = found[name][field]
+                    place[begin : filled[name]] = values if mine.all() else values[mine]
+                    release(place)
     return found
 
 
-def _room(rows: int, size: int) -> np.ndarray:
+def room(rows: int, size: int) -> np.ndarray:
     """Room for float32 [rows, size]: in memory, or where there are many on the disk."""
     if 4 * rows * size < LARGE:
         return np.empty((rows, size), np.float32)
@@ -203,11 +203,11 @@ def _room(rows: int, size: int) -> np.ndarray:
     return np.memmap(file, np.float32, "w+", shape=(rows, size))
 
 
-def _release(room: np.ndarray) -> None:
-    """What was written to the disk needs no memory of ours any more."""
-    if isinstance(room, np.memmap):
-        room.flush()
-        pages: Any = room.base
+def release(place: np.ndarray) -> None:
+    """What was written to the disk, or read from there, needs no memory of ours any more."""
+    if isinstance(place, np.memmap):
+        place.flush()
+        pages: Any = place.base
         if hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)
 

@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from nanodt.data.episodes import Episodes
+from nanodt.data.folder import release, room
 from nanodt.errors import InputError
 from nanodt.model.auxiliary import HORIZONS
 from nanodt.model.network import Network
 from nanodt.packing import Batch, pack, pack_windows, ragged
 from nanodt.place.visitation import RecordedVisits, cells_of
 from nanodt.text.encoders import TextTable, text_table
+
+TOGETHER = 2**14
+"""Episodes that are reckoned at once."""
 
 
 @dataclass
@@ -104,12 +108,23 @@ class Windows:
         """The pose before each action, and the cells visited, where the layout tells of them."""
         config, steps = self.network.config, self.episodes.steps
         assert config.odometry is not None and config.bd_low and config.bd_high
-        pose = config.odometry.reckon(self.length, self.first, steps["action"], steps["obs"])
+        pose = room(int(self.length.sum()), 3)
+        side = self.network.map_side if "visits" in self.network.slots else 0
+        low, high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
+        cells = np.empty(len(pose) if side else 0, np.int32)
+        for begin in range(0, len(self.length), TOGETHER):
+            length = self.length[begin : begin + TOGETHER]
+            first = int(self.first[begin])
+            some = slice(first, first + int(length.sum()))
+            pose[some] = config.odometry.reckon(
+                length, np.cumsum(length) - length, steps["action"][some], steps["obs"][some]
+            )
+            if side:
+                cells[some] = cells_of(pose[some, :2], low, high, side)
+            for values in (pose, steps["action"], steps["obs"]):
+                release(values)
         self.steps["pose"] = torch.from_numpy(pose).to(self.device)
-        if "visits" in self.network.slots:
-            side = self.network.map_side
-            low, high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
-            cells = cells_of(pose[:, :2], low, high, side)
+        if side:
             self.visits = RecordedVisits(cells, self.length, self.first, side, str(self.device))
 
     def shape(self, windows: int) -> tuple[float, float]:

@@ -45,6 +45,8 @@ from nanodt.packing import Batch
 from nanodt.place.odometry import OdometryConfig, features
 from nanodt.text.encoders import attach_source, build_text_encoder
 
+STRETCHES, SAMPLE = 1024, 2**28
+"""Values of more bytes than SAMPLE are known by so many stretches of them."""
 FORMAT = 2
 """Of config.json; 1 was that of networks whose layout was not declared."""
 
@@ -155,17 +157,17 @@ class Network(nn.Module):
     def fit(
         self, steps: Mapping[str, np.ndarray], each: Mapping[str, np.ndarray], seed: int = 0
     ) -> None:
-        """Take means, spreads, bins and centres from the training values, before training."""
+        """Take means, spreads, bins and centres from the training values, before training; of many
+        values, from a share of them."""
         for name, slot in self.slots.items():
             found = (each if slot.constant else steps).get(name)
             if found is None:
                 continue  # computed within
-            values = torch.from_numpy(found)
             if name in self.codes:
-                self.codes[name].fit(values)
+                self.codes[name].fit(_sample(found))
             if name in self.heads and isinstance(self.heads[name], Head):
                 target = steps.get(slot.target or name, found)
-                self.heads[name].fit(torch.from_numpy(target), seed)
+                self.heads[name].fit(_sample(target), seed)
 
     def complete(
         self, values: Mapping[str, Tensor], dropped: Mapping[str, Tensor], row: Tensor
@@ -355,6 +357,15 @@ class Network(nn.Module):
         """Write model.safetensors, with the digests of what lies beside it and belongs to it."""
         beside = (CONFIG, TOKENIZER, WORDS)
         save_weights(folder / WEIGHTS, self.state_dict(), {"format": "pt"}, beside)
+
+
+def _sample(values: np.ndarray) -> Tensor:
+    """Values [M, size] to take statistics from: all, or of many evenly spaced stretches."""
+    if values.nbytes > SAMPLE:
+        rows = SAMPLE // (values.nbytes // len(values)) // STRETCHES
+        begins = np.linspace(0, len(values) - rows, STRETCHES).astype(np.int64)
+        values = np.concatenate([values[begin : begin + rows] for begin in begins])
+    return torch.from_numpy(values)
 
 
 def load_network(path: Path | str, device: str = "cpu") -> Network:

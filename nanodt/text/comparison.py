@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from nanodt.text.tokenizer import Tokenizer
+from nanodt.text.tokenizer import TOGETHER, Tokenizer
 
 T = TypeVar("T")
 PATIENCE_S = 6.0  # for one vocabulary that must be fetched
@@ -46,7 +46,13 @@ def comparison(
     `sentence_dim` is the frozen vector's size (384: all-MiniLM-L6-v2), `prefix` the tokens it
     becomes. Takes at most about `patience_s` seconds per vocabulary that cannot be had.
     """
-    rows = [_row("ours (byte-level BPE)", ours.vocabulary, _lengths(ours.encode(texts)), n_embd)]
+
+    def counted(count: Count) -> list[int]:
+        parts = (texts[b : b + TOGETHER] for b in range(0, len(texts), TOGETHER))
+        return [n for part in parts for n in count(part)]
+
+    own = counted(lambda some: _lengths(ours.encode(some)))
+    rows = [_row("ours (byte-level BPE)", ours.vocabulary, own, n_embd)]
     others: list[tuple[str, Callable[[], tuple[int, Count]]]] = [
         ("tiktoken cl100k_base", lambda: _tiktoken("cl100k_base")),
         ("tiktoken o200k_base", lambda: _tiktoken("o200k_base")),
@@ -55,7 +61,7 @@ def comparison(
     for name, fetch in others:
         try:
             vocabulary, count = _within(patience_s, fetch)
-            rows.append(_row(name, vocabulary, count(texts), n_embd))
+            rows.append(_row(name, vocabulary, counted(count), n_embd))
         except Exception as error:  # any library's any failure becomes a note
             reason = str(error).splitlines()[0] if str(error) else ""
             reason = reason if 0 < len(reason) < 60 else type(error).__name__

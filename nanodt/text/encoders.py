@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from nanodt.errors import InputError
 from nanodt.files import TOKENIZER, at_once
 from nanodt.packing import ragged
-from nanodt.text.tokenizer import Tokenizer
+from nanodt.text.tokenizer import TOGETHER, Tokenizer
 
 VECTORS = "text_vectors.safetensors"  # in a model folder
 TextKind = Literal["tokens", "sentence", "endpoint"]
@@ -112,7 +112,12 @@ class TokenEncoder(TextEncoder):
             return text_table([])
         if not isinstance(self.source, Tokenizer):
             raise InputError("this model has no tokenizer.json: it cannot read text")
-        return text_table(self.source.encode(texts))
+        parts = [
+            text_table(self.source.encode(texts[begin : begin + TOGETHER]))
+            for begin in range(0, len(texts), TOGETHER)
+        ]
+        lengths = np.concatenate([part.lengths for part in parts])
+        return TextTable(torch.cat([part.data for part in parts]), lengths)
 
     def forward(self, data: Tensor) -> Tensor:
         return self.table(data)

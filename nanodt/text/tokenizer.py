@@ -17,6 +17,8 @@ from nanodt.errors import InputError
 from nanodt.files import TOKENIZER, write_text
 
 PAD, DESCRIPTOR = "<pad>", "<DESCRIPTOR>"
+TOGETHER = 2**14
+"""Texts that are encoded at once: until they are numbers they take much memory."""
 
 
 class Tokenizer:
@@ -31,7 +33,10 @@ class Tokenizer:
         return self.inner.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [e.ids for e in self.inner.encode_batch(list(texts))]
+        ids: list[list[int]] = []
+        for begin in range(0, len(texts), TOGETHER):
+            ids += [e.ids for e in self.inner.encode_batch(list(texts[begin : begin + TOGETHER]))]
+        return ids
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         return self.inner.decode_batch([list(x) for x in ids], skip_special_tokens=False)
