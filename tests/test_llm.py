@@ -168,7 +168,7 @@ def test_retry_after_is_obeyed(go):
 
 def test_trouble_that_stays_ends_the_run(go):
     with pytest.raises(Stop, match=r"status 500 no; tried \d+ times.*goes on from here"):
-        go(lambda p, nth, b: error(500), patience="0.2s")
+        go(lambda p, nth, b: error(500), patience="2s")
     assert go.fake.seen["question 0"] > 3
 
 
