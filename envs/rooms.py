@@ -26,8 +26,8 @@ Box = tuple[float, float, float, float]
 UNSEEN = r"[\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 """Letters and marks that show nothing, beside those that Unicode files as such."""
 LOOK_ALIKE = str.maketrans(
-    "авсԁеѕгнһіјкӏмпоԛртѵԝхуз" "αβϲεηικνορτυχγωζı−",
-    "abcdesrhhijklmnoqptvwxy3" "abcenikvoptuxywzi-",
+    "авсԁеѕгнһіјкӏмпоԛртѵԝхузαβϲεηικνορτυχγωζı−",
+    "abcdesrhhijklmnoqptvwxy3abcenikvoptuxywzi-",
 )
 """Small letters of Cyrillic and Greek, and signs, that are drawn like Latin ones."""
 PLURALS = {"mice": "mouse", "people": "person", "children": "child", "men": "man", "feet": "foot",

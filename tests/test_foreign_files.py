@@ -334,7 +334,7 @@ REFUSED = {
     "PDF": (b"%PDF-1.7\n" + bytes(10), "PDF"),
     "MATLAB": (b"MATLAB 5.0 MAT-file" + bytes(100), "MATLAB"),
     "an old workbook": (b"\xd0\xcf\x11\xe0" + bytes(100), "office program"),
-    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
+    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "a web page": (b"\n <!DOCTYPE html><p>404", "web page"),
     "JSON": (b'{"solution": [1]}', "JSON"),
     "a workbook": (zipped(b"x", "xl/workbook.xml"), "office program"),

@@ -134,7 +134,7 @@ def test_an_address_that_leads_elsewhere_is_named_at_once(go, fake, httpserver, 
 
 
 def test_https_to_a_server_without_is_named_at_once(go, fake):
-    with pytest.raises(Stop, match="does not speak TLS.*write http://"):
+    with pytest.raises(Stop, match=r"does not speak TLS.*write http://"):
         go(base_url=fake.base_url.replace("http:", "https:"), patience="60s")
 
 

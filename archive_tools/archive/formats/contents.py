@@ -151,7 +151,8 @@ def _only_member(path: Path, data: bytes) -> bytes | None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as bundle:
             files = [
-                i for i in bundle.infolist()
+                i
+                for i in bundle.infolist()
                 if not i.is_dir() and not re.search(r"__MACOSX|(^|/)\.DS_Store$", i.filename)
             ]
             names = [info.filename for info in files]
