@@ -23,6 +23,15 @@ from unicodedata import category, normalize
 from envs.errors import InputError
 
 Box = tuple[float, float, float, float]
+UNSEEN = r"[\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+"""Letters and marks that show nothing, beside those that Unicode files as such."""
+LOOK_ALIKE = str.maketrans(
+    "авсԁеѕгнһіјкӏмпоԛртѵԝхузαβϲεηικνορτυχγωζı−",
+    "abcdesrhhijklmnoqptvwxy3abcenikvoptuxywzi-",
+)
+"""Small letters of Cyrillic and Greek, and signs, that are drawn like Latin ones."""
+PLURALS = {"mice": "mouse", "people": "person", "children": "child", "men": "man", "feet": "foot",
+           "women": "woman", "teeth": "tooth", "geese": "goose", "oxen": "ox"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def check_words(names: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
 
 def visible(name: str) -> str:
     """A name without characters that nobody sees, and accents joined to their letters."""
-    plain = normalize("NFC", name)
+    plain = re.sub(UNSEEN, "", normalize("NFC", name))
     return "".join(c for c in plain if category(c) not in ("Cf", "Cc", "Cs", "Co", "Cn")).strip()
 
 
@@ -119,14 +128,16 @@ def _spelt(name: str) -> str:
 
 
 def _heard(name: str) -> str:
-    """What is left of a name for a listener: no case, blanks, hyphens, article or plural."""
-    plain = re.sub(r"['’]", "", normalize("NFKC", _spelt(name)))
+    """What is left of a name for a listener, or a hasty reader: no case, blanks, hyphens, article,
+    plural, nor letters of other scripts that look like Latin ones."""
+    plain = re.sub(r"['’]", "", normalize("NFKC", _spelt(name)).translate(LOOK_ALIKE))
     plain = " ".join(re.sub(r"[^\w\s]", lambda m: m[0] if m[0] > "\u2100" else " ", plain).split())
-    plain = re.sub(r"^(the|an?) (?=.)", "", plain) or name
+    plain = re.sub(r"^((the|an?) )+(?=.)", "", plain) or name
     singular = re.sub(r"(?<=..)(?:(?:(?<=[sxz])|(?<=[cs]h))es|(?<![sui])s)$", "", plain)
     if singular != plain:
-        singular = re.sub(r"lve$", "lf", re.sub(r"ie$", "y", singular))
-    return singular.replace(" ", "")
+        singular = re.sub(r"ie$", "y", re.sub(r"oe$", "o", singular))
+    singular = re.sub(r"\w+$", lambda last: PLURALS.get(last[0], last[0]), singular)
+    return re.sub(r"(?<=[aeilor])[fv]e?$", "f", singular).replace(" ", "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
 import re
 import zipfile
@@ -115,7 +116,7 @@ def as_type(kind: pa.DataType, **names) -> bytes:
     columns = {}
     for name in table.column_names:
         values = table[name].to_pylist()
-        if kind == pa.string():
+        if kind in (pa.string(), pa.string_view()):
             values = [str(v) for v in values]
         elif pa.types.is_decimal(kind):
             values = [Decimal(str(v)) for v in values]
@@ -198,6 +199,15 @@ READ = {
     "padded numbers in the header": lambda: lines(
         lambda rows: [re.sub(r"_(\d)", r"_00\1", rows[0]), *rows[1:]]),
     "a comment above": lambda: b"# made by me, 2024\n" + csv(),
+    "comments above and between": lambda: b"# 1\n" * 30 + lines(
+        lambda rows: [rows[0], "# two", rows[1], "#", *rows[2:]]
+    ),
+    "numbers kept as text": lambda: lines(
+        lambda rows: [rows[0], *(",".join(f'="{c}"' for c in row.split(",")) for row in rows[1:])]
+    ),
+    "measures in British": lambda: csv().replace(b"measures_", b"behaviour_"),
+    "zip of a Mac": lambda: zipped(csv(), "a.csv", ".DS_Store"),
+    "Parquet of text views": lambda: as_type(pa.string_view()),
     "a hash before the header": lambda: b"# " + csv(),
     "capitals and blanks in the header": lambda: lines(
         lambda rows: [rows[0].title().replace(",", " , "), *rows[1:]]
@@ -322,6 +332,9 @@ REFUSED = {
     "Feather": (b"ARROW1\0\0" + bytes(100), "Feather"),
     "SQLite": (b"SQLite format 3\0" + bytes(100), "SQLite"),
     "PDF": (b"%PDF-1.7\n" + bytes(10), "PDF"),
+    "MATLAB": (b"MATLAB 5.0 MAT-file" + bytes(100), "MATLAB"),
+    "an old workbook": (b"\xd0\xcf\x11\xe0" + bytes(100), "office program"),
+    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "a web page": (b"\n <!DOCTYPE html><p>404", "web page"),
     "JSON": (b'{"solution": [1]}', "JSON"),
     "a workbook": (zipped(b"x", "xl/workbook.xml"), "office program"),
@@ -351,6 +364,12 @@ def test_what_is_no_archive_gets_one_clear_line(tmp_path, form):
     text = str(caught.value)
     assert expected in text and str(path) in text and "\n" not in text and len(text) < 600
     assert "allow_pickle" not in text and "weights_only" not in text
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "elites.csv")
+    with pytest.raises(InputError, match="is no file"):
+        read_foreign(tmp_path / "elites.csv")
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.pkl.gz", "a.pt", "a.PTH", "a.joblib", "a.p"])

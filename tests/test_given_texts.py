@@ -17,6 +17,7 @@ from archive_tools.descriptions.given_drives import FOLDER
 from archive_tools.descriptions.given_texts import read_given
 from archive_tools.descriptions.refusals import kind_of
 from archive_tools.files.tables import read_json, read_table, write_table
+from archive_tools.files.user_tables import read_user_table
 from archive_tools.run.stage import read_manifest
 from archive_tools.stages import s05_dataset as dataset
 from archive_tools.stages.s04_describe import DescribeConfig, run
@@ -174,7 +175,9 @@ GOOD = [4.0, 3.5] * STEPS
         ("a.csv", "trajectory_id,text\n1.5,Go.", "row 1: trajectory_id is '1.5'"),
         ("a.csv", "trajectory_id,text\nx,Go.", "row 1: trajectory_id is 'x'"),
         ("a.csv", "trajectory_id,text\n101,Go.\n102,  ", "row 2: the text is empty"),
-        ("a.csv", "trajectory_id,text\n101,Go, then stop.", "quote texts that hold commas"),
+        ("a.csv", "trajectory_id,text\n101,Go, then stop.", "quote texts that hold ','"),
+        ("a.csv", "trajectory_id;text\n101;Go; stop.", "quote texts that hold ';'"),
+        ("a.csv", "trajectory_id,text,text\n101,Go.,Stop.", "'text' stands twice"),
         ("a.csv", "", "no header"),
         ("a.csv", "trajectory_id,text\n101", "row 1 has fewer fields"),
         ("a.csv", 'trajectory_id,text\n101,"Go', "is no CSV (unexpected end"),
@@ -198,6 +201,16 @@ def test_what_is_wrong_with_a_file_is_one_line(records, tmp_path, name, content,
         describe(records, path)
     line = str(caught.value)
     assert words in line and str(path) in line and "\n" not in line, line
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_texts_are_read_as_spreadsheets_of_other_countries_save_them(tmp_path, separator, encoding):
+    table = f"trajectory_id{separator}text\r\n1{separator}Go to the café, please.\r\n"
+    (tmp_path / "a.csv").write_bytes(table.encode(encoding))
+    frame = read_user_table(tmp_path / "a.csv", "texts")
+    assert frame["text"].tolist() == ["Go to the café, please."]
+    assert frame["trajectory_id"].tolist() == ["1"]
 
 
 def test_other_refusals_are_one_line(records, tmp_path):

@@ -168,7 +168,7 @@ def test_retry_after_is_obeyed(go):
 
 def test_trouble_that_stays_ends_the_run(go):
     with pytest.raises(Stop, match=r"status 500 no; tried \d+ times.*goes on from here"):
-        go(lambda p, nth, b: error(500), patience="0.2s")
+        go(lambda p, nth, b: error(500), patience="2s")
     assert go.fake.seen["question 0"] > 3
 
 
@@ -327,7 +327,7 @@ def test_bad_options_are_one_clear_line(options, says):
 def test_no_server_there(tmp_path, monkeypatch):
     monkeypatch.setattr("archive_tools.llm.client.Client._backoff", lambda self, attempt: 0.01)
     config = LlmConfig(model="m", base_url="http://127.0.0.1:9/v1", patience="0.1s")
-    with Ledger(tmp_path / "l") as ledger, pytest.raises(Stop, match="connection lost or refused"):
+    with Ledger(tmp_path / "l") as ledger, pytest.raises(Stop, match="no server answers there yet"):
         ask_all([1, 2], ask, config, ledger, desc="test")
 
 

@@ -8,10 +8,12 @@ import pytest
 from pydantic import BaseModel
 from test_llm import Text
 
+from archive_tools.evaluation.judge_rules import Verdict as Judged
 from archive_tools.llm.faults import fault_in, fault_of
 from archive_tools.llm.forms import form_of, loads
 from archive_tools.llm.replies import Price, read_reply, reply_of
 
+FREE = Price(0, 0)
 GOOD = '{"text": "Go past the fan."}'
 
 
@@ -99,12 +101,40 @@ UNDERSTOOD = {
     "a wrapper": {"success": True, "result": {"response": GOOD}},
     "two wrappers": {"status": "ok", "data": {"body": chat(GOOD)}},
     "converse": {"output": {"message": {"content": [{"text": GOOD}]}}, "stopReason": "end_turn"},
+    "a template's marks": chat("<|im_start|>assistant\nGo past the fan.<|im_end|></s>"),
+    "channels and a mark": chat("<|channel|>final<|message|>Go past the fan.<|return|>"),
+    "channels without marks": chat(f"assistantfinal{GOOD}"),
+    "answer tags": chat("<answer>Go past the fan.</answer>"),
+    "an introduction": chat("Here is the description:\n\n**Go past the fan.**"),
+    "a list of one": chat('["Go past the fan."]'),
+    "JSON in JSON in JSON": chat(json.dumps(json.dumps(GOOD))),
+    "escaped once too often": chat(GOOD.replace('"', '\\"')),
+    "a comma too few": chat('{"text": "Go past the fan." "why": "it is near"}'),
+    "wide brackets": chat('｛"text"："Go past the fan."｝'),
+    "arguments in text": chat(json.dumps({"name": "d", "arguments": GOOD})),
+    "a wrapped text": {"statusCode": 200, "body": json.dumps(chat(GOOD))},
     "a form of tomorrow": {"answer_v9": {"body": GOOD}, "messages": [{"content": "say {}"}]},
 }  # fmt: skip
 BODIES = {
     "a stream": streamed({"role": "assistant"}, {"content": GOOD[:7]}, {"content": GOOD[7:]}),
     "blanks before": "\n\n  " + json.dumps(chat(GOOD)),
     "a byte order mark": "\ufeff" + json.dumps(chat(GOOD)),
+    "a stream of tool calls": streamed(
+        {"tool_calls": call(GOOD[:7])}, {"tool_calls": call(GOOD[7:])}
+    ),
+    "a stream of parts": streamed({"content": [{"type": "text", "text": GOOD}]}),
+    "a stream, CR": streamed({"content": GOOD[:7]}, {"content": GOOD[7:]}).replace("\n", "\r"),
+    "a stream of messages": "\n".join(
+        json.dumps({"message": {"content": part}, "done": not part})
+        for part in (GOOD[:7], GOOD[7:], "")
+    ),
+    "a stream of candidates": "".join(
+        f"data: {json.dumps({'candidates': [{'content': {'parts': [{'text': part}]}}]})}\r\n\r\n"
+        for part in (GOOD[:7], GOOD[7:])
+    ),
+    "a guard before": ")]}',\n" + json.dumps(chat(GOOD)),
+    "comments before": ": waiting\n\n: waiting\n\n" + json.dumps(chat(GOOD)),
+    "JSON in a text": json.dumps(json.dumps(chat(GOOD))),
     "cut after the content": json.dumps(chat(GOOD))[:-4],
 }
 
@@ -151,6 +181,32 @@ def test_hostile_json_is_a_problem_in_time(marks):
     assert read_reply(reply, Verdict)[1] or read_reply(reply, Verdict)[0].score != 1
 
 
+@pytest.mark.parametrize("odd", [
+    {"score": "80%"}, {"score": "8/10"}, {"missed": None}, {"missed": "none"}, {"reached": "fan"},
+    {"reasons": ["It is", "well."]}, {"reasons": None}, {"in_order": "yes"},
+])  # fmt: skip
+def test_a_verdict_is_read_where_its_values_are_of_other_kinds(odd):
+    fine = {"score": 0.8, "reached": ["fan"], "missed": [], "extra": [], "in_order": True,
+            "reasons": "It is well."}  # fmt: skip
+    found, problem = read_reply(
+        reply_of(json.dumps(chat(json.dumps(fine | odd))), "", FREE), Judged
+    )
+    assert problem == "" and found is not None and found.score == 0.8
+    assert found.reached == ["fan"] and found.missed == [] and found.reasons in ("It is well.", "")
+    for wrong in ({"score": 8}, {"score": "80"}, {"reasons": 3}, {"reached": [{}]}, {"missed": 1}):
+        wrong = json.dumps(chat(json.dumps(fine | wrong)))
+        assert "not the JSON asked for" in read_reply(reply_of(wrong, "", FREE), Judged)[1]
+
+
+def test_a_stream_that_just_ends_is_cut_off():
+    raw = (
+        streamed({"content": "Go past"})
+        .split("data: [DONE]")[0]
+        .split('data: {"choices": [{"delta": {}')[0]
+    )
+    assert "cut off" in read_reply(reply_of(raw, "", FREE), Text)[1]
+
+
 def test_tokens_are_read_in_every_dialect_and_bounded():
     usages = (
         {"usage": {"prompt_tokens": 7, "completion_tokens": 3}},
@@ -160,7 +216,10 @@ def test_tokens_are_read_in_every_dialect_and_bounded():
     )
     for usage in usages:
         assert form_of({**chat(GOOD), **usage}).tokens == (7, 3)
-    for odd in (-1, 10**30, "7", None, [], 0):
+    assert form_of(
+        {**chat(GOOD), "usage": {"prompt_tokens": "7", "completion_tokens": 3.0}}
+    ).tokens == (7, 3)
+    for odd in (-1, 10**30, "7.5", True, None, [], 0):
         assert form_of({**chat(GOOD), "usage": {"prompt_tokens": odd}}).tokens[0] == 0
 
 
@@ -228,7 +287,21 @@ FAULTS = [
     (500, "model failed to load: out of memory", "passing", "out of memory"),
     (503, "Loading model", "loading", "Loading model"),
     (503, "model failed to load", "passing", "failed to load"),
-    (529, "Overloaded", "passing", "Overloaded"),
+    (529, "Overloaded", "full", "Overloaded"),
+    (503, "The model is overloaded. Please try again later.", "full", "overloaded"),
+    (502, "Bad Gateway", "loading", "Bad Gateway"),
+    (504, "Gateway Time-out", "slow", "Gateway Time-out"),
+    (499, "context canceled", "passing", "canceled"),
+    (500, "CUDA out of memory. GPU 0 has a total capacity of 23.5 GiB", "passing", "GiB"),
+    (500, "unexpected server status: llm server loading model", "loading", "loading"),
+    (429, "Request too large for m on tokens per min (TPM): Limit 30000, Requested 45000.",
+     "refused", "Requested 45000"),
+    (403, "Quota exceeded for quota metric 'x' and limit 'per minute'", "full", "per minute"),
+    (400, "x is not a valid model ID", "stop", "not a valid model"),
+    (400, "LLM Provider NOT provided. You passed model=foo", "stop", "model=foo"),
+    (400, "The plain HTTP request was sent to HTTPS port", "stop", "write https://"),
+    (400, "The input (5000 tokens) is longer than the model's context length (4096 tokens)",
+     "refused", "the prompt alone is too long"),
 ]  # fmt: skip
 
 
@@ -248,7 +321,8 @@ def test_errors_with_status_200_in_other_dress():
         ({"choices": [{"error": {"code": 502, "message": "Provider returned error"},
                        "finish_reason": "error", "message": {"content": ""}}]}, "passing"),
         ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "stop"),
-        ({"detail": "model is overloaded, try again"}, "passing"),
+        ({"detail": "model is overloaded, try again"}, "full"),
+        ([{"error": {"code": 400, "message": "API key not valid.", "status": "x"}}], "stop"),
         ({"error": "Rate limit exceeded"}, "full"),
         ({"error_code": 18, "error_msg": "Open api qps request limit reached"}, "full"),
         ({"code": "InvalidApiKey", "message": "Invalid API-key provided."}, "stop"),
@@ -274,6 +348,14 @@ def test_how_long_to_wait_is_read_from_headers_and_words():
     assert fault_of(429, said("Try again in 6 minutes and 1 second")).wait == 361
     assert fault_of(429, '{"error": {"details": [{"retryDelay": "38s"}]}}').wait == 38
     assert fault_of(503, '{"error": "loading", "estimated_time": 20.0}').wait == 20
+    limits = {"x-ratelimit-reset-requests": "1s", "x-ratelimit-remaining-requests": "9",
+              "x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-remaining-tokens": "0"}  # fmt: skip
+    assert fault_of(429, "", limits).wait == 360
+    assert fault_of(500, "", limits).wait is None
+    assert fault_of(429, "", {"retry-after-ms": "250", "retry-after": "1"}).wait == 0.25
+    later = time.time() + 60
+    for moment in (f"{later:.0f}", f"{1000 * later:.0f}", "2999-01-01T00:00:00Z"):
+        assert fault_of(429, "", {"x-ratelimit-reset": moment}).wait > 55
     for odd in ("nan", "soon", "-5", ""):
         assert fault_of(429, "", {"retry-after": odd}).wait in (None, 0)
     assert loads('{"a": ' * 5000) is None

@@ -1,6 +1,8 @@
 """What is waited for, what ends a run, and how many are asked at once; addresses, keys, proxies."""
 
+import contextlib
 import json
+import socket
 import socketserver
 import sqlite3
 import threading
@@ -80,6 +82,60 @@ def test_a_server_that_cannot_work_ends_the_run_soon_with_its_words_after_one_pr
 def test_a_server_that_is_not_ready_yet_is_waited_for(go, fake, fault):
     fails_first(fake, 1.0, fault)  # longer than an unexplained failure would be borne
     assert go() == QUESTIONS
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["no port", "a container's port"])
+def test_a_server_that_is_still_being_started_is_waited_for(go, listens):
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        if listens:  # takes connections, and drops them
+            taken.listen()
+            threading.Thread(target=_drop, args=[taken], daemon=True).start()
+        server = HTTPServer("127.0.0.1", port)
+        late = Fake(server)
+
+        def start():
+            if listens:
+                taken.shutdown(socket.SHUT_RDWR)
+            taken.close()
+            server.start()
+
+        timer = threading.Timer(1.0, start)  # longer than an unexplained failure is borne
+        timer.start()
+        assert go(base_url=late.base_url, patience="60s") == QUESTIONS
+        timer.join()
+        server.stop()
+
+
+def _drop(listening):
+    with contextlib.suppress(OSError):
+        while True:
+            listening.accept()[0].close()
+
+
+ELSEWHERE = {
+    "301": (301, "https://api.example/v1/chat/completions", r"301 to 'https://api.example/v1"),
+    "302": (302, "/login", r"302 to '/login'"),
+    "a circle": (308, "/elsewhere/chat/completions", "leads elsewhere .*redirects"),
+    "no web": (307, "ftp://a.invalid/", "leads elsewhere .*ftp"),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_an_address_that_leads_elsewhere_is_named_at_once(go, fake, httpserver, kind):
+    status, place, says = ELSEWHERE[kind]
+    httpserver.expect_request("/elsewhere/chat/completions").respond_with_data(
+        "", status=status, headers={"Location": place}
+    )
+    with pytest.raises(Stop, match=says):
+        go(base_url=httpserver.url_for("/elsewhere"), patience="60s")
+
+
+def test_https_to_a_server_without_is_named_at_once(go, fake):
+    with pytest.raises(Stop, match=r"does not speak TLS.*write http://"):
+        go(base_url=fake.base_url.replace("http:", "https:"), patience="60s")
 
 
 def test_an_outage_is_outlasted_and_told_on_the_bar(go, fake, capsys, monkeypatch):
@@ -224,6 +280,8 @@ ADDRESSES = {
     "http://[::1/v1": "expected http",
     "http://host:80a/v1": "expected http",
     "http:///v1": "expected http",
+    "http://host:99999/v1": "expected http",
+    "http://my host/v1": "expected http",
     "http://256.1.1.1/v1": "no address.*256.1.1.1",
     "http://[v1.x]/v1": "no address",
     "http://host/v1\x7f": "no address",

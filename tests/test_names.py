@@ -77,6 +77,10 @@ def test_every_text_of_the_narrator_passes(kind):
         ("shelf", "shelves"), ("store room", "store-room"), ("storeroom", "store room"),
         ("store_room", "Store room"), ("Ann's desk", "Ann’s desk"), ("fan", "fan\u200b"),
         ("caf\u00e9", "cafe\u0301"), ("fan", "ｆａｎ"), ("sofa  bed", "sofa bed"),
+        ("fаn", "fan"), ("ѕоfа", "sofa"), ("Τable", "table"), ("sofа", "sоfa"),
+        ("fan\ufe0f", "fan"), ("fan−1", "fan-1"), ("the the fan", "fan"),
+        ("mouse", "mice"), ("person", "people"),
+        ("knife", "knives"), ("leaf", "leaves"), ("potato", "potatoes"), ("tooth", "teeth"),
     ],
 )  # fmt: skip
 def test_names_that_cannot_be_told_apart_are_refused(tmp_path, one, other):
@@ -93,6 +97,7 @@ def test_names_that_cannot_be_told_apart_are_refused(tmp_path, one, other):
 @pytest.mark.parametrize(
     "name, words",
     [("", "expected a word"), ("  ", "expected a word"), ("\u200b\u200f", "expected a word"),
+     ("\u3164", "expected a word"), ("\u2800 \ufe0f", "expected a word"),
      ("x" * 101, "at most 100"), (7, "expected a word")],
 )  # fmt: skip
 def test_names_of_nothing_are_refused(tmp_path, name, words):

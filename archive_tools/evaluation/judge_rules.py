@@ -1,11 +1,13 @@
 """Does a drive obey its command? By rules from what the reader understands of it."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from archive_tools.annotations import Annotation, similarity
 from archive_tools.language import Instruction, Place, contradictions, parse
@@ -27,20 +29,41 @@ BAN = 0.4
 """What a broken ban leaves of the score."""
 
 
+def _texts(value: Any) -> Any:
+    """A list of texts, as models write one that holds one text or none."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "none", "n/a")):
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def _joined(value: Any) -> Any:
+    found = _texts(value)
+    return " ".join(map(str, found)) if isinstance(found, list) else value
+
+
+def _share(value: Any) -> Any:
+    """80% and 8/10 as 0.8."""
+    said = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:(%)|/ ?([1-9]\d*))", str(value).strip())
+    return float(said[1]) / float(100 if said[2] else said[3]) if said else value
+
+
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+
+
 class Verdict(BaseModel):
     """What a judge says about one drive."""
 
-    score: float = Field(ge=0, le=1)
+    score: Annotated[float, Field(ge=0, le=1), BeforeValidator(_share)]
     """0: ignores the command; 1: obeys it fully."""
-    reached: list[str]
+    reached: Texts
     """Places of the command that were met."""
-    missed: list[str]
+    missed: Texts
     """Places of the command that were not."""
-    extra: list[str]
+    extra: Texts
     """Places met that do not fit the command."""
     in_order: bool
     """The places that were reached were reached in the order of the command."""
-    reasons: str
+    reasons: Annotated[str, BeforeValidator(_joined)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,8 @@ def _frame(path: Path) -> pd.DataFrame:
             )
         return frame
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        wide = path.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff")  # "Unicode text" of Excel
+        content = path.read_text(encoding="utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: not UTF-8 (byte {error.object[error.start]:#04x} at {error.start}); save it "
@@ -140,7 +141,9 @@ def _frame(path: Path) -> pd.DataFrame:
 
 def _comma_separated(path: Path, content: str) -> pd.DataFrame:
     try:
-        reader = csv.DictReader(StringIO(content, newline=""), strict=True)
+        header = content.split("\n", 1)[0]
+        separator = max(",;\t", key=header.count)
+        reader = csv.DictReader(StringIO(content, newline=""), strict=True, delimiter=separator)
         rows = list(reader)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num} is no CSV ({error})") from None
@@ -148,8 +151,10 @@ def _comma_separated(path: Path, content: str) -> pd.DataFrame:
         if None in row or None in row.values():
             raise InputError(
                 f"{path}: row {number} has {'more' if None in row else 'fewer'} fields than the "
-                "header; quote texts that hold commas"
+                f"header; quote texts that hold {separator!r}"
             )
+    if twice := [name for name in reader.fieldnames or () if reader.fieldnames.count(name) > 1]:
+        raise InputError(f"{path}: column {twice[0]!r} stands twice in the header; drop one")
     if not reader.fieldnames:
         raise InputError(f"{path}: no header; the first line names the columns")
     return pd.DataFrame(rows, columns=list(reader.fieldnames))

@@ -7,10 +7,14 @@ a little otherwise; what is no reply to a request of the run is counted and said
 """
 
 import asyncio
+import bz2
+import gzip
 import json
+import lzma
 import re
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +38,9 @@ from envs.errors import InputError
 LINES_PER_FILE = 50_000
 BYTES_PER_FILE = 180_000_000
 """The API takes 50,000 requests and 200 MB a file."""
+
+_PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
+_VALUE = re.compile(r"[^\s,]")
 
 S = TypeVar("S", bound=BaseModel)
 Item = TypeVar("Item")
@@ -156,22 +163,24 @@ def take_in(path: Path, config: LlmConfig, ledger: Ledger) -> set[str]:
         InputError: the file is missing or is no result file; names the first line that is none.
     """
     found, failed, wrong = set[str](), list[str](), list[int]()
-    for number, line in enumerate(_lines(path), 1):
-        entry = loads(line) if line.strip() else {}
-        key = entry.get("custom_id") or entry.get("key") if isinstance(entry, dict) else None
-        if isinstance(key, str) and "messages" in _dict(entry.get("body")):
+    for number, entry in _entries(_text_of(path)):
+        key = entry.get("custom_id", entry.get("key")) if isinstance(entry, dict) else None
+        key = str(key).strip() if isinstance(key, (str, int)) else None
+        if key is not None and "messages" in _dict(entry.get("body")):
             raise InputError(
                 f"{path}: holds requests, as --batch-export writes them; give the file of results"
             )
-        if isinstance(key, str) and (body := _completion(entry)):
+        if key is not None and (body := _completion(entry)):
             found.add(key)
             if re.fullmatch("[0-9a-f]{64}", key):
                 reply = reply_of(json.dumps(body), None, config.price)
                 ledger.put(key, config.model, reply)
-        elif isinstance(key, str):
-            failed.append(said_in(json.dumps(entry))[1])
-        elif line.strip():
+        elif key is not None:
+            failed.append(_reason(entry))
+        else:
             wrong.append(number)
+    if not (found or failed or wrong):
+        raise InputError(f"{path}: holds no results")
     if wrong and not found:
         raise InputError(
             f"{path}: line {wrong[0]} is no result of the Batch API; "
@@ -184,15 +193,37 @@ def take_in(path: Path, config: LlmConfig, ledger: Ledger) -> set[str]:
     return found
 
 
-def _lines(path: Path) -> list[str]:
-    """The lines of a file, which end in line feeds only: JSON may hold all other separators."""
+def _text_of(path: Path) -> str:
     try:
         data = path.read_bytes()
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    whole = loads(text) if text.lstrip()[:1] == "[" else None  # an array in place of lines
-    return [json.dumps(entry) for entry in whole] if isinstance(whole, list) else text.split("\n")
+        for magic, unpacked in _PACKED.items():
+            data = unpacked(data) if data.startswith(magic) else data
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); unpack it, or copy it anew") from None
+
+
+def _entries(text: str) -> Iterator[tuple[int, Any]]:
+    """The values of a file with their lines: one a line, over several, or in a list."""
+    decoder = json.JSONDecoder(strict=False)
+    position, line, counted = 0, 1, 0
+    while start := _VALUE.search(text, position):
+        line, counted = line + text.count("\n", counted, start.start()), start.start()
+        try:
+            value, position = decoder.raw_decode(text, counted)
+        except (ValueError, RecursionError):
+            value, position = None, (text.find("\n", counted) + 1 or len(text))
+        if isinstance(value, dict) and isinstance(inner := value.get("data"), list):
+            value = inner
+        yield from ((line, entry) for entry in (value if isinstance(value, list) else [value]))
+
+
+def _reason(entry: dict[str, Any]) -> str:
+    """Why a request failed, wherever its result says so."""
+    response, result = _dict(entry.get("response")), _dict(entry.get("result"))
+    places = [entry, response, response.get("body"), result]
+    codes, words = said_in(json.dumps(places))
+    return words or codes or "no reason given"
 
 
 def _completion(entry: dict[str, Any]) -> dict[str, Any] | None:

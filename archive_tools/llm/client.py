@@ -4,8 +4,8 @@ The `openai` package does the talking with its own retries off; what is retried,
 to give up is decided here, by what the server says (`faults`):
 
 - a full, slow or loading server, a lost connection and 5xx are waited for, `--patience` long,
-  counted from the last answer to anybody; before the first answer only loading, full and slow ones
-  are waited for so long, others FIRST_PATIENCE;
+  counted from the last answer to anybody; before the first answer only full and slow ones and those
+  that are loading or not there yet are waited for so long, others FIRST_PATIENCE;
 - a request that fails TRIES times while others are answered is that request's problem, and so is
   one that the server refuses (content filters, too long a prompt);
 - no credit, a bad key, an unknown model or address end the run at once, and so do the first replies
@@ -48,7 +48,8 @@ from archive_tools.llm.replies import FINAL, REMEDIES, read_reply, reply_of
 from archive_tools.llm.transport import Transport
 from envs.errors import InputError
 
-FIRST_PATIENCE = 15.0  # seconds, for a server that has not answered yet
+FIRST_PATIENCE = 15.0  # seconds, for faults without a reason to wait before the first answer
+SOON = 5.0  # seconds after which a server that is still being started is asked again, at most
 TRIES = 5  # of one request, while others are answered
 FIRST = 8  # replies that must not all be unusable for one cause
 FIRST_RESULTS = 16  # more than that: results may fail by bad luck, and vary with the item
@@ -315,6 +316,8 @@ class Client:
                 patience = min(patience, FIRST_PATIENCE)
             left = max(troubled, self._answered_at) + patience - now
             wait = self._backoff(in_vain - 1)
+            if got.kind == "loading":
+                wait = min(wait, SOON)
             if got.wait is not None:  # but not at once for ever
                 wait = max(got.wait, wait if in_vain > TRIES else 0.0)
             # What the server asks for, where it is longer than the patience, cannot be met.

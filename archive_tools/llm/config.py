@@ -97,6 +97,7 @@ def split_address(base_url: str) -> SplitResult:
         address = urlsplit(base_url.strip())
         host = address.hostname or ""
         wrong = address.scheme not in ("http", "https") or not host or address.port == 0
+        wrong = wrong or re.search(r"\s", base_url.strip()) is not None
     except ValueError:  # an unclosed bracket, a port that is no number
         address, host, wrong = urlsplit(""), "", True
     if wrong:

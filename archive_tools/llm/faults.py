@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ class Fault:
     kind: Kind
     """stop: going on is useless. denied: so it is before the first answer, afterwards it is that
     request's matter. refused: that request will not be answered. full, loading, slow, passing:
-    trying again may help; the server is alive, or will be soon, but for `passing`."""
+    trying again may help; the server is alive, or may be soon, but for `passing`."""
     words: str
     """For people: what happened, in the server's own words where it has any."""
     wait: float | None = None
@@ -45,12 +46,21 @@ NO_CREDIT = (
 )
 BAD_KEY = r"api.?key|authenticat|unauthori[sz]ed|credential|(access|auth\w*|bearer|invalid).token"
 NO_MODEL = (
-    r"model_not_found|(no such|invalid|unknown) model"
+    r"model_not_found|(no such|invalid|unknown|specified) model|not a (valid|chat) model"
     r"|model.{0,80}(not found|not exist|no longer|not have access)|not have access to.{0,20}model"
+    r"|provider not provided|only supported in v1/|no endpoints found for"
 )
 MODERATED = r"flagged|moderation|content.?(policy|filter)|safety|harm"
 LOADING = r"load|starting|start.?up|warm|initiali[sz]|not ready|cold|come back|maintenance"
-NOT_LOADING = r"fail|error|could not|cannot|can't|unable|overload|out of memory"
+NOT_LOADING = r"fail|error|could not|cannot|can't|unable|out of memory"
+FULL = (
+    r"overload|rate.?limit|too many requests|busy|per.minute|pending requests"
+    r"|(at|over|no).capacity|capacity.(limit|exceeded)"
+)
+TOO_LARGE = r"request too large|must be reduced|reduce your message"
+NO_TLS = r"http request (was sent )?to (an )?https|requires tls"
+GATEWAY = (502, 503, 521, 522, 523)
+"""What gateways say while there is no server behind them, or not yet one."""
 REFUSED = (
     r"unsupported|support|unrecogni[sz]ed|unknown|unexpected|extra (input|field)|not permitted"
     r"|not allowed|not a valid|forbidden|unavailable|not available|deprecated|instead|invalid"
@@ -58,7 +68,9 @@ REFUSED = (
 )
 TIME = r"(\d+(?:\.\d+)?) ?(h|ms|m|s)[a-z]*,? ?(?:and )?"
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-FIELD_TO_WAIT = r'"(?:retryDelay|retry_after|retryAfter|estimated_time)"\s*:\s*"?(\d+(?:\.\d+)?)'
+FIELD_TO_WAIT = (
+    r'(?i)"(?:retryDelay|retry_?after|estimated_time|x-ratelimit-reset)"\s*:\s*"?(\d+(?:\.\d+)?)'
+)
 OUT_OF_RANGE = (
     r"too (large|many|long|big|small|low|high)|context|at (most|least)|(less|greater|more) than"
     r"|exceed|maximum|minimum|reduce|range|between|[<>]"
@@ -110,7 +122,9 @@ def fault_of(status: int, body: str, headers: Mapping[str, str] | None = None) -
     """What an error means, by its status and the server's words."""
     codes, message = said_in(body)
     said, words = f"{codes} {message}".lower(), f"{status} {message}".strip()
-    wait = _asked_to_wait(headers or {}, message, body)
+    # Of limits that were not met, headers tell when they end, too.
+    told = {k: v for k, v in (headers or {}).items() if status == 429 or "retry" in k.lower()}
+    wait = _asked_to_wait(told, message, body)
     if status == 402 or (
         status in (400, 403, 429)
         and (re.search(NO_CREDIT, said) or re.search("quota|billing", codes))
@@ -119,14 +133,18 @@ def fault_of(status: int, body: str, headers: Mapping[str, str] | None = None) -
         return Fault("stop", f"no credit left ({words})")
     if status == 401 or re.search({400: "api.?key", 403: BAD_KEY}.get(status, "$^"), said):
         return Fault("stop", f"the key was not accepted ({words})", about="key")
-    if status == 429:
+    if status in (400, 413, 429) and re.search(TOO_LARGE, said):
+        return Fault("refused", words)
+    if status == 429 or ((status in (403, 498) or status >= 500) and re.search(FULL, said)):
         return Fault("full", f"status {words}", wait)
-    if status in (408, 409, 425) or status >= 500:
-        told = message.lower()
-        loading = wait is not None or (
-            re.search(LOADING, told) and not re.search(NOT_LOADING, told)
-        )
-        return Fault("loading" if status == 503 and loading else "passing", f"status {words}", wait)
+    if status in (504, 524):
+        return Fault("slow", f"status {words}", wait)
+    if status in (408, 409, 424, 425, 498, 499) or status >= 500:
+        loading = re.search(LOADING, message.lower()) or status in GATEWAY
+        loading = wait is not None or (loading and not re.search(NOT_LOADING, message.lower()))
+        return Fault("loading" if loading else "passing", f"status {words}", wait)
+    if status == 400 and re.search(NO_TLS, said):
+        return Fault("stop", f"{words}; write https:// in --base-url")
     if status in (400, 404, 415, 422) and (fault := _of_a_parameter(said, words)):
         return fault
     if status in (400, 403, 404) and re.search(NO_MODEL, said):
@@ -143,6 +161,8 @@ def _of_a_parameter(said: str, words: str) -> Fault | None:
         # "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         if refused and not range_ and re.search(LIMIT, said):
             return Fault("refused", words, without={"limit": True})
+        if range_ and not re.search(f"{LIMIT}|completion|requested", said):
+            return Fault("refused", f"{words}; the prompt alone is too long for this server")
         said_so = f"{words}; give another --max-tokens"
         return Fault("refused", said_so, about="--max-tokens") if range_ else None
     if "temperature" in said and refused and ("default" in said or not range_):
@@ -156,20 +176,38 @@ def _of_a_parameter(said: str, words: str) -> Fault | None:
 
 def _asked_to_wait(headers: Mapping[str, str], message: str, body: str) -> float | None:
     """Seconds that the server asks to wait: a number, a date, a field, or in its words."""
-    value = headers.get("retry-after", "")
-    with contextlib.suppress(ValueError):
-        return max(float(value), 0.0) if float(value) == float(value) else None
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    with contextlib.suppress(ValueError):
-        return max(float(headers.get("retry-after-ms", "")) / 1000, 0.0)
+    for name, unit in (("retry-after-ms", "ms"), ("retry-after", "")):
+        if (asked := _seconds(headers.get(name, "") + unit)) is not None:
+            return asked
+    resets = [
+        _seconds(value)
+        for name, value in headers.items()
+        if re.search("(?i)ratelimit.*reset", name)
+        and headers.get(name.replace("reset", "remaining"), "0") == "0"
+    ]
     if told := re.search(FIELD_TO_WAIT, body):
-        return float(told[1])
+        resets.append(_seconds(told[1]))
     told = re.search(
         f"(?i)(?:try(?: again)?|retry|wait)(?: in| after| for)? ((?:{TIME})+)", message
     )
-    parts = re.findall(f"(?i){TIME}", told[1]) if told else []
-    return sum(float(number) * SECONDS[unit.lower()] for number, unit in parts) if parts else None
+    resets.append(_seconds(told[1]) if told else None)
+    return max((seconds for seconds in resets if seconds is not None), default=None)
+
+
+def _seconds(said: str) -> float | None:
+    """A time to wait: 7, 1m2.5s, a date, or a moment as seconds or milliseconds since 1970."""
+    with contextlib.suppress(ValueError):
+        value = float(said)
+        if value > 1e9:
+            value = (value / 1000 if value > 1e11 else value) - time.time()
+        return max(value, 0.0) if value == value else None
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            return max(read(said.strip()).timestamp() - time.time(), 0.0)
+    if not re.fullmatch(f"(?i)(?:{TIME})+", said.strip()):
+        return None
+    parts = re.findall(f"(?i){TIME}", said)
+    return sum(float(number) * SECONDS[unit.lower()] for number, unit in parts)
 
 
 def fault_in(raw: str) -> Fault | None:
@@ -185,13 +223,16 @@ def fault_in(raw: str) -> Fault | None:
                 "or does a login stand in between?",
                 raw=raw,
             )
-        return Fault("passing", "a reply that is no whole JSON", raw=raw)
+        return Fault("passing", f"a reply that is no whole JSON ({_shown(raw)[:80]!r})", raw=raw)
     if not isinstance(data, (dict, list)) or not data:
         return Fault(
             "passing", "a reply that is no chat completion (is --base-url right?)", raw=raw
         )
     form = form_of(data)
-    if form.text or form.filed or form.thoughts or form.refusal or isinstance(data, list):
+    if form.text or form.filed or form.thoughts or form.refusal:
+        return None
+    data = data[0] if isinstance(data, list) else data  # Google tells errors so
+    if not isinstance(data, dict):
         return None
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None

@@ -5,6 +5,7 @@ parts, answers filed under reasoning or as a tool call, a stream although none w
 the forms of other interfaces that a gateway may pass through.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -23,7 +24,6 @@ COUNTS = (
     ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count"),
     ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count"),
 )
-MOST_TOKENS = 10**12  # a larger count is no count
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,16 @@ def loads(raw: str) -> Any:
     """
     text = raw.strip().removeprefix("\ufeff")
     try:
-        return json.loads(text, strict=False)
+        found = json.loads(text, strict=False)
+        return loads(found) if isinstance(found, str) and found[:1] == "{" else found
     except (ValueError, RecursionError):
         pass
-    if "data:" in text[:2000] and (merged := _stream(text)):
+    if re.search(r"(?m)^(data:|\{.*\}\s*[\r\n]+\{)", text) and (merged := _stream(text)):
         return merged
+    # A guard against scripts, a comment to keep the line open, or anything behind the reply.
+    if text[:1] != "<" and (start := re.search(r'[{\[]\s*["{]', text[:2000])):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.JSONDecoder(strict=False).raw_decode(text, start.start())[0]
     # Of several, the last: the answer comes after what was asked, where that is echoed.
     contents = re.findall(r'"content"\s*:\s*("(?:[^"\\]|\\.)+")', text) if text[:1] == "{" else []
     try:
@@ -74,28 +79,39 @@ def loads(raw: str) -> Any:
 
 
 def _stream(text: str) -> dict[str, Any] | None:
-    """One completion from the chunks of a stream of server-sent events."""
-    message: dict[str, str] = {}
-    whole_reply: dict[str, Any] = {}
-    finish = None
-    for line in text.split("\n"):
+    """One completion from the chunks of a stream, of whatever interface."""
+    merged, calls = Form(), list[str]()
+    reply: dict[str, Any] = {}
+    ended = "[DONE]" in text[-100:]
+    for line in re.split(r"[\r\n]+", text):
         try:
             chunk = json.loads(line.strip().removeprefix("data:"), strict=False)
         except (ValueError, RecursionError):
             continue
         if not isinstance(chunk, dict):
             continue
-        whole_reply |= {k: v for k, v in chunk.items() if v is not None and k != "choices"}
+        reply |= {k: v for k, v in chunk.items() if v is not None}
         choice = _first(chunk.get("choices"))
-        finish = choice.get("finish_reason") or finish
-        for name, piece in (_dict(choice.get("delta")) or _dict(choice.get("message"))).items():
-            if isinstance(piece, str) and name != "role":
-                message[name] = message.get(name, "") + piece
-    if not whole_reply and not message:
-        return None
-    if "error" in whole_reply and not message:
-        return whole_reply
-    return {**whole_reply, "choices": [{"message": message, "finish_reason": finish}]}
+        calls += [
+            str(_dict(call.get("function")).get("arguments") or "")
+            for call in _list(_dict(choice.get("delta")).get("tool_calls"))
+        ]
+        piece = form_of(chunk)
+        ended = ended or bool(piece.finish or chunk.get("done"))
+        merged = Form(
+            merged.text + piece.text,
+            thoughts=merged.thoughts + piece.thoughts,
+            refusal=merged.refusal + piece.refusal,
+            finish=piece.finish or merged.finish,
+        )
+    nothing = not (merged.text or merged.thoughts or merged.refusal or calls)
+    if not reply or (nothing and (reply.get("error") or not ended)):
+        return reply or None
+    message = {"content": merged.text, "reasoning": merged.thoughts, "refusal": merged.refusal,
+               "function_call": {"arguments": "".join(calls)}}  # fmt: skip
+    # A stream that just ends was broken off.
+    choice = {"message": message, "finish_reason": merged.finish if ended else "length"}
+    return {**{k: v for k, v in reply.items() if "usage" in k.lower()}, "choices": [choice]}
 
 
 def form_of(reply: Any, depth: int = 0) -> Form:
@@ -116,7 +132,9 @@ def form_of(reply: Any, depth: int = 0) -> Form:
     for name in () if choices else OTHERS:
         found.look(reply.get(name))
     for name in WRAPPERS if not choices and not found and depth < 4 else ():
-        inner = form_of(reply.get(name), depth + 1) if reply.get(name) else Form(known=False)
+        inner = reply.get(name)
+        inner = loads(inner) if isinstance(inner, str) else inner
+        inner = form_of(inner, depth + 1) if inner else Form(known=False)
         if inner.known:
             tokens = inner.tokens if any(inner.tokens) else _tokens(reply)
             return replace(inner, finish=inner.finish or _finish(reply, choice), tokens=tokens)
@@ -203,7 +221,8 @@ def _tokens(reply: dict[str, Any]) -> tuple[int, int]:
 
 
 def _count(values: Iterable[Any]) -> int:
-    return next((v for v in values if isinstance(v, int) and 0 < v < MOST_TOKENS), 0)
+    numbers = (int(float(v)) for v in values if re.fullmatch(r"\d{1,12}(\.0)?", str(v)))
+    return next((v for v in numbers if v), 0)
 
 
 def _dict(value: Any) -> dict[str, Any]:

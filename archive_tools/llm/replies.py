@@ -28,6 +28,14 @@ THOUGHT = re.compile(
     f"(?is)^.*{TAG.format('/')}|{TAG.format('')}.*$|^.*<\\|channel\\|>final<\\|message\\|>"
 )
 """What reasoning models put before their answer, where a server leaves it in."""
+MARKS = re.compile(r"<[|｜][\w▁ -]*[|｜]>|</?s>|<(?:start|end)_of_turn>|^(?:assistant)?final(?=\{)")
+"""What belongs to a chat template, where a server leaves it in."""
+AROUND = re.compile(
+    r"(?i)^(```|~~~)\w*|(```|~~~)$|</?[a-z]+>|^assistant\s*\n|^[^\n.]{0,80}:[\s*_]*\n+"
+    r"|^\W*(text|description|answer)\W*:"
+)
+"""What models put around a text that was to stand in JSON."""
+WIDE = str.maketrans("｛｝［］：，＂", '{}[]:,"')
 LOOSE = re.compile(
     r"""(?sx) (?P<whole>"(?:[^"\\]|\\.)*") | [“„](?P<typeset>[^“”"]*)[”“]
     | (?<=[{\[:,\s])'(?P<single>(?:[^'\\\n]|\\.|'(?=\w))*)'(?=\s*[:,}\]])
@@ -35,7 +43,7 @@ LOOSE = re.compile(
 )
 """JSON as people and models write it: its strings, comments, words and (odd) blanks."""
 WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false"}
-STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])')
+STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")(\s*(?="))?|,(?=\s*[}\]])')
 MOST_BRACES = 1000
 """Where a text holds more that open no object, the rest is not looked at."""
 
@@ -106,7 +114,7 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
         form = Form(text=reply.content or "", finish=reply.finish_reason or "")
     else:
         form = form_of(loads(reply.raw))
-    text = re.sub(THOUGHT, "", form.text).strip()
+    text = re.sub(MARKS, "", re.sub(THOUGHT, "", form.text)).strip()
     cut = form.finish == "length"
     thoughts = () if cut or text else (form.thoughts,)
     problem = ""
@@ -130,8 +138,8 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
     if not text and not form.filed:
         return None, THOUGHTS_ONLY if form.thoughts or form.text.strip() else "the reply was empty"
     if text and not problem and "{" not in text and list(schema.model_fields) == ["text"]:
-        plain = re.sub(r"(?i)^(```|~~~)\w*|(```|~~~)$|</?text>|^\W*text\W*:\W*", "", text).strip()
-        return schema.model_validate({"text": plain.strip("\"'“”«»‘’").strip()}), ""
+        plain = re.sub(AROUND, "", text.strip().strip("[]")).strip()
+        return schema.model_validate({"text": plain.strip("*_\"'“”«»‘’ \n")}), ""
     return None, problem or "the reply holds no JSON object"
 
 
@@ -156,6 +164,8 @@ def _within(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
         yield value
         yield {name.strip().casefold(): item for name, item in value.items()}
         value = [item for name, item in value.items() if name not in ECHOES]
+    elif isinstance(value, str) and value[:1] == "{":
+        value = _strict_objects(value)
     for item in value[:100] if depth < 8 and isinstance(value, list) else ():
         yield from _within(item, depth + 1)
 
@@ -188,18 +198,21 @@ def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
     as JSON has them.
     """
     content = content.strip()
-    if content.startswith('"'):
+    content = content.translate(WIDE) if "{" not in content else content
+    while content.startswith('"'):
         try:
             inner = json.loads(content, strict=False)
-            content = inner if isinstance(inner, str) else content
         except ValueError:
-            pass
+            break
+        content = inner.strip()
+    if re.search(r'\{(\\n|\s)*\\"', content):  # escaped once too often
+        content = re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], content)
     found = _strict_objects(content)
     yield from found
     if "{" not in content:
         return
     meant = content if '"' in content else html.unescape(content)
-    meant = re.sub(STRING_OR_COMMA, lambda m: m[1] or "", re.sub(LOOSE, _as_json, meant))
+    meant = re.sub(STRING_OR_COMMA, _with_comma, re.sub(LOOSE, _as_json, meant))
     yield from _strict_objects(meant)
     if not cut and not found:
         yield from _strict_objects(meant + _closing(meant))
@@ -218,6 +231,11 @@ def _as_json(match: re.Match[str]) -> str:
             f'"{match["word"]}"' if rest.startswith(":") else match["word"]
         )
     return " "
+
+
+def _with_comma(match: re.Match[str]) -> str:
+    """A string, with a comma where another follows; nothing for a comma too many."""
+    return (match[1] or "") + ("," if match[2] is not None else "")
 
 
 def _closing(text: str) -> str:

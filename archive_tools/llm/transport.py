@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -56,16 +57,53 @@ class Transport:
             fault = fault_of(error.status_code, error.response.text, error.response.headers)
         except (TimeoutError, openai.APITimeoutError):
             return Fault("slow", f"no reply within {self.timeout:g} s")
-        except (openai.APIError, ValueError) as error:
-            cause = " ".join(str(error.__cause__ or error).split())[:200]
+        except Exception as error:  # of openai, and of what it talks through
             proxies = "" if on_this_machine(self.address) else _proxy_names()
             through = f", asked through the proxy of {proxies}" if proxies else ""
-            fault = Fault("passing", f"connection lost or refused ({cause}){through}")
+            fault = _no_answer(error.__cause__ or error)
+            fault = replace(fault, words=fault.words + through)
         else:
             fault = fault_in(raw)
             if fault is None:
                 return self.hide(raw)
         return replace(fault, words=self.hide(fault.words), raw=self.hide(fault.raw))
+
+
+class _Moved(Exception):
+    """The address leads to another one, to which a POST does not go on by itself."""
+
+
+async def _refuse_to_move(response: Any) -> None:
+    """Without this, a POST would go on as a GET, which asks for nothing."""
+    if response.status_code in (301, 302, 303):
+        raise _Moved(f"{response.status_code} to {response.headers.get('location')!r}")
+
+
+def _no_answer(error: BaseException) -> Fault:
+    """Why there was no response: a server that may come, a passing fault, or a lasting one."""
+    chain = [error]
+    while inner := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(inner)
+    # By name: the package that openai talks through has changed once.
+    names = {type(part).__name__ for part in chain}
+    said = next((s for s in (" ".join(str(part).split()) for part in chain[::-1]) if s), "")
+    said = said[:200] or type(error).__name__
+    if "_Moved" in names or "TooManyRedirects" in names:
+        return Fault("stop", f"it leads elsewhere ({said}); give that address as --base-url")
+    if "UnsupportedProtocol" in names:
+        return Fault("stop", f"it leads elsewhere ({said}); is --base-url right?")
+    if "SSLCertVerificationError" in names:
+        return Fault("stop", f"its certificate is not trusted ({said}); name a file with its "
+                     "authority's certificate in SSL_CERT_FILE")  # fmt: skip
+    if "WRONG_VERSION_NUMBER" in said:
+        return Fault("stop", f"it does not speak TLS ({said}); write http:// in --base-url")
+    if "ProxyError" in names and re.search("407|40[13]", said):
+        return Fault("stop", f"the proxy refuses ({said})")
+    unknown = any(isinstance(e, socket.gaierror) and e.errno != socket.EAI_AGAIN for e in chain)
+    # A container's port takes connections, and resets them, before its server listens.
+    if not unknown and (names & {"ConnectError", "ReadError"} or "without sending" in said):
+        return Fault("loading", f"no server answers there yet, or not for long ({said})")
+    return Fault("passing", f"connection lost or refused ({said})")
 
 
 def _key(address: str) -> str:
@@ -88,6 +126,7 @@ def _http_client(address: str, timeout: float) -> Any:
             limits=openai.DEFAULT_CONNECTION_LIMITS,
             timeout=timeout,
             trust_env=not on_this_machine(address),
+            event_hooks={"response": [_refuse_to_move]},
         )
     except Exception as error:  # a scheme, a port or a certificate file of the environment
         said = re.sub(r"//[^/@\s]*@", "//…@", str(error))

@@ -161,7 +161,7 @@ def _parsed(data: bytes) -> ElementTree.Element:
         reason = f"it is {found}; expected an SVG picture" if found else str(error)
         raise InputError(f"not readable as SVG ({reason})") from None
     if root.tag.removeprefix(_SVG) != "svg":
-        tag = re.sub(r"\{.*\}", "", root.tag)[:40]
+        tag = root.tag[:60]  # with its namespace
         raise InputError(f"not readable as SVG (its root is <{tag}>; expected an SVG picture)")
     return root
 
@@ -190,18 +190,23 @@ def _view(root: ElementTree.Element) -> tuple[float, float, float, float]:
             raise InputError(f'viewBox is {stated[:60]!r}; expected "0 0 width height"') from None
     else:
         left = top = 0.0
-        sides = [length(root.get(side, "")) for side in ("width", "height")]
+        # What a style says of a size goes before what attributes say.
+        style = dict(part.split(":", 1) for part in root.get("style", "").split(";") if ":" in part)
+        style = {name.strip().lower(): value.split("!")[0] for name, value in style.items()}
+        stated = {side: style.get(side, root.get(side, "")) for side in ("width", "height")}
+        sides = [length(value) for value in stated.values()]
         if None in sides:
+            found = ", ".join(f"{k}={v.strip()[:40]!r}" for k, v in stated.items() if v) or "none"
             raise InputError(
-                'no size: neither viewBox="0 0 width height" nor width and height in the <svg> '
-                "element"
+                'no size of its own: neither viewBox="0 0 width height" nor lengths as width and '
+                f"height in the <svg> element (found {found})"
             )
         width, height = (side or 0.0 for side in sides)
     # nan is neither
-    if not (0 < width < 1e6 and 0 < height < 1e6 and abs(left) < 1e6 and abs(top) < 1e6):
+    if not (1e-3 < width < 1e6 and 1e-3 < height < 1e6 and abs(left) < 1e6 and abs(top) < 1e6):
         raise InputError(
             f"viewBox is {width:g} x {height:g} from ({left:g}, {top:g}); "
-            "expected lengths above 0 and below a million"
+            "expected lengths above 0.001 and below a million"
         )
     return left, top, width, height
 

@@ -23,7 +23,8 @@ NAMES = {
     "solution": ("solution", "solutions", "genotype", "genotypes"),
     "objective": ("objective", "objectives", "fitness", "fitnesses"),
     "measures": (
-        "measures", "measure", "behavior", "behaviors", "descriptor", "descriptors", "bd", "bds",
+        "measures", "measure", "behavior", "behaviors", "behaviour", "behaviours", "descriptor",
+        "descriptors", "bd", "bds",
     ),
 }  # fmt: skip
 """Field -> its names, in pyribs of any age, QDax and elsewhere."""
@@ -213,6 +214,8 @@ def _numbers(column: pa.ChunkedArray | pa.Array, name: str, path: Path) -> Doubl
         array = array.storage
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
     kind = array.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         lengths = np.asarray(array.value_lengths().to_numpy(zero_copy_only=False))

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -38,6 +39,9 @@ _KINDS = {
     b"7z\xbc\xaf\x27\x1c": "a 7z bundle (unpack it first)",
     b"Rar!": "a RAR bundle (unpack it first)",
     b"\x7fELF": "a program",
+    b"MATLAB": "a MATLAB file",
+    b"\xd0\xcf\x11\xe0": "a workbook or document of an office program",
+    b"version https://git-lfs": "a pointer of Git LFS (fetch the file itself: git lfs pull)",
     b"{": "JSON",
     b"[": "JSON",
     b"<": "a web page (HTML or XML)",
@@ -53,6 +57,8 @@ def unpack(path: Path) -> bytes:
         InputError: it cannot be read, is a pickle under whatever name, is empty, broken, larger
             than `LARGEST`, or a bundle of several files.
     """
+    if not path.is_file():  # a pipe would be waited for without end
+        raise InputError(f"{path}: is no file; save what it gives in one")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -145,7 +151,9 @@ def _only_member(path: Path, data: bytes) -> bytes | None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as bundle:
             files = [
-                i for i in bundle.infolist() if not i.is_dir() and "__MACOSX" not in i.filename
+                i
+                for i in bundle.infolist()
+                if not i.is_dir() and not re.search(r"__MACOSX|(^|/)\.DS_Store$", i.filename)
             ]
             names = [info.filename for info in files]
             if any(name.endswith(".pkl") for name in names):

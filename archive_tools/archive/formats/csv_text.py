@@ -51,7 +51,7 @@ def read_csv(path: Path, data: bytes) -> Table:
 def _header(text: str, path: Path) -> tuple[str, list[str], str]:
     """The separator, the header, and the text below it."""
     begin, first = 0, ""
-    for _ in range(20):  # titles, comments and "sep=;" may stand above the header
+    for _ in range(200):  # titles, comments and "sep=;" may stand above the header
         end = min((i for i in (text.find("\n", begin), text.find("\r", begin)) if i >= 0),
                   default=len(text))  # fmt: skip
         line = text[begin:end]
@@ -113,7 +113,7 @@ def _records(path: Path, body: str, separator: str, header: list[str]) -> list[l
     rows: list[list[str]] = []
     try:
         for row in csv.reader(io.StringIO(body, newline=""), delimiter=separator):
-            if not any(cell.strip() for cell in row):
+            if not any(cell.strip() for cell in row) or row[0].lstrip()[:2] in ("#", "# ", "##"):
                 continue
             if not rows and len(row) == width + 1 and row[-1].strip():
                 names = 1  # R writes row names under no header
@@ -152,8 +152,10 @@ def _by_cells(
 
 
 def _tidy(cells: NDArray[Any]) -> list[str]:
-    """Cells without blanks and apostrophes among the digits, which some countries write."""
-    return [re.sub(r"[\s'’_\u00a0\u2009\u202f]", "", c).replace("\u2212", "-") for c in cells]
+    """Cells without blanks and apostrophes among the digits, which some countries write, nor the
+    ="…" around them by which spreadsheets keep them as they are."""
+    odd = re.compile(r"[\s'’_\u00a0\u2009\u202f]|^=\"|(?<=.)\"$")
+    return [odd.sub("", cell).replace("\u2212", "-") for cell in cells]
 
 
 def _decimal_comma(columns: Any, path: Path) -> bool:
