@@ -135,6 +135,8 @@ def test_benchmarks_refuse_nonsense(name, monkeypatch, capsys):
         ("00_search_archive", ["--environment", "numpy:zeros"], "takes a controller"),
         ("00_search_archive", ["--environment-options", "[" * 100_000], "not valid JSON"),
         ("00_search_archive", ["--environment-options", '{"world": 3}'], "world is '3'"),
+        ("03_annotate", ["--run", ""], "--run '': expected a path"),
+        ("07_train", ["--run="], "--run '': expected a path"),
         ("06_train_tokenizer", ["--patience", "nan"], "--patience nan: expected a finite number"),
         ("07_train", ["--lr", "inf"], "--lr inf: expected a finite number"),
         ("09_evaluate", ["--port", "70000"], "--port 70000: expected a number at most 65535"),
@@ -157,7 +159,9 @@ def test_a_command_ends_in_a_line_and_leaves_nothing(
     assert line in error and not run.exists()
 
 
-@pytest.mark.parametrize("module", ["00_search_archive", "03_annotate", "07_train", "pipeline"])
+@pytest.mark.parametrize(
+    "module", ["00_search_archive", "03_annotate", "07_train", "pipeline", "play"]
+)
 def test_a_run_that_is_a_file(module, tmp_path, monkeypatch, capsys):
     script = importlib.import_module(module)
     run = tmp_path / "run"

@@ -11,9 +11,10 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from archive_tools.files.tables import read_json, read_table, write_json
+from archive_tools.files.tables import read_arrow, read_json, read_table, write_json, write_table
 from archive_tools.run.stage import Stage, StageConfig, check_folder, read_manifest
 from archive_tools.run.workplace import Workplace
 from envs.errors import InputError
@@ -385,3 +386,11 @@ def test_truncated_table_and_bad_json_are_named(tmp_path):
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
+
+
+def test_a_folder_with_a_colon_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("a:b") / "x.parquet"
+    write_table(path, pd.DataFrame({"x": [1, 2]}))
+    assert read_table(path)["x"].tolist() == [1, 2]
+    assert read_arrow(path, rows=(1, 2))["x"].to_pylist() == [2]

@@ -21,7 +21,7 @@ from envs.errors import InputError
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file to write, renamed to `path` when all is well: no reader sees half a file."""
-    path = Path(path)
+    path = Path(path).absolute()  # Arrow takes a relative "a:b/c" for an address
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -189,7 +189,7 @@ def read_arrow(
     """
     path = Path(path)
     try:
-        names = pq.read_schema(path).names
+        names = pq.read_schema(path.absolute()).names
         missing = [name for name in columns if name not in names]
         if missing:
             raise InputError(
@@ -198,7 +198,7 @@ def read_arrow(
             )
         if rows is not None:
             return _read_rows(path, list(columns) or None, *rows)
-        return pq.read_table(path, columns=list(columns) or None)
+        return pq.read_table(path.absolute(), columns=list(columns) or None)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
@@ -213,7 +213,7 @@ def read_arrow(
 
 
 def _read_rows(path: Path, columns: list[str] | None, begin: int, end: int) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path.absolute()) as file:
         sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
         firsts = np.cumsum([0, *sizes])
         groups = np.flatnonzero((firsts[:-1] < end) & (firsts[1:] > begin)).tolist()

@@ -70,7 +70,7 @@ def read_ours(folder: Path | str) -> Recording:
 def _table(path: Path) -> pa.Table:
     names: list[str] = list(COLUMNS)
     read_arrow(path, names)  # says what is missing
-    if "policy_id" in pq.read_schema(path).names:
+    if "policy_id" in pq.read_schema(path.absolute()).names:
         names.append("policy_id")
     try:
         return read_arrow(path, names).cast(pa.schema([SCHEMA.field(name) for name in names]))
