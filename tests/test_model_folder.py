@@ -18,6 +18,7 @@ from archive_tools.run.stage import Stage, StageConfig
 from envs.errors import InputError
 from nanodt.data.folder import load_dataset
 from nanodt.files import read_json
+from nanodt.model.network import load_network
 from nanodt.train import main
 from nanodt.training.trainer import Trainer
 
@@ -88,6 +89,26 @@ def test_a_flipped_bit_of_the_weights_is_told(model):
         else:  # a blank of the header, say
             assert all(torch.equal(found[name], weights[name]) for name in weights)
     assert refused >= 38
+
+
+def test_the_files_of_a_reader_belong_to_the_weights(model):
+    """Without it, or with another's, sentences would be understood as nobody meant them."""
+    reader = model / "reader"
+    (reader / "world").mkdir(parents=True)
+    for name in ("reader.json", "world/map"):
+        (reader / name).write_text('{"name": "one"}')
+    load_network(model).save_weights(model)
+    (reader / ".DS_Store").write_text("left by a desktop")
+    load_network(model)
+    for name in ("world/map", "more", "reader.json"):
+        shutil.copytree(reader, reader.with_name("whole"))
+        (reader / name).write_text('{"name": "two"}')
+        with pytest.raises(nanodt.InputError, match="reader was changed; .* copy the whole folder"):
+            load_network(model)
+        shutil.rmtree(reader)
+        with pytest.raises(nanodt.InputError, match="reader is missing"):
+            load_network(model)
+        reader.with_name("whole").rename(reader)
 
 
 def test_another_models_files_are_told(trained, model, tmp_path):

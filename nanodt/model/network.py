@@ -44,6 +44,7 @@ from nanodt.model.trunk import Trunk, TrunkConfig, Write, shared_prefix_mask
 from nanodt.packing import Batch
 from nanodt.place.odometry import OdometryConfig, features
 from nanodt.text.encoders import attach_source, build_text_encoder
+from nanodt.text.reader import FOLDER as READER
 
 FORMAT = 2
 """Of config.json; 1 was that of networks whose layout was not declared."""
@@ -345,7 +346,7 @@ class Network(nn.Module):
 
     def save_weights(self, folder: Path) -> None:
         """Write model.safetensors, with the digests of what lies beside it and belongs to it."""
-        beside = (CONFIG, TOKENIZER, WORDS)
+        beside = (CONFIG, TOKENIZER, WORDS, READER)
         save_weights(folder / WEIGHTS, self.state_dict(), {"format": "pt"}, beside)
 
 
@@ -362,7 +363,7 @@ def load_network(path: Path | str, device: str = "cpu") -> Network:
             f"{config_path}: written by another version of nanodt, whose models cannot be "
             "read: train it again"
         )
-    check_beside(folder, (CONFIG, TOKENIZER))
+    check_beside(folder, (CONFIG, TOKENIZER, READER))
     try:
         network = Network(from_json(NetworkConfig, fields))
     except InputError:
