@@ -130,7 +130,7 @@ def digest_tensors(tensors: dict[str, Tensor]) -> str:
 
 
 def _digest_beside(path: Path) -> str | None:
-    """sha256 of a JSON file's content, however it is laid out, or of a folder's files; else None."""
+    """sha256 of what a JSON file holds, or of a folder's files; None where it is neither."""
     if path.is_dir():
         files = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith(".")]
         value = {p.relative_to(path).as_posix(): digest(p) for p in files}

@@ -103,7 +103,7 @@ def test_the_files_of_a_reader_belong_to_the_weights(model):
     for name in ("world/map", "more", "reader.json"):
         shutil.copytree(reader, reader.with_name("whole"))
         (reader / name).write_text('{"name": "two"}')
-        with pytest.raises(nanodt.InputError, match="reader was changed; .* copy the whole folder"):
+        with pytest.raises(nanodt.InputError, match=r"reader was changed; .* copy the whole"):
             load_network(model)
         shutil.rmtree(reader)
         with pytest.raises(nanodt.InputError, match="reader is missing"):

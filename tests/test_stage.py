@@ -11,6 +11,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -394,3 +395,16 @@ def test_a_folder_with_a_colon_in_its_name(tmp_path, monkeypatch):
     write_table(path, pd.DataFrame({"x": [1, 2]}))
     assert read_table(path)["x"].tolist() == [1, 2]
     assert read_arrow(path, rows=(1, 2))["x"].to_pylist() == [2]
+
+
+def test_a_flipped_byte_of_a_table_is_told(tmp_path):
+    path = tmp_path / "x.parquet"
+    write_table(path, pd.DataFrame({"x": np.random.default_rng(0).random(1000)}))
+    whole = bytearray(path.read_bytes())
+    for rows in (None, (0, 10)):
+        for place in range(100, 8000, 700):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=r"x\.parquet: not a readable Parquet file"):
+                read_arrow(path, rows=rows)

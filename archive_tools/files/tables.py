@@ -142,7 +142,7 @@ def write_table(
     written, held = 0, list[Any]([first])
     with (
         atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for part in parts:
             if sum(map(len, held)) >= ROW_GROUP:
@@ -198,7 +198,9 @@ def read_arrow(
             )
         if rows is not None:
             return _read_rows(path, list(columns) or None, *rows)
-        return pq.read_table(path.absolute(), columns=list(columns) or None)
+        return pq.read_table(
+            path.absolute(), columns=list(columns) or None, page_checksum_verification=True
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
@@ -213,7 +215,7 @@ def read_arrow(
 
 
 def _read_rows(path: Path, columns: list[str] | None, begin: int, end: int) -> pa.Table:
-    with pq.ParquetFile(path.absolute()) as file:
+    with pq.ParquetFile(path.absolute(), page_checksum_verification=True) as file:
         sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
         firsts = np.cumsum([0, *sizes])
         groups = np.flatnonzero((firsts[:-1] < end) & (firsts[1:] > begin)).tolist()

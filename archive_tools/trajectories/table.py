@@ -108,6 +108,7 @@ def write_trajectories(path: Path, chunks: Iterator[pa.Table]) -> None:
             use_dictionary=["action.list.element", "length"],  # type: ignore[arg-type] (stub is wrong)
             column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in split},
             write_statistics=False,
+            write_page_checksum=True,
         ) as writer,
     ):
         for table in chunks:

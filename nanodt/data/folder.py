@@ -145,7 +145,7 @@ class _File:
         """The rows that are read, some thousands at a time."""
         begin = 0
         try:
-            with pq.ParquetFile(self.path.absolute()) as file:
+            with pq.ParquetFile(self.path.absolute(), page_checksum_verification=True) as file:
                 for batch in file.iter_batches(PART, columns=list(columns)):
                     part = pa.Table.from_batches([batch])
                     keep = self.keep[begin : begin + len(part)]
@@ -378,7 +378,7 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
         wanted = [c for c in needed if c not in STEPS] + ["weight"] * ("weight" in names)
-        table = pq.read_table(path.absolute(), columns=wanted)
+        table = pq.read_table(path.absolute(), columns=wanted, page_checksum_verification=True)
         table.validate(full=True)  # texts that are no UTF-8
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
