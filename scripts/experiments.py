@@ -168,7 +168,7 @@ def run(config: Config) -> Path:
         SystemExit: a stage failed.
     """
     console = Console(stderr=True)
-    extra = read_options(config.options)
+    extra = read_options(config.options, ["--run", str(config.run), "--preset", config.preset])
     read_manifest(config.run / "model")
     chosen = siblings.siblings(config.splits, config.fractions, config.seeds)
     chosen += siblings.siblings(variants=variants_of(config))

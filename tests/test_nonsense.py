@@ -174,6 +174,31 @@ def test_a_run_that_is_a_file(module, tmp_path, monkeypatch, capsys):
     assert run.read_text() == "mine"
 
 
+@pytest.mark.parametrize("module", ["pipeline", "experiments"])
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[07_train]\nlr = -1", "error: --lr -1.0: expected a number above 0"),
+        (
+            "[09_evaluate]\njudge-systems = ['nanodtt']",
+            "error: --judge-systems: there is no system",
+        ),
+        ("[05_verify_dataset]\nspitl = 'x'", "--spitl"),
+    ],
+)
+def test_an_options_file_is_checked_before_the_first_stage(
+    module, table, said, tmp_path, monkeypatch, capsys
+):
+    script = importlib.import_module(module)
+    options, run = tmp_path / "options.toml", tmp_path / "run"
+    options.write_text(table)
+    words = ["--run", str(run), "--options", str(options)]
+    monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
+    with pytest.raises(SystemExit) as caught:
+        script.main(script.run, script.Config, script.__doc__)
+    assert caught.value.code == 2 and said in capsys.readouterr().err and not run.exists()
+
+
 def test_tyro_shows_bounds_of_all_aliases():
     """An alias of the bounds has a line for --help."""
     bounds = importlib.import_module("archive_tools.run.bounds")

@@ -245,6 +245,9 @@ def test_what_is_no_folder_is_told(tmp_path):
             make(tmp_path, redo=redo)
         with pytest.raises(InputError, match="not there"):
             make(tmp_path, "trajectories", inputs=("archive",), redo=redo)
+    (tmp_path / "dataset").symlink_to(tmp_path / "dataset")
+    with pytest.raises(InputError, match=r"dataset: a link to .*dataset, which is not there"):
+        make(tmp_path, "dataset", redo=True)
     (tmp_path / "model").write_text("mine")
     for redo in (False, True):
         with pytest.raises(InputError, match="model: is a file"):
