@@ -88,7 +88,7 @@ def variants_of(config: Config) -> dict[str, dict[str, Any]]:
     for name in config.variants:
         options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
         kept = config.run.with_name(f"{config.run.name}-{name}") / BUDGET
-        budget = read_json(kept) if kept.exists() else {}
+        budget = read_json(kept, dict) if kept.exists() else {}
         if budget.get("model") != model["fingerprint"]:
             steps = max(1, round(seconds / seconds_per_step(config.run, options)))
             budget = {"model": model["fingerprint"], "seconds": seconds, "steps": steps}

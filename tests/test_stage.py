@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from archive_tools.archive.elites import load_archive
 from archive_tools.files.tables import read_arrow, read_json, read_table, write_json, write_table
 from archive_tools.run.stage import Stage, StageConfig, check_folder, read_manifest
 from archive_tools.run.workplace import Workplace
+from archive_tools.trajectories.table import load_trajectories
 from envs.errors import InputError
 
 
@@ -385,6 +387,15 @@ def test_truncated_table_and_bad_json_are_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(InputError, match=r"x\.json: not valid JSON"):
         read_json(tmp_path / "x.json")
+    lists = {name: [[0.0]] for name in ("obs", "action", "pose", "bd", "measures", "solution")}
+    numbers = {name: [1] for name in ("trajectory_id", "length", "policy_id", "objective")}
+    for name in ("elites", "trajectories"):
+        write_table(tmp_path / f"{name}.parquet", pd.DataFrame(numbers | lists))
+    for name, read in (("archive", load_archive), ("trajectories", load_trajectories)):
+        for content in ("[]", "null", "3", "[{}]"):
+            (tmp_path / f"{name}.json").write_text(content)
+            with pytest.raises(InputError, match=rf"{name}\.json: holds .*; expected an object"):
+                read(tmp_path)
 
 
 def test_json_has_no_nan(tmp_path):

@@ -108,4 +108,4 @@ def _info(stage: Stage) -> dict[str, Any] | None:
         folder = stage.input("trajectories")
     except KeyError:
         return None
-    return read_json(folder / "trajectories.json")
+    return read_json(folder / "trajectories.json", dict)

@@ -78,20 +78,24 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not valid {name} ({error}); write it again") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, kind: type = object) -> Any:
     """Read a JSON file. Numbers are finite, and each key of an object stands once.
 
     Raises:
-        InputError: the file is missing or is not JSON.
+        InputError: the file is missing, is not JSON, or holds no `kind` (dict or list).
     """
     path = Path(path)
     with reading(path):
-        return json.loads(
+        value = json.loads(
             path.read_text(encoding="utf-8-sig"),
             object_pairs_hook=_object,
             parse_constant=_number,
             parse_float=_number,
         )
+    if not isinstance(value, kind):
+        what = "an object" if kind is dict else "a list"
+        raise InputError(f"{path}: holds {str(value)[:40]!r}; expected {what}; write it again")
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def read_ours(folder: Path | str) -> Recording:
     if found is None:
         raise InputError(f"{folder}: no trajectories.json with trajectories.parquet beside it")
     info_file, files = found
-    info = dict(read_json(info_file))
+    info = dict(read_json(info_file, dict))
     table = pa.concat_tables([_table(path) for path in files])
     read = unpack_table(table, info, ("obs", "action", "pose", "bd"), info_file)
     policies = table["policy_id"].to_pylist() if "policy_id" in table.column_names else None

@@ -28,7 +28,7 @@ from archive_tools.rollouts import listener
 from archive_tools.run import Stage, bounds, executor, read_manifest
 from archive_tools.trajectories import Trajectories, load_trajectories
 from envs import load_world
-from envs.errors import InputError
+from envs.errors import InputError, require_memory
 
 
 @dataclass
@@ -126,6 +126,12 @@ def _write(config: DatasetConfig, stage: Stage, workers: executor.Executor) -> N
         ("trajectory_id", "sample", "style", "text", "status", "reason"),
     ).sort_values(["trajectory_id", "sample"])
     trajectories = load_trajectories(stage.input("trajectories"), ("pose", "bd"))
+    rollouts = (config.augmentation + config.composed) * len(trajectories)
+    require_memory(  # of the training, which holds what is known of each
+        500 * rollouts,
+        f"--augmentation {config.augmentation} --composed {config.composed:g} ({rollouts:,.0f} "
+        "rollouts)",
+    )
     if config.fixed_length:
         check_length(trajectories)
     annotations = load_annotations(stage.input("annotations"))

@@ -78,7 +78,7 @@ def drives_of(environment: Environment, solutions: Floats, seed: int) -> Rollout
         "pose": (count, steps + 1, 3),
     }
     for name, shape in wanted.items():
-        array = drives.info.get(name) if name not in vars(drives) else getattr(drives, name)
+        array: Any = drives.info.get(name) if name not in vars(drives) else getattr(drives, name)
         if not (name == "pose" and array is None) and np.shape(array) != shape:
             raise InputError(
                 f"{id}: record gives {name} of shape {np.shape(array)}; expected {shape}"

@@ -140,7 +140,7 @@ def load_trajectories(
         raise InputError(f"unknown column {unknown[0]!r}; known are obs, action, pose, bd")
     table = read_arrow(path, ("trajectory_id", "length", *wanted), rows)
     if info is None:
-        info = dict(read_json(folder / "trajectories.json"))
+        info = dict(read_json(folder / "trajectories.json", dict))
     return unpack_table(table, info, wanted, path)
 
 
