@@ -111,7 +111,11 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         if lead:
             write_beside(out, network, dataset)
             journal = Journal(fitting, trainer, state, out)
-        optimise(fitting, trainer, state, journal, validation)
+        try:
+            optimise(fitting, trainer, state, journal, validation)
+        finally:
+            if journal is not None:
+                journal.bar.close()
         if journal is not None:
             finish(config, network, state, journal.seconds)
     return out
@@ -193,8 +197,6 @@ def optimise(
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()
             save_checkpoint(config.out / STATE, trainer.network, trainer.optimizer, state)
-    if journal is not None:
-        journal.bar.close()
 
 
 def finish(config: TrainConfig, network: Network, state: dict[str, Any], seconds: float) -> None:

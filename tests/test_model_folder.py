@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import random
@@ -162,6 +163,16 @@ def test_an_interrupted_training_is_lost_with_redo_only(tmp_path, stopped, capsy
     assert main(words(run, "--redo")) == 0  # a redo that was interrupted goes on, too
     assert "going on from step 5" in capsys.readouterr().out
     assert main(words(run, "--lr", "0.1", "--redo")) == 0
+
+
+def test_a_full_disk_is_the_last_line(tmp_path, monkeypatch, capsys):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("nanodt.train.save_checkpoint", full)
+    assert main(words(make_run(tmp_path / "run"))) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ") and "no space left on the device: make room" in last
 
 
 def test_the_stage_keeps_an_interrupted_training_too(tmp_path, stopped, capsys):
