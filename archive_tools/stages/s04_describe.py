@@ -219,10 +219,8 @@ def _describe(
 ) -> None:
     """Write the tables of the stage."""
     writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
-    # Before a server is asked: a file that cannot be used is told before anything is paid.
-    given, drives = (
-        given_rows.add_given(sources, stage, config.per_trajectory) if sources else ([], None)
-    )
+    # A file that cannot be used is told before a server is paid; its drives are replayed later.
+    given_rows.read_sources(sources, stage)
     if config.model:
         rows = _ask_model(config, writer, jobs, stage)
     else:
@@ -238,6 +236,7 @@ def _describe(
             )
     annotations = {job.trajectory_id: job.annotation for job in jobs}
     if sources:
+        given, drives = given_rows.add_given(sources, stage, config.per_trajectory)
         rows += given
         annotations = load_annotations(stage.input("annotations"))
         if drives is not None:
