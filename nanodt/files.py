@@ -65,11 +65,11 @@ def save_weights(
 ) -> None:
     """Write tensors as safetensors, at once. Same tensors, same bytes.
 
-    Its metadata carries a digest of the tensors, and one of each JSON file of the folder that
+    Its metadata carries a digest of the tensors, and one of each JSON file or folder that
     `beside` names and that is there, against which `read_weights` and `check_beside` read.
     """
     tensors = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
-    digests = {name: digest_json(path.parent / name) for name in beside}
+    digests = {name: _digest_beside(path.parent / name) for name in beside}
     metadata = {**metadata, "sha256": digest_tensors(tensors)}
     metadata |= {f"sha256 of {name}": value for name, value in digests.items() if value}
     with at_once(path) as partial:
@@ -106,7 +106,7 @@ def check_beside(folder: Path, names: Sequence[str]) -> None:
         return
     for name in names:
         known = metadata.get(f"sha256 of {name}")
-        if known is not None and digest_json(folder / name) != known:
+        if known is not None and _digest_beside(folder / name) != known:
             found = "was changed" if (folder / name).exists() else "is missing"
             raise InputError(
                 f"{folder / name} {found}; {folder / WEIGHTS} was trained with the one that lay "
@@ -129,8 +129,12 @@ def digest_tensors(tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def digest_json(path: Path) -> str | None:
-    """sha256 of a JSON file's content, however it is laid out; None where it is no such file."""
+def _digest_beside(path: Path) -> str | None:
+    """sha256 of what a JSON file holds, or of a folder's files; None where it is neither."""
+    if path.is_dir():
+        files = [p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+        value = {p.relative_to(path).as_posix(): digest(p) for p in files}
+        return hashlib.sha256(json.dumps(value).encode()).hexdigest()
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):

@@ -101,7 +101,10 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
             return config.out
         write_beside(config.out, network, dataset)
         journal = Journal(fitting, trainer, state, dataset)
-        optimise(fitting, trainer, state, journal)
+        try:
+            optimise(fitting, trainer, state, journal)
+        finally:
+            journal.bar.close()
         finish(config, network, state, journal.seconds)
     return config.out
 
@@ -187,8 +190,6 @@ def optimise(
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()
             save_checkpoint(config.out / STATE, trainer.network, trainer.optimizer, state)
-    if journal is not None:
-        journal.bar.close()
 
 
 def finish(config: TrainConfig, network: Network, state: dict[str, Any], seconds: float) -> None:

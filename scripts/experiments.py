@@ -88,7 +88,7 @@ def variants_of(config: Config) -> dict[str, dict[str, Any]]:
     for name in config.variants:
         options = {**plain, **{"plain": PLAIN, "published": PUBLISHED}[name]}
         kept = config.run.with_name(f"{config.run.name}-{name}") / BUDGET
-        budget = read_json(kept) if kept.exists() else {}
+        budget = read_json(kept, dict) if kept.exists() else {}
         if budget.get("model") != model["fingerprint"]:
             steps = max(1, round(seconds / seconds_per_step(config.run, options)))
             budget = {"model": model["fingerprint"], "seconds": seconds, "steps": steps}
@@ -168,7 +168,7 @@ def run(config: Config) -> Path:
         SystemExit: a stage failed.
     """
     console = Console(stderr=True)
-    extra = read_options(config.options)
+    extra = read_options(config.options, ["--run", str(config.run), "--preset", config.preset])
     read_manifest(config.run / "model")
     chosen = siblings.siblings(config.splits, config.fractions, config.seeds)
     chosen += siblings.siblings(variants=variants_of(config))

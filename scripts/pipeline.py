@@ -14,6 +14,7 @@ A TOML file given with --options sets options by script, named as on the command
 Example: python scripts/pipeline.py --run runs/demo --preset demo
 """
 
+import importlib
 import subprocess
 import sys
 import time
@@ -64,11 +65,29 @@ def words(options: dict[str, Any], where: str) -> list[str]:
     return found
 
 
-def read_options(path: Path | None) -> dict[str, list[str]]:
-    """The options file as command-line words by script name.
+def check_words(stem: str, given: list[str]) -> None:
+    """Hold a script's options against its bounds now, and not when its turn comes.
+
+    Raises:
+        SystemExit: they are wrong; the script's own message was printed.
+    """
+    script: Any = importlib.import_module(stem)
+    parse = getattr(script, "parse", None)
+    extra = {"parse": lambda kind, doc: parse(kind, sys.argv[1:], doc)} if parse else {}
+    errors = [script.nanodt.InputError] if hasattr(script, "nanodt") else []
+    before, sys.argv = sys.argv, [f"{stem}.py", *given]
+    try:
+        main(script.Config.check, script.Config, script.__doc__, *errors, **extra)
+    finally:
+        sys.argv = before
+
+
+def read_options(path: Path | None, common: list[str]) -> dict[str, list[str]]:
+    """The options file as command-line words by script name; `common` are those of all scripts.
 
     Raises:
         InputError: not there, not TOML, or a table that names no script.
+        SystemExit: an option of a script is wrong; a line says so.
     """
     if path is None:
         return {}
@@ -80,7 +99,10 @@ def read_options(path: Path | None) -> dict[str, list[str]]:
                 f"{path}: [{name}] is not a table of a script's options; expected one of "
                 f"{', '.join(sorted(known))}"
             )
-    return {name: words(table, f"{path}: {name}") for name, table in tables.items()}
+    found = {name: words(table, f"{path}: {name}") for name, table in tables.items()}
+    for name, given in found.items():
+        check_words(name, [*common, *given])
+    return found
 
 
 def folder_bytes(folder: Path) -> int:
@@ -140,9 +162,9 @@ def run(config: Config) -> Path:
         SystemExit: a stage failed; its own message was printed.
     """
     console = Console(stderr=True)
-    extra = read_options(config.options)
     here = Path(__file__).parent
     common = ["--run", str(config.run), "--preset", config.preset, "--seed", str(config.seed)]
+    extra = read_options(config.options, common)
     seconds: dict[str, float] = {}
     imports = "--import" in extra.get("02_record_trajectories", ())
     for number, (name, script) in enumerate(SCRIPTS.items()):

@@ -13,16 +13,15 @@ Example: python scripts/play.py --run runs/demo --host 0.0.0.0 --no-browser
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 
 import nanodt
 from archive_tools.playground import Begin, play
-from archive_tools.run import bounds
-from envs.errors import InputError
+from archive_tools.run import bounds, main
 
 
 @dataclass
@@ -51,11 +50,9 @@ def load_policy(model: Path) -> Begin:
     return lambda: nanodt.Policy(loaded.network, reader=loaded.reader)
 
 
-def main() -> None:
-    """The command line."""
-    config = tyro.cli(Config, description=__doc__)
-    try:
-        bounds.check_options(config)
+def run(config: Config) -> None:
+    """Serve the page until Ctrl-C."""
+    with suppress(KeyboardInterrupt):
         play(
             config.run,
             load_policy,
@@ -65,15 +62,11 @@ def main() -> None:
             port=config.port,
             browser=config.browser,
         )
-    except (InputError, nanodt.InputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print()
+    print()
     # Every score is on disk; taking torch down module by module may last longer than Ctrl-C may.
     sys.stdout.flush()
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    main(run, Config, __doc__, nanodt.InputError)

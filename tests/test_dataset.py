@@ -210,6 +210,9 @@ def test_train_fraction_keeps_the_test_split(run):
 def test_bad_shares_are_refused(run):
     with pytest.raises(InputError, match="leave something for training"):
         dataset.run(DatasetConfig(run=run, test=0.9, validation=0.2))
+    for options in ({"augmentation": 2**31 - 1}, {"composed": 1e9}):
+        with pytest.raises(InputError, match=r"--augmentation .* rollouts\): needs about .* GB of"):
+            dataset.run(DatasetConfig(run=run, **options))
 
 
 def test_a_moved_run_is_scored_in_its_own_world(tmp_path):

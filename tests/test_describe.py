@@ -226,6 +226,17 @@ def test_redo_with_the_same_options_pays_nothing(small):
         assert server.answered().total() == paid + 40
 
 
+def test_a_file_of_texts_that_cannot_be_used_is_told_before_anything_is_paid(small):
+    folder, _ = small
+    given = folder.parent / "given.csv"
+    given.write_text("trajectory_id,txet\n0,Go to the fan.\n")
+    with serving() as server:
+        config = {"run": folder, "redo": True, "seed": 31, "model": "m", "texts": (given,)}
+        with pytest.raises(InputError, match=r"given\.csv"):
+            run(DescribeConfig(base_url=server.base_url, **config))
+        assert server.answered().total() == 0
+
+
 def test_dry_run_prints_three_prompts_and_a_price(small, capsys):
     folder, _ = small
     before = sorted(folder.rglob("*"))

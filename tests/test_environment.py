@@ -28,6 +28,7 @@ from archive_tools.stages.s03_annotate import AnnotateConfig
 from archive_tools.stages.s04_describe import DescribeConfig
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.registry import environment_of, make_environment
+from archive_tools.tasks.task import drives_of
 from archive_tools.trajectories.table import load_trajectories
 from envs.errors import InputError
 from envs.plane import load_plane
@@ -305,8 +306,34 @@ class NoSpaces:
     def reset(self, seed=None, options=None):
         return np.zeros(2), {}
 
+class DoneArray(Good):
+    def step(self, action):
+        return self.x, 0.0, np.array([False, True]), False, {}
+
+class NoActions(Good):
+    action_space = gymnasium.spaces.Box(-1, 1, (0,), np.float32)
+
+class Exits(Good):
+    def step(self, action):
+        raise SystemExit(3)
+
+class PoseOnce(Good):
+    def reset(self, seed=None, options=None):
+        return np.zeros(2, np.float32), {"pose": np.zeros(3)}
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, False, False, {}
+
+class PoseOfTwo(PoseOnce):
+    def reset(self, seed=None, options=None):
+        return np.zeros(2, np.float32), {"pose": np.zeros(2)}
+
+class PoseInWords(PoseOnce):
+    def reset(self, seed=None, options=None):
+        return np.zeros(2, np.float32), {"pose": "here"}
+
 for kind in (Good, OldReset, NoInfo, OldStep, OldSeed, Loud, Breaks, StepBreaks, WrongShape,
-             NotANumber, NoReward, NoSpaces):
+             NotANumber, NoReward, NoSpaces, DoneArray, NoActions, Exits, PoseOnce, PoseOfTwo,
+             PoseInWords):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=5)
 gymnasium.register("my/Good-v0", entry_point=Good, max_episode_steps=5)
 
@@ -315,6 +342,41 @@ def made(controller):
 
 def other(controller):
     return 7
+
+def leaves(controller):
+    raise SystemExit("bye")
+
+def task(bd, low=(-1, -1)):
+    from archive_tools.tasks import Measures
+    from archive_tools.tasks.gymnasium import GymnasiumTask
+    measures = Measures(("a", "b"), low, (1, 1))
+    return lambda controller: GymnasiumTask("Good-v0", bd, measures, controller=controller)
+
+def bd_raises(controller):
+    return task(lambda obs, action, info: info["goal"])(controller)
+
+def bd_in_words(controller):
+    return task(lambda obs, action, info: ["x", "y"])(controller)
+
+def bd_of_one(controller):
+    return task(lambda obs, action, info: obs[-1])(controller)
+
+def swapped(controller):
+    return task(lambda obs, action, info: obs[-1], low=(1, 1))(controller)
+
+def gives(what):
+    def make(controller):
+        made = bd_of_one(controller)
+        made.record = lambda solutions, seed: what
+        return made
+    return make
+
+def nothing_recorded(controller):
+    return gives(None)(controller)
+
+def recorded_too_few(controller):
+    from archive_tools.tasks import Rollouts
+    return gives(Rollouts(np.zeros((1, 6, 2)), np.zeros((1, 5, 1)), np.zeros(1)))(controller)
 """
 OLD = "interface of OpenAI Gym before 0.26.*migration guide"
 ODD_CASES = {
@@ -331,6 +393,18 @@ ODD_CASES = {
     "odd_envs:WrongShape-v0": "3 numbers; expected 2 finite numbers",
     "odd_envs:NotANumber-v0": "nan.*expected 2 finite numbers",
     "odd_envs:NoReward-v0": "reward is None",
+    "odd_envs:DoneArray-v0": r"terminated array\(\[False,  True\]\).*true or false",
+    "odd_envs:NoActions-v0": "action_space .* has no numbers",
+    "odd_envs:Exits-v0": r"step raised: SystemExit: 3 \(odd_envs.py, line",
+    "odd_envs:PoseOnce-v0": "the pose in info is None; expected 3 finite numbers",
+    "odd_envs:PoseOfTwo-v0": r"the pose in info is \[0\. 0\.\]; expected 3",
+    "odd_envs:PoseInWords-v0": "the pose in info is here; expected 3",
+    "odd_envs:leaves": r"raised: SystemExit: bye \(odd_envs.py, line",
+    "odd_envs:bd_raises": r"record raised: KeyError: 'goal' \(odd_envs.py, line",
+    "odd_envs:bd_in_words": "record raised: ValueError: could not convert string",
+    "odd_envs:swapped": "its measures are .* a higher highest value for each dimension",
+    "odd_envs:nothing_recorded": "record gives None; expected Rollouts",
+    "odd_envs:recorded_too_few": r"record gives obs of shape \(1, 6, 2\); expected \(2, 6, 2\)",
     "odd_envs:NoSpaces-v0": "odd_envs:NoSpaces-v0",
     "odd_envs:Goood-v0": "Goood",
     "Goood-v7": "Goood",
@@ -355,7 +429,7 @@ def test_environments_of_another_time_and_kind(tmp_path, monkeypatch, name, capf
 
     def drive():
         task = make_environment(name, {"layers": [2, 1]})
-        return task.record(np.ones((2, 3), np.float32), 0)
+        return drives_of(task, np.ones((2, 3), np.float32), 0)
 
     expected = ODD_CASES[name]
     if expected is None:

@@ -15,6 +15,7 @@ from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages import s09_evaluate as evaluate
 from archive_tools.stages.s08_rollout import RolloutConfig
 from archive_tools.stages.s09_evaluate import EvaluateConfig
+from envs.errors import InputError
 
 
 def drive(run, policy, **options):
@@ -118,6 +119,9 @@ def test_a_metric_is_a_record_and_its_function(made, monkeypatch):
     [head] = [line for line in results.splitlines() if line.startswith("| | distance")]
     [row] = [line for line in results.splitlines() if line.startswith("| policy |")]
     assert "| length |" in head and row.endswith("| 0.401 [0.401, 0.401] |"), "in the results"
+    (folder / "metrics.json").write_text("null")
+    with pytest.raises(InputError, match=r"metrics\.json: 4 bytes, its manifest says"):
+        write_results(made, made / "results.md", "make results")
 
 
 def test_policy_that_ignores_text_gets_chance_on_contrast(made):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from archive_tools.files.tables import read_arrow, read_json
 from archive_tools.run.faults import in_a_line
 from archive_tools.run.stage import Stage, StageConfig
 from envs.errors import InputError
+from nanodt.training.faults import in_a_line as nanodt_line
 
 ROOT = Path(__file__).parent.parent
 # A stage that prints, and leaves four chunks of 200 kB one after another, of which a later start
@@ -175,6 +177,16 @@ def test_names_of_all_languages_in_a_bare_environment(tmp_path):
 def test_mishaps_in_a_line(error, line):
     found = in_a_line(error, "runs/x")
     assert found is not None and found.startswith(line) and "\n" not in found
+
+
+@pytest.mark.parametrize("told", [in_a_line, lambda error, _: nanodt_line(error)])
+def test_a_copy_of_a_folder_that_does_not_fit_is_a_line(told):
+    copied = shutil.Error(
+        [("a/x", "b/x", "[Errno 28] No space left on device: 'b/x'"), ("", "", "")]
+    )
+    assert str(told(copied, "runs/x")).startswith("b/x: no space left on the device")
+    refused = shutil.Error([("a/x", "b/x", "[Errno 13] Permission denied: 'b/x'")])
+    assert str(told(refused, "runs/x")).startswith("b/x: [Errno 13] Permission denied")
 
 
 @pytest.mark.parametrize("error", [KeyError("train"), ZeroDivisionError(), RuntimeError("x")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import random
@@ -18,6 +19,7 @@ from archive_tools.run.stage import Stage, StageConfig
 from envs.errors import InputError
 from nanodt.data.folder import load_dataset
 from nanodt.files import read_json
+from nanodt.model.network import load_network
 from nanodt.train import main
 from nanodt.training.trainer import Trainer
 
@@ -90,6 +92,26 @@ def test_a_flipped_bit_of_the_weights_is_told(model):
     assert refused >= 38
 
 
+def test_the_files_of_a_reader_belong_to_the_weights(model):
+    """Without it, or with another's, sentences would be understood as nobody meant them."""
+    reader = model / "reader"
+    (reader / "world").mkdir(parents=True)
+    for name in ("reader.json", "world/map"):
+        (reader / name).write_text('{"name": "one"}')
+    load_network(model).save_weights(model)
+    (reader / ".DS_Store").write_text("left by a desktop")
+    load_network(model)
+    for name in ("world/map", "more", "reader.json"):
+        shutil.copytree(reader, reader.with_name("whole"))
+        (reader / name).write_text('{"name": "two"}')
+        with pytest.raises(nanodt.InputError, match=r"reader was changed; .* copy the whole"):
+            load_network(model)
+        shutil.rmtree(reader)
+        with pytest.raises(nanodt.InputError, match="reader is missing"):
+            load_network(model)
+        reader.with_name("whole").rename(reader)
+
+
 def test_another_models_files_are_told(trained, model, tmp_path):
     other = make_run(tmp_path / "other", seed=3)
     shutil.copy(other / "tokenizer" / "tokenizer.json", model / "tokenizer.json")
@@ -141,6 +163,16 @@ def test_an_interrupted_training_is_lost_with_redo_only(tmp_path, stopped, capsy
     assert main(words(run, "--redo")) == 0  # a redo that was interrupted goes on, too
     assert "going on from step 5" in capsys.readouterr().out
     assert main(words(run, "--lr", "0.1", "--redo")) == 0
+
+
+def test_a_full_disk_is_the_last_line(tmp_path, monkeypatch, capsys):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("nanodt.train.save_checkpoint", full)
+    assert main(words(make_run(tmp_path / "run"))) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ") and "no space left on the device: make room" in last
 
 
 def test_the_stage_keeps_an_interrupted_training_too(tmp_path, stopped, capsys):

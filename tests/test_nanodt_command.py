@@ -123,3 +123,21 @@ def test_presets_and_layouts_name_options_that_exist():
         assert set(changed) <= known, name
         TrainConfig(**changed)
     assert stage_07.Config.presets is PRESETS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--preset", "pape"],
+        ["--layout=plan"],
+        ["--recipe", "dt", "--preset", "publised"],
+    ],
+)
+def test_a_misspelt_preset_or_layout_trains_nothing(words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--out", str(tmp_path / "out")])
+    name, _, value = " ".join(words[-2:]).replace(" ", "=").rpartition("--")[2].partition("=")
+    assert caught.value.code == 2 and f"invalid choice '{value}' for argument '--{name}'" in (
+        " ".join(capsys.readouterr().err.replace("│", " ").split())
+    )
+    assert not (tmp_path / "out").exists()

@@ -100,7 +100,9 @@ def test_texts_of_any_drive_and_seed_are_well_formed(seed, scene, style, vocabul
         assert (text[0].isupper() or text[0] == "<") and text[-1] in ".?", text
 
 
-@pytest.mark.parametrize("name", ["olive", "khaki", "light blue", "dark-olive", "Checkered"])
+@pytest.mark.parametrize(
+    "name", ["olive", "light blue", "dark-olive", "Checkered", "skyblue", "greenish"]
+)
 def test_a_tile_named_by_its_look_is_a_room_of_that_look(name):
     """Nobody crosses "the olive"."""
     assert APARTMENT is not None and APARTMENT.tiles is not None

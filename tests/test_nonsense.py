@@ -135,6 +135,8 @@ def test_benchmarks_refuse_nonsense(name, monkeypatch, capsys):
         ("00_search_archive", ["--environment", "numpy:zeros"], "takes a controller"),
         ("00_search_archive", ["--environment-options", "[" * 100_000], "not valid JSON"),
         ("00_search_archive", ["--environment-options", '{"world": 3}'], "world is '3'"),
+        ("03_annotate", ["--run", ""], "--run '': expected a path"),
+        ("07_train", ["--run="], "--run '': expected a path"),
         ("06_train_tokenizer", ["--patience", "nan"], "--patience nan: expected a finite number"),
         ("07_train", ["--lr", "inf"], "--lr inf: expected a finite number"),
         ("09_evaluate", ["--port", "70000"], "--port 70000: expected a number at most 65535"),
@@ -157,7 +159,9 @@ def test_a_command_ends_in_a_line_and_leaves_nothing(
     assert line in error and not run.exists()
 
 
-@pytest.mark.parametrize("module", ["00_search_archive", "03_annotate", "07_train", "pipeline"])
+@pytest.mark.parametrize(
+    "module", ["00_search_archive", "03_annotate", "07_train", "pipeline", "play"]
+)
 def test_a_run_that_is_a_file(module, tmp_path, monkeypatch, capsys):
     script = importlib.import_module(module)
     run = tmp_path / "run"
@@ -168,6 +172,31 @@ def test_a_run_that_is_a_file(module, tmp_path, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert caught.value.code == 2 and f"--run {run}: is a file" in error and error.count("\n") == 1
     assert run.read_text() == "mine"
+
+
+@pytest.mark.parametrize("module", ["pipeline", "experiments"])
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[07_train]\nlr = -1", "error: --lr -1.0: expected a number above 0"),
+        (
+            "[09_evaluate]\njudge-systems = ['nanodtt']",
+            "error: --judge-systems: there is no system",
+        ),
+        ("[05_verify_dataset]\nspitl = 'x'", "--spitl"),
+    ],
+)
+def test_an_options_file_is_checked_before_the_first_stage(
+    module, table, said, tmp_path, monkeypatch, capsys
+):
+    script = importlib.import_module(module)
+    options, run = tmp_path / "options.toml", tmp_path / "run"
+    options.write_text(table)
+    words = ["--run", str(run), "--options", str(options)]
+    monkeypatch.setattr(sys, "argv", [f"{module}.py", *words])
+    with pytest.raises(SystemExit) as caught:
+        script.main(script.run, script.Config, script.__doc__)
+    assert caught.value.code == 2 and said in capsys.readouterr().err and not run.exists()
 
 
 def test_tyro_shows_bounds_of_all_aliases():

@@ -32,6 +32,8 @@ ROOT = Path(__file__).parent.parent
         (DescribeConfig, {"max_words": 3}, "--max-words 3: expected a number at least 8"),
         (DescribeConfig, {"limit": -1}, "--limit -1: expected a number at least 0"),
         (DatasetConfig, {"train_fraction": 0.0}, "--train-fraction 0.0: expected a number above 0"),
+        (DatasetConfig, {"validation": 0.0}, "--test 0.1 --validation 0.0: expected each above 0"),
+        (DatasetConfig, {"ray": "nonsense"}, "--ray nonsense: expected the host:port of a cluster"),
         (DatasetConfig, {"augmentation": -1}, "--augmentation -1: expected a number at least 0"),
     ],
 )

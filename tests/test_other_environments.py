@@ -64,7 +64,7 @@ def ferry(tmp_path_factory):
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", page, re.DOTALL)
     for name, text in zip(("ferry.py", "river.toml", "ferry_options.toml"), blocks, strict=True):
         (folder / name).write_text(text, encoding="utf-8")
-    options = importlib.import_module("pipeline").read_options(folder / "ferry_options.toml")
+    options = importlib.import_module("pipeline").read_options(folder / "ferry_options.toml", [])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(folder)
@@ -215,7 +215,7 @@ def test_point_maze_stays_between_its_walls():
     """The real one of `make environments`: its own files, two elites, a hundred steps."""
     pytest.importorskip("gymnasium_robotics", reason="needs gymnasium-robotics (the extra gym)")
     words = importlib.import_module("pipeline").read_options(
-        ROOT / "docs" / "examples" / "point_maze_options.toml"
+        ROOT / "docs" / "examples" / "point_maze_options.toml", []
     )["00_search_archive"]
     config = parse(importlib.import_module("00_search_archive").Config, "", words)
     options = config.options() | {

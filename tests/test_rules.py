@@ -53,7 +53,7 @@ def put(place, value):
 TRAJECTORIES = {
     "observations, actions and poses are finite": [
         {"obs": put((3, 2, 1), np.nan)}, {"action": put((3, 0, 1), np.inf)},
-        {"pose": put((3, 1, 2), -np.inf)},
+        {"pose": put((3, 1, 2), -np.inf)}, {"obs": lambda _: None}, {"action": lambda _: None},
     ],
     "trajectory ids are unique": [{"ids": put(3, 4)}],
     "the BD is the final position": [

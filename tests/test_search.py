@@ -126,6 +126,20 @@ def test_novelty_archives_keep_their_distance(tmp_path):
     assert 30 < len(archive) < 1000 and np.median(nearest) > 0.03 * 600
 
 
+def test_a_world_is_the_same_wherever_it_is_named_from(tmp_path, capsys):
+    world = tmp_path / "deep" / "mine"
+    save_world(load_world("apartment"), world)
+    size = {"evaluations": 20, "batch": 10, "cells": (4, 4)}
+    run(SearchConfig(run=tmp_path / "run", world=str(world / "world.toml"), **size))
+    there = os.path.relpath(world / "world.toml")
+    run(SearchConfig(run=tmp_path / "run", world=there, **size))
+    assert "archive: up to date" in capsys.readouterr().err
+    text = (world / "world.toml").read_text(encoding="utf-8")
+    (world / "world.toml").write_text(text.replace("steps = 400", "steps = 300"), encoding="utf-8")
+    with pytest.raises(InputError, match="made from other options: world; add --redo"):
+        run(SearchConfig(run=tmp_path / "run", world=str(world / "world.toml"), **size))
+
+
 def test_custom_world_is_found_by_later_stages(tmp_path):
     folder = save_world(load_world("apartment"), tmp_path / "my world")
     config = SearchConfig(run=tmp_path / "run", world=str(folder), **(SMALL | {"evaluations": 250}))

@@ -11,11 +11,15 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from archive_tools.files.tables import read_json, read_table, write_json
+from archive_tools.archive.elites import load_archive
+from archive_tools.files.tables import read_arrow, read_json, read_table, write_json, write_table
 from archive_tools.run.stage import Stage, StageConfig, check_folder, read_manifest
 from archive_tools.run.workplace import Workplace
+from archive_tools.trajectories.table import load_trajectories
 from envs.errors import InputError
 
 
@@ -243,6 +247,9 @@ def test_what_is_no_folder_is_told(tmp_path):
             make(tmp_path, redo=redo)
         with pytest.raises(InputError, match="not there"):
             make(tmp_path, "trajectories", inputs=("archive",), redo=redo)
+    (tmp_path / "dataset").symlink_to(tmp_path / "dataset")
+    with pytest.raises(InputError, match=r"dataset: a link to .*dataset, which is not there"):
+        make(tmp_path, "dataset", redo=True)
     (tmp_path / "model").write_text("mine")
     for redo in (False, True):
         with pytest.raises(InputError, match="model: is a file"):
@@ -380,8 +387,38 @@ def test_truncated_table_and_bad_json_are_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(InputError, match=r"x\.json: not valid JSON"):
         read_json(tmp_path / "x.json")
+    lists = {name: [[0.0]] for name in ("obs", "action", "pose", "bd", "measures", "solution")}
+    numbers = {name: [1] for name in ("trajectory_id", "length", "policy_id", "objective")}
+    for name in ("elites", "trajectories"):
+        write_table(tmp_path / f"{name}.parquet", pd.DataFrame(numbers | lists))
+    for name, read in (("archive", load_archive), ("trajectories", load_trajectories)):
+        for content in ("[]", "null", "3", "[{}]"):
+            (tmp_path / f"{name}.json").write_text(content)
+            with pytest.raises(InputError, match=rf"{name}\.json: holds .*; expected an object"):
+                read(tmp_path)
 
 
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
+
+
+def test_a_folder_with_a_colon_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("a:b") / "x.parquet"
+    write_table(path, pd.DataFrame({"x": [1, 2]}))
+    assert read_table(path)["x"].tolist() == [1, 2]
+    assert read_arrow(path, rows=(1, 2))["x"].to_pylist() == [2]
+
+
+def test_a_flipped_byte_of_a_table_is_told(tmp_path):
+    path = tmp_path / "x.parquet"
+    write_table(path, pd.DataFrame({"x": np.random.default_rng(0).random(1000)}))
+    whole = bytearray(path.read_bytes())
+    for rows in (None, (0, 10)):
+        for place in range(100, 8000, 700):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=r"x\.parquet: not a readable Parquet file"):
+                read_arrow(path, rows=rows)

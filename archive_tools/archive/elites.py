@@ -223,7 +223,7 @@ def stack_lists(column: pa.ChunkedArray, name: str, path: Path) -> Floats:
 def imported_drives(folder: Path) -> bool:
     """Whether an archive's folder is that of imported drives, behind which no elites stand."""
     path = folder / "archive.json"
-    return path.is_file() and read_json(path).get("algorithm") == "recorded"
+    return path.is_file() and read_json(path, dict).get("algorithm") == "recorded"
 
 
 def load_archive(path: Path | str, *, allow_broken: bool = False) -> Archive:
@@ -251,7 +251,7 @@ def load_archive(path: Path | str, *, allow_broken: bool = False) -> Archive:
             "scripts/00_search_archive.py, or read a foreign one with its --import"
         )
     table = read_arrow(table_path, ("policy_id", "objective", "measures", "solution"))
-    info = read_json(folder / "archive.json")
+    info = read_json(folder / "archive.json", dict)
     try:
         archive = Archive(
             table["policy_id"].to_numpy(),

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from archive_tools.archive.elites import Archive
 from archive_tools.run import executor
-from archive_tools.tasks import Environment
+from archive_tools.tasks import Environment, drives_of
 from envs.errors import InputError, require_memory
 
 Floats = NDArray[np.float32]
@@ -31,7 +31,7 @@ def drive(
 
 
 def _drive(environment: Environment, job: tuple[Floats, int]) -> Answer:
-    info = environment.record(*job).info
+    info = drives_of(environment, *job).info
     return info["objective"], info["bd"]
 
 

@@ -77,14 +77,17 @@ def check_trajectories(
     unique.offenders += [
         (int(i), f"appears {n} times") for i, n in zip(values, counts, strict=True) if n > 1
     ]
+    unseen = {name: set(ids.tolist()) for name in ("obs", "action", "pose")}
     for part in chain([trajectories], steps):
-        for name in ("obs", "action", "pose"):
+        for name, left in unseen.items():
             arrays = getattr(part, name)
             if arrays is None:
                 continue
+            left.difference_update(part.ids.tolist())
             for identity, values in zip(part.ids.tolist(), arrays, strict=True):
                 if not np.isfinite(values).all():
                     finite.offenders.append((identity, f"{name} has NaN or infinite values"))
+    finite.offenders += [(i, f"no {name} at all") for name in unseen for i in sorted(unseen[name])]
     _, _, pose, bd = recorded(trajectories)
     for index, identity in enumerate(ids.tolist() if of_place else []):
         miss = np.abs(pose[index][-1, :2] - bd[index]).max()

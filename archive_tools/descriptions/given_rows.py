@@ -33,6 +33,24 @@ class GivenOptions:
         return user_tables.check_where(self.files, self.where, "texts")
 
 
+def read_sources(sources: Sequence[GivenOptions], stage: Stage) -> list[Given]:
+    """The given descriptions of all files; arguments and errors as of `add_given`."""
+    annotations = load_annotations(stage.input("annotations")) if sources else {}
+    info = _info(stage) if sources else None
+    return [
+        given
+        for options in sources
+        for file in options.files
+        for given in read_given(
+            file,
+            annotations,
+            steps=int(info["steps"]) if info else 0,
+            unit=options.unit,
+            where=options.conditions(),
+        )
+    ]
+
+
 def add_given(
     sources: Sequence[GivenOptions], stage: Stage, first_sample: int
 ) -> tuple[list[dict[str, Any]], GivenDrives | None]:
@@ -50,16 +68,7 @@ def add_given(
     world = load_world(stage.input("archive") / "world")
     scene = world.scene or Scene()
     info = _info(stage)
-    given: list[Given] = []
-    for options in sources:
-        for file in options.files:
-            given += read_given(
-                file,
-                annotations,
-                steps=int(info["steps"]) if info else 0,
-                unit=options.unit,
-                where=options.conditions(),
-            )
+    given = read_sources(sources, stage)
     drives, identity = None, {}
     brought = [g.action for g in given if g.action is not None]
     if brought:
@@ -108,4 +117,4 @@ def _info(stage: Stage) -> dict[str, Any] | None:
         folder = stage.input("trajectories")
     except KeyError:
         return None
-    return read_json(folder / "trajectories.json")
+    return read_json(folder / "trajectories.json", dict)

@@ -22,7 +22,7 @@ from envs.errors import InputError
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file to write, renamed to `path` when all is well: no reader sees half a file."""
-    path = Path(path)
+    path = Path(path).absolute()  # Arrow takes a relative "a:b/c" for an address
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -79,20 +79,24 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not valid {name} ({error}); write it again") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, kind: type = object) -> Any:
     """Read a JSON file. Numbers are finite, and each key of an object stands once.
 
     Raises:
-        InputError: the file is missing or is not JSON.
+        InputError: the file is missing, is not JSON, or holds no `kind` (dict or list).
     """
     path = Path(path)
     with reading(path):
-        return json.loads(
+        value = json.loads(
             path.read_text(encoding="utf-8-sig"),
             object_pairs_hook=_object,
             parse_constant=_number,
             parse_float=_number,
         )
+    if not isinstance(value, kind):
+        what = "an object" if kind is dict else "a list"
+        raise InputError(f"{path}: holds {str(value)[:40]!r}; expected {what}; write it again")
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def write_table(
     written, held = 0, list[Any]([first])
     with (
         atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for part in parts:
             if sum(map(len, held)) >= ROW_GROUP:
@@ -194,7 +198,7 @@ def read_arrow(
     """
     path = Path(path)
     try:
-        names = pq.read_schema(path).names
+        names = pq.read_schema(path.absolute()).names
         missing = [name for name in columns if name not in names]
         if missing:
             raise InputError(
@@ -203,7 +207,12 @@ def read_arrow(
             )
         if rows is not None:
             return _read_rows(path, list(columns) or None, *rows)
-        return pq.read_table(path, columns=list(columns) or None, filters=where)
+        return pq.read_table(
+            path.absolute(),
+            columns=list(columns) or None,
+            filters=where,
+            page_checksum_verification=True,
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError:
@@ -218,7 +227,7 @@ def read_arrow(
 
 
 def _read_rows(path: Path, columns: list[str] | None, begin: int, end: int) -> pa.Table:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path.absolute(), page_checksum_verification=True) as file:
         sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
         firsts = np.cumsum([0, *sizes])
         groups = np.flatnonzero((firsts[:-1] < end) & (firsts[1:] > begin)).tolist()

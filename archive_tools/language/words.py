@@ -119,7 +119,21 @@ LOOKS = COLOURS | {
     *("mauve", "mint", "mustard", "navy", "ochre", "olive", "orchid", "patterned", "peach", "plum"),
     *("rose", "ruby", "rust", "salmon", "sand", "sapphire", "sienna", "slate", "spotted"),
     *("striped", "tan", "taupe", "terracotta", "tiled", "tomato", "umber", "wheat", "wooden"),
+    *("almond", "auburn", "bisque", "blush", "carpeted", "cerise", "cerulean", "champagne"),
+    *("chartreuse", "chiffon", "clear", "colourful", "colorful", "dark", "denim", "ebony", "ecru"),
+    *("eggshell", "flowered", "glossy", "hazel", "honeydew", "lemon", "light", "linen", "matte"),
+    *("moccasin", "ochre", "pale", "papaya", "periwinkle", "peru", "pistachio", "plain", "plaid"),
+    *("platinum", "raspberry", "seashell", "sepia", "snow", "thistle", "tinted", "ultramarine"),
+    *("vanilla", "vermilion", "vermillion", "walnut", "whip", "wine"),
 }
+SHADE = re.compile(
+    "(light|dark|medium|pale|deep|hot|dim|sky|sea|forest|lawn|spring|steel|royal|dodger|cornflower"
+    "|cadet|powder|midnight|rosy|saddle|sandy|indian|floral|ghost|antique|navajo|alice|burly|fire"
+    f"|blanched|corn|old|misty|{'|'.join(sorted(LOOKS))})*"
+    f"({'|'.join(sorted(LOOKS))}|brick|drab|gainsboro|lace|goldenrod|puff|silk|smoke|wood)|"
+    "(redd|blu|green|yellow|gr[ae]y|brown|pink|purpl|whit|black|orang|violet)(e?ish|y)"
+)
+"""A look, also run together as in CSS ("lightblue", "darkolivegreen") or vague ("greenish")."""
 
 SINGULAR_S = {"atlas", "canvas", "christmas", "gas", "lens"}
 
@@ -135,7 +149,7 @@ def spoken(name: str) -> str:
 
 def is_look(name: str) -> bool:
     """Whether a tile is named by how it looks: "olive", "light blue"; "hall" is not."""
-    return re.split(r"[\s-]", spoken(name).lower())[-1] in LOOKS
+    return SHADE.fullmatch(re.split(r"[\s-]", spoken(name).lower())[-1]) is not None
 
 
 def is_plural(name: str) -> bool:

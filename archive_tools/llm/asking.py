@@ -98,7 +98,7 @@ async def _tick(bar: Any, client: Client, config: LlmConfig) -> None:
 
 def _state(client: Client, config: LlmConfig) -> str:
     """Costs, and what is out of the ordinary."""
-    parts = [f"${client.ledger.spent:.4f}"] if client.ledger.spent else []
+    parts = [f"${client.ledger.spent:.4f}"] if client.ledger.spent >= 1e-4 else []
     parts += [f"{count} {name}" for name, count in sorted(client.troubles.items())]
     if client.troubles:
         parts.append(f"{client.pace.limit} at once")

@@ -12,7 +12,7 @@ import pandas as pd
 from archive_tools.archive import load_archive
 from archive_tools.files import read_json
 from archive_tools.rollouts import SYSTEMS, driving
-from archive_tools.tasks import ControllerSpec, Navigation, registry, rollout_controllers
+from archive_tools.tasks import ControllerSpec, Navigation, drives_of, registry, rollout_controllers
 from envs import World
 from envs.errors import InputError
 
@@ -148,6 +148,6 @@ class Robots:
             drive = rollout_controllers(world, spec, solution, steps)
             return drive.info["pose"][0], drive.info["collision"][0]
         task = registry.environment_of(self._run / "archive", archive.info)
-        drive = task.record(solution, int(archive.info.get("seed", 0)))
+        drive = drives_of(task, solution, int(archive.info.get("seed", 0)))
         pose = drive.info["pose"][0, : drive.length[0] + 1]
         return pose, np.zeros(len(pose), bool)

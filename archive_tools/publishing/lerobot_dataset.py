@@ -191,7 +191,7 @@ def episodes(folder: Path) -> Iterator[tuple[list[str], Frames]]:
     """Read a dataset by its own files: of each episode its tasks and its columns."""
     info = read_json(folder / "meta" / "info.json")
     meta = read_table(folder / EPISODES.format(chunk_index=0, file_index=0)).to_dict("records")
-    tasks = pd.read_parquet(folder / "meta" / "tasks.parquet")
+    tasks = pd.read_parquet(folder.absolute() / "meta" / "tasks.parquet")
     names = dict(zip(tasks["task_index"], tasks.index, strict=True))
     known, table, start = None, pa.table({}), 0
     for row in meta:

@@ -69,14 +69,14 @@ def read_lerobot(folder: Path | str) -> Recording:
         f"LeRobot {info['codebase_version']}",
         episodes,
         frames=True,
-        info=None if beside is None else read_json(beside),
+        info=None if beside is None else read_json(beside, dict),
         world=world,
     )
 
 
 def _features(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """The features of meta/info.json, and all of it."""
-    info = read_json(path)
+    info = read_json(path, dict)
     version = info.get("codebase_version") if isinstance(info, dict) else None
     if not str(version).startswith("v3"):
         raise InputError(

@@ -70,7 +70,7 @@ def read_minari(name: str | Path, root: Path | None = None) -> Recording:
         episodes,
         spaces,
         environment=spec.get("id") if isinstance(spec.get("id"), str) else None,
-        info=None if info is None else read_json(info),
+        info=None if info is None else read_json(info, dict),
         world=world,
     )
 

@@ -44,7 +44,7 @@ def read_ours(folder: Path | str) -> Recording:
     if found is None:
         raise InputError(f"{folder}: no trajectories.json with trajectories.parquet beside it")
     info_file, files = found
-    info = dict(read_json(info_file))
+    info = dict(read_json(info_file, dict))
     table = pa.concat_tables([_table(path) for path in files])
     read = unpack_table(table, info, ("obs", "action", "pose", "bd"), info_file)
     policies = table["policy_id"].to_pylist() if "policy_id" in table.column_names else None
@@ -70,7 +70,7 @@ def read_ours(folder: Path | str) -> Recording:
 def _table(path: Path) -> pa.Table:
     names: list[str] = list(COLUMNS)
     read_arrow(path, names)  # says what is missing
-    if "policy_id" in pq.read_schema(path).names:
+    if "policy_id" in pq.read_schema(path.absolute()).names:
         names.append("policy_id")
     try:
         return read_arrow(path, names).cast(pa.schema([SCHEMA.field(name) for name in names]))

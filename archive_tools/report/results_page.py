@@ -15,7 +15,7 @@ from archive_tools.evaluation import METRICS, Metric
 from archive_tools.files import atomic_write, read_json, template
 from archive_tools.report.tables import Figures, of_set, set_title, span
 from archive_tools.rollouts import SYSTEMS, command_files, system_of
-from archive_tools.run import read_manifest, siblings
+from archive_tools.run import check_folder, read_manifest, siblings
 from envs.errors import InputError
 
 Record = dict[str, Any]
@@ -127,7 +127,8 @@ def write_results(
         InputError: the run has no evaluation, or one that cannot be read.
     """
     evaluation = run / "evaluation"
-    read_manifest(evaluation)
+    for folder in (evaluation, run / "dataset"):
+        check_folder(folder)
     if not (evaluation / "variants.json").exists():
         raise InputError(
             f"{evaluation}: no variants.json, so an earlier version made it: run "

@@ -187,6 +187,9 @@ class SpreadConfig(StageConfig):
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or --ray has no Ray."""
         super().check()
+        host, _, port = self.ray.rpartition(":")
+        if self.ray not in ("", "auto") and not (host.strip() and port.isdecimal()):
+            raise InputError(f"--ray {self.ray}: expected the host:port of a cluster, or auto")
         if self.ray and importlib.util.find_spec("ray") is None:
             raise InputError(
                 f"--ray {self.ray}: Ray is not installed; pip install 'wayword[ray]', or leave "

@@ -9,6 +9,7 @@ What is left is a fault of the program, and shown as such.
 import errno
 import io
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -63,6 +64,9 @@ def guarded(*errors: type[Exception]) -> Iterator[Guard]:
 
 def in_a_line(error: Exception, where: Path | str) -> str | None:
     """A fault of disks, files, encodings or memory in one line; None for one of the program."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of copytree
+        _, path, why = error.args[0][0]
+        error = OSError(0, why, str(path))
     text = " ".join(str(error).split())
     said = text.lower()
     if isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said:

@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
@@ -44,6 +44,18 @@ def refuse_renamed(argv: Sequence[str], script: str) -> None:
             raise InputError(f"--{old} is now called --{names[old]}; give --{names[old]} instead")
         if word.startswith("--") and old in gone:
             raise InputError(f"there is no --{old} any more: {gone[old]}")
+
+
+def refuse_empty_paths(argv: Sequence[str], config_type: type) -> None:
+    """Raise InputError for `--run ""`, where a shell's variable was not set: no path is meant."""
+    kinds, flag = get_type_hints(config_type), ""
+    for word in argv:
+        empty = not word
+        if word.startswith("--"):
+            flag, given, value = word.partition("=")
+            empty = bool(given) and not value
+        if empty and "Path" in str(kinds.get(flag[2:].replace("-", "_"))):
+            raise InputError(f"{flag} '': expected a path; . is the folder you are in")
 
 
 def parse(config_type: type[C], doc: str | None, argv: Sequence[str] | None = None) -> C:
@@ -99,6 +111,7 @@ def main(
     """
     warnings.formatwarning = one_line
     with guarded(*errors) as guard:
+        refuse_empty_paths(sys.argv[1:], config_type)
         config: Any = parse(config_type, doc)
         guard.where = config.run
         check_options(config)

@@ -38,7 +38,7 @@ class Workplace:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.run = folder, folder.parent
-        self.final = folder.resolve() if folder.is_symlink() else folder
+        self.final = Path(os.path.realpath(folder)) if folder.is_symlink() else folder
         name = self.final.name
         self.partial, self.old, self.lock_file = (
             self.final.with_name(f".{name}.{what}") for what in ("partial", "old", "lock")

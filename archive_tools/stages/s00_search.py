@@ -83,6 +83,10 @@ class SearchConfig(executor.SpreadConfig):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"evaluations": 200_000, "cells": (128, 128), "batch": 1000}
     }
+    # Of files the content counts, wherever a command names them from.
+    not_fingerprint: ClassVar[set[str]] = executor.SpreadConfig.not_fingerprint | {
+        *("world", "import_file")
+    }
 
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or options do not go together."""

@@ -219,6 +219,8 @@ def _describe(
 ) -> None:
     """Write the tables of the stage."""
     writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
+    # A file that cannot be used is told before a server is paid; its drives are replayed later.
+    given_rows.read_sources(sources, stage)
     if config.model:
         rows = _ask_model(config, writer, jobs, stage)
     else:

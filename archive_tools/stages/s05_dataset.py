@@ -26,7 +26,7 @@ from archive_tools.rollouts import listener
 from archive_tools.run import Stage, bounds, executor, read_manifest
 from archive_tools.trajectories import load_trajectories, trajectory_parts
 from envs import load_world
-from envs.errors import InputError
+from envs.errors import InputError, require_memory
 
 
 @dataclass
@@ -66,9 +66,9 @@ class DatasetConfig(executor.SpreadConfig):
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or options do not go together."""
         super().check()
-        if not 0 < self.test + self.validation < 1:
+        if not (self.test > 0 < self.validation and self.test + self.validation < 1):
             raise InputError(
-                f"--test {self.test} --validation {self.validation}: expected shares above 0 that "
+                f"--test {self.test} --validation {self.validation}: expected each above 0, and "
                 "leave something for training"
             )
 
@@ -104,47 +104,59 @@ def run(config: DatasetConfig) -> Path:
     with Stage(config, "dataset", inputs=inputs) as stage:
         if stage.done:
             return stage.folder
-        refuse_trial(stage.input("descriptions"))
-        descriptions = read_table(
-            stage.input("descriptions") / "descriptions.parquet",
-            ("trajectory_id", "sample", "style", "text", "status", "reason"),
-        ).sort_values(["trajectory_id", "sample"])
-        trajectories = load_trajectories(stage.input("trajectories"), ("pose", "bd"))
-        if config.fixed_length:
-            check_length(trajectories)
-        annotations = load_annotations(stage.input("annotations"))
-        given = given_drives.load_given(stage.input("descriptions") / given_drives.FOLDER)
-        steps = trajectory_parts(stage.input("trajectories"), STEPS, len(trajectories))
-        if given is not None:
-            folder = stage.input("descriptions") / given_drives.FOLDER
-            trajectories = given_drives.with_given(trajectories, folder)
-            steps = chain(steps, [load_trajectories(folder, STEPS, trajectories.info)])
-            annotations |= given.annotations
-        joined = Joined(
-            load_world(stage.input("archive") / "world"),
-            trajectories,
-            annotations,
-            descriptions,
-            config.rule(),
-            None if given is None else given.table,
-            steps,
-        )
-        report_rules(joined.rules, Path(config.run) / "problems.csv")
-        tables = joined.tables(stage.input("trajectories") / "trajectories.parquet")
-        write_table(stage.path("trajectories.parquet"), tables)
-        wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
-        write_table(stage.path("test_wording.parquet"), wording)
-        rule = NearRule.of(stage.input("annotations"))
+        # Before all that takes long: a cluster that is not there is said at once.
         with executor.open_executor(config.ray) as workers:
-            more = joined.augmentation(config.augmentation, config.composed, rule, workers)
-            rollouts = write_table(stage.path("augmentation.parquet"), more)
-        info = dataset_info(joined, rollouts, plans=config.plans)
-        write_json(stage.path("dataset.json"), info)
-        atomic_write(stage.path("README.md"), render_card(joined, info))
-        if info["text_columns"] == ["plans"]:
-            ends = listener.Ends.of(*joined.training())
-            listener.write_listener(stage.path(listener.FOLDER).parent, joined.world, ends)
-        facts = {**joined.facts(), "augmentation_rollouts": info["augmentation_rollouts"]}
-        stage.rows.update(facts.pop("trajectories"))
-        stage.facts.update(facts)
+            _write(config, stage, workers)
     return stage.folder
+
+
+def _write(config: DatasetConfig, stage: Stage, workers: executor.Executor) -> None:
+    """Write the dataset's files."""
+    refuse_trial(stage.input("descriptions"))
+    descriptions = read_table(
+        stage.input("descriptions") / "descriptions.parquet",
+        ("trajectory_id", "sample", "style", "text", "status", "reason"),
+    ).sort_values(["trajectory_id", "sample"])
+    trajectories = load_trajectories(stage.input("trajectories"), ("pose", "bd"))
+    rollouts = (config.augmentation + config.composed) * len(trajectories)
+    require_memory(  # of the training, which holds what is known of each
+        500 * rollouts,
+        f"--augmentation {config.augmentation} --composed {config.composed:g} ({rollouts:,.0f} "
+        "rollouts)",
+    )
+    if config.fixed_length:
+        check_length(trajectories)
+    annotations = load_annotations(stage.input("annotations"))
+    given = given_drives.load_given(stage.input("descriptions") / given_drives.FOLDER)
+    steps = trajectory_parts(stage.input("trajectories"), STEPS, len(trajectories))
+    if given is not None:
+        folder = stage.input("descriptions") / given_drives.FOLDER
+        trajectories = given_drives.with_given(trajectories, folder)
+        steps = chain(steps, [load_trajectories(folder, STEPS, trajectories.info)])
+        annotations |= given.annotations
+    joined = Joined(
+        load_world(stage.input("archive") / "world"),
+        trajectories,
+        annotations,
+        descriptions,
+        config.rule(),
+        None if given is None else given.table,
+        steps,
+    )
+    report_rules(joined.rules, Path(config.run) / "problems.csv")
+    tables = joined.tables(stage.input("trajectories") / "trajectories.parquet")
+    write_table(stage.path("trajectories.parquet"), tables)
+    wording = pa.Table.from_pylist(joined.wording, schema=SCHEMA)
+    write_table(stage.path("test_wording.parquet"), wording)
+    rule = NearRule.of(stage.input("annotations"))
+    more = joined.augmentation(config.augmentation, config.composed, rule, workers)
+    rollouts = write_table(stage.path("augmentation.parquet"), more)
+    info = dataset_info(joined, rollouts, plans=config.plans)
+    write_json(stage.path("dataset.json"), info)
+    atomic_write(stage.path("README.md"), render_card(joined, info))
+    if info["text_columns"] == ["plans"]:
+        ends = listener.Ends.of(*joined.training())
+        listener.write_listener(stage.path(listener.FOLDER).parent, joined.world, ends)
+    facts = {**joined.facts(), "augmentation_rollouts": info["augmentation_rollouts"]}
+    stage.rows.update(facts.pop("trajectories"))
+    stage.facts.update(facts)

@@ -79,10 +79,6 @@ def say(
     pose = np.asarray(drives.info["pose"][0], np.float32)
     target = (float(bd[0]), float(bd[1])) if bd is not None and positions else None
     caption = text if bd is None else fill_descriptor(text, bd)
-    picture = draw_scene(world, [Route(pose, None, "time", "solid", target)], caption=caption)
-    atomic_write(run / "said.svg", picture)
-    svg_to_png(picture, run / "said.png")
-
     _show_plan(console, world, pose, target)
     if world.scene is not None:
         driven = annotate(world.scene, [pose], size=world.size, rule=rule)[0]
@@ -90,6 +86,10 @@ def say(
         verdict = judge_rules(text, driven, None, world.scene)
         console.print(f"by its words: {verdict.score:.2f} ({verdict.reasons})", highlight=False)
     _show_end(console, np.asarray(drives.info["bd"][0, -1], np.float64), bd, info)
+    # Last: on a disk that is read-only or full the answer is told all the same.
+    picture = draw_scene(world, [Route(pose, None, "time", "solid", target)], caption=caption)
+    atomic_write(run / "said.svg", picture)
+    svg_to_png(picture, run / "said.png")
     console.print(f"picture: {run / 'said.png'}", highlight=False, soft_wrap=True)
     return run / "said.png"
 

@@ -10,7 +10,7 @@ from archive_tools.tasks.gymnasium import make_gymnasium, theirs
 from archive_tools.tasks.measures import Measures, cell_index, cell_places
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.recording import Rollouts
-from archive_tools.tasks.task import Environment
+from archive_tools.tasks.task import Environment, drives_of
 
 __all__ = [
     "ControllerSpec",
@@ -20,6 +20,7 @@ __all__ = [
     "Rollouts",
     "cell_index",
     "cell_places",
+    "drives_of",
     "make_gymnasium",
     "registry",
     "rollout_controllers",

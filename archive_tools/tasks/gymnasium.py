@@ -51,7 +51,7 @@ def theirs(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> An
             return call(*args, **kwargs)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = (str(error) or type(error).__name__).strip().splitlines()[0][:300]
         if isinstance(error, gymnasium.error.Error):
             raise InputError(f"{what}: {reason}") from None
@@ -129,7 +129,9 @@ class GymnasiumTask:
             self.action_low = act.low.reshape(-1).astype(float).tolist()
             self.action_high = act.high.reshape(-1).astype(float).tolist()
             outputs = len(self.action_low)
-            reach = float(np.abs([self.action_low, self.action_high]).max())
+            reach = float(np.abs([self.action_low, self.action_high]).max(initial=0.0))
+        if not outputs:
+            raise InputError(f"{id}: its action_space {act} has no numbers; nothing can be driven")
         if not np.isfinite(reach):
             raise InputError(f"{id}: actions have no bounds; wrap it with a bounded action space")
         spec = {
@@ -194,7 +196,7 @@ class GymnasiumTask:
             infos.append(info)
         has_pose = all("pose" in info for info in infos)
         if has_pose:
-            pose[:, 0] = [info["pose"] for info in infos]
+            pose[:, 0] = [self._pose(info) for info in infos]
         active = np.arange(count)
         for t in range(steps):
             inputs = (obs[active, t] - self._centre) * self._gain
@@ -208,7 +210,7 @@ class GymnasiumTask:
                 obs[n, t + 1] = seen
                 reward[n] += gain
                 if has_pose:
-                    pose[n, t + 1] = infos[n]["pose"]
+                    pose[n, t + 1] = self._pose(infos[n])
                 if done[place] or t + 1 == steps:
                     length[n] = t + 1
                     # Padding: the state holds.
@@ -235,10 +237,13 @@ class GymnasiumTask:
             raise InputError(f"{self.id}: step gives {count} values, expected 5; {OLD_GYM}")
         obs, reward, terminated, truncated, info = result
         try:
-            gain = float(reward)
+            gain, done = float(reward), bool(terminated or truncated)
         except (TypeError, ValueError):
-            raise InputError(f"{self.id}: step's reward is {reward!r}; expected a number") from None
-        return self._flat(obs, "step"), gain, bool(terminated or truncated), info
+            raise InputError(
+                f"{self.id}: step's reward is {reward!r}, terminated {terminated!r}, truncated "
+                f"{truncated!r}; expected a number, true or false, and true or false"
+            ) from None
+        return self._flat(obs, "step"), gain, done, info
 
     def first_info(self) -> Mapping[str, Any]:
         """What reset reports with seed 0."""
@@ -251,6 +256,19 @@ class GymnasiumTask:
         if not pair or not isinstance(result[1], Mapping):
             raise InputError(f"{self.id}: reset gives no info beside the observation; {OLD_GYM}")
         return self._flat(result[0], "reset"), result[1]
+
+    def _pose(self, info: Mapping[str, Any]) -> Floats:
+        """The pose [3] that info reports."""
+        try:
+            pose = np.asarray(info.get("pose"), dtype=np.float32)
+        except (TypeError, ValueError):
+            pose = np.empty(0, np.float32)
+        if pose.shape != (3,) or not np.isfinite(pose).all():
+            raise InputError(
+                f"{self.id}: the pose in info is {str(info.get('pose'))[:60]}; expected 3 finite "
+                "numbers, x, y and heading, from every reset and step, or no pose at all"
+            )
+        return pose
 
     def _flat(self, obs: Any, where: str) -> Floats:
         """An observation as [n_obs]."""

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ import gymnasium
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from archive_tools.tasks.gymnasium import gymnasium_task, theirs
+from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.task import Environment
 from envs.errors import InputError
@@ -86,6 +88,16 @@ def _made(name: str, function: Callable[..., Any], **options: Any) -> Environmen
         raise InputError(
             f"--environment {name}: makes a {type(made).__name__} without {', '.join(missing)}; "
             "expected the members of Environment (docs/environments.md)"
+        )
+    of = made.measures
+    if not (
+        isinstance(of, Measures) and of.names and len(of.names) == len(of.low) == len(of.high)
+    ) or not all(
+        -math.inf < low < high < math.inf for low, high in zip(of.low, of.high, strict=True)
+    ):
+        raise InputError(
+            f"--environment {name}: its measures are {of}; expected a name, a lowest and a higher "
+            "highest value for each dimension of the BD"
         )
     return made
 

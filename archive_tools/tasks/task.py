@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive_tools.tasks.controllers import ControllerSpec
+from archive_tools.tasks.gymnasium import theirs
 from archive_tools.tasks.measures import Measures
+from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.recording import Rollouts
+from envs.errors import InputError
 from envs.world import World
 
 Floats = NDArray[np.float32]
@@ -50,3 +53,34 @@ class Environment(Protocol):
     def reachable(self) -> Floats | None:
         """A dense sample [M, n_bd] of the BDs that can be reached; None when unknown."""
         ...
+
+
+def drives_of(environment: Environment, solutions: Floats, seed: int) -> Rollouts:
+    """`environment.record`, where it may be a user's: what it raises is a line, what it gives is
+    held against the shapes that it must have.
+
+    Raises:
+        InputError: it raises, or a shape is another one.
+    """
+    if isinstance(environment, Navigation):
+        return environment.record(solutions, seed)
+    id, count, n_bd = environment.id, len(solutions), len(environment.measures.names)
+    drives = theirs(f"{id}: record raised", environment.record, solutions, seed)
+    if not isinstance(drives, Rollouts):
+        raise InputError(f"{id}: record gives {str(drives)[:60]}; expected Rollouts")
+    steps = len(drives.action[0]) if np.ndim(drives.action) > 1 and count else environment.steps
+    wanted = {
+        "obs": (count, steps + 1, environment.controller.layers[0]),
+        "action": (count, steps, len(environment.action_low)),
+        "length": (count,),
+        "bd": (count, n_bd),
+        "objective": (count,),
+        "pose": (count, steps + 1, 3),
+    }
+    for name, shape in wanted.items():
+        array: Any = drives.info.get(name) if name not in vars(drives) else getattr(drives, name)
+        if not (name == "pose" and array is None) and np.shape(array) != shape:
+            raise InputError(
+                f"{id}: record gives {name} of shape {np.shape(array)}; expected {shape}"
+            )
+    return drives

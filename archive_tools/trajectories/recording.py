@@ -14,7 +14,7 @@ from tqdm import tqdm
 from archive_tools.archive import Archive, tolerances
 from archive_tools.files import write_table
 from archive_tools.run import executor
-from archive_tools.tasks import Environment, Navigation
+from archive_tools.tasks import Environment, Navigation, drives_of
 from archive_tools.trajectories.table import Floats, make_info, make_table
 from envs.errors import InputError
 
@@ -26,7 +26,7 @@ def record_drives(environment: Environment, job: tuple[Floats, NDArray[np.int64]
         InputError: the environment recorded numbers that are not finite.
     """
     solutions, ids, seed = job
-    rollouts = environment.record(solutions, seed)
+    rollouts = drives_of(environment, solutions, seed)
     pose, bd = rollouts.info.get("pose"), rollouts.info["bd"]
     arrays = {"obs": rollouts.obs, "action": rollouts.action, "pose": pose, "measures": bd}
     for name, array in arrays.items():
@@ -85,7 +85,7 @@ class Recorder:
     def chunks(self, *columns: str) -> Iterator[pa.Table]:
         """The tables of all chunks, in order; only `columns` where some are named."""
         for rows in self.rows:
-            yield pq.read_table(self._file(rows), columns=list(columns) or None)
+            yield pq.read_table(self._file(rows).absolute(), columns=list(columns) or None)
 
     def lengths(self) -> NDArray[np.int32]:
         """Steps [N] of each trajectory."""

@@ -110,6 +110,7 @@ def write_trajectories(path: Path, chunks: Iterator[pa.Table]) -> None:
             use_dictionary=["action.list.element", "length"],  # type: ignore[arg-type] (stub is wrong)
             column_encoding={f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in split},
             write_statistics=False,
+            write_page_checksum=True,
         ) as writer,
     ):
         for table in chunks:
@@ -141,7 +142,7 @@ def load_trajectories(
         raise InputError(f"unknown column {unknown[0]!r}; known are obs, action, pose, bd")
     table = read_arrow(path, ("trajectory_id", "length", *wanted), rows)
     if info is None:
-        info = dict(read_json(folder / "trajectories.json"))
+        info = dict(read_json(folder / "trajectories.json", dict))
     return unpack_table(table, info, wanted, path)
 
 

@@ -142,14 +142,14 @@ class _File:
 
     @property
     def columns(self) -> list[str]:
-        names = pq.read_schema(self.path).names
+        names = pq.read_schema(self.path.absolute()).names
         return [name for name in STEPS if name in names]
 
     def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The rows that are read, some thousands at a time."""
         begin = 0
         try:
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path.absolute(), page_checksum_verification=True) as file:
                 for batch in file.iter_batches(PART, columns=list(columns)):
                     part = pa.Table.from_batches([batch])
                     keep = self.keep[begin : begin + len(part)]
@@ -388,13 +388,13 @@ def _read_table(path: Path, info: dict[str, Any]) -> pa.Table:
     if not path.exists():
         raise InputError(f"{path} does not exist: --data must name a dataset folder")
     try:
-        names = pq.read_schema(path).names
+        names = pq.read_schema(path.absolute()).names
         needed = dict.fromkeys([*COLUMNS, *text_columns(info)])
         missing = [c for c in needed if c not in names]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)} (found {', '.join(names)})")
         wanted = [c for c in needed if c not in STEPS] + ["weight"] * ("weight" in names)
-        table = pq.read_table(path, columns=wanted)
+        table = pq.read_table(path.absolute(), columns=wanted, page_checksum_verification=True)
         table.validate(full=True)  # texts that are no UTF-8
         if "weight" not in names:
             table = table.append_column("weight", pa.array(np.ones(len(table), np.float32)))

@@ -44,6 +44,7 @@ from nanodt.model.trunk import SharedPrefix, Trunk, TrunkConfig, Write
 from nanodt.packing import Batch
 from nanodt.place.odometry import OdometryConfig, features
 from nanodt.text.encoders import attach_source, build_text_encoder
+from nanodt.text.reader import FOLDER as READER
 
 STRETCHES, SAMPLE = 1024, 2**28
 """Values of more bytes than SAMPLE are known by so many stretches of them."""
@@ -355,7 +356,7 @@ class Network(nn.Module):
 
     def save_weights(self, folder: Path) -> None:
         """Write model.safetensors, with the digests of what lies beside it and belongs to it."""
-        beside = (CONFIG, TOKENIZER, WORDS)
+        beside = (CONFIG, TOKENIZER, WORDS, READER)
         save_weights(folder / WEIGHTS, self.state_dict(), {"format": "pt"}, beside)
 
 
@@ -381,7 +382,7 @@ def load_network(path: Path | str, device: str = "cpu") -> Network:
             f"{config_path}: written by another version of nanodt, whose models cannot be "
             "read: train it again"
         )
-    check_beside(folder, (CONFIG, TOKENIZER))
+    check_beside(folder, (CONFIG, TOKENIZER, READER))
     try:
         network = Network(from_json(NetworkConfig, fields))
     except InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -39,6 +40,9 @@ def guarded(body: Callable[[], object]) -> int:
 
 def in_a_line(error: Exception) -> str | None:
     """A mistake of the user's or a mishap of the machine; None for a fault of the program."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of copytree
+        _, path, why = error.args[0][0]
+        error = OSError(0, why, str(path))
     text = " ".join(str(error).split())
     said = text.lower()
     if isinstance(error, InputError):
@@ -54,7 +58,7 @@ def in_a_line(error: Exception) -> str | None:
     if not isinstance(error, OSError):
         return None
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in said:
         return f"{where}no space left on the device: make room, then {GO_ON}"
     return where + (error.strerror or text or type(error).__name__)
 

@@ -281,8 +281,10 @@ def parse(
     finder.add_argument("--preset", default="demo")
     finder.add_argument("--layout", default="full")
     found = finder.parse_known_args([word.replace("_", "-") for word in arguments])[0]
-    chosen = {**PRESETS.get(found.preset, {}), **LAYOUTS.get(found.layout, {})}
-    chosen |= {"preset": found.preset, "layout": found.layout}
+    # A misspelt one is no default: tyro would take it for a further choice.
+    preset = found.preset if found.preset in PRESETS else "demo"
+    layout = found.layout if found.layout in LAYOUTS else "full"
+    chosen = {**PRESETS[preset], **LAYOUTS[layout], "preset": preset, "layout": layout}
     return tyro.cli(
         show_bounds(kind),
         default=kind(**chosen),

@@ -60,8 +60,8 @@ def parse(recipe: Recipe, arguments: list[str]) -> Options:
     """The recipe's options, its preset's values as defaults."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="small")
-    preset = finder.parse_known_args(arguments)[0].preset
-    given = recipe.published if preset == "published" else {}
+    published = finder.parse_known_args(arguments)[0].preset == "published"
+    preset, given = ("published", recipe.published) if published else ("small", {})
     return tyro.cli(
         show_bounds(recipe.options),
         default=recipe.options(preset=preset, **given),
