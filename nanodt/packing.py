@@ -93,8 +93,9 @@ def pack_windows(
     text = np.where(column < text_lengths[:, None], texts + column, pad)
     width = tokens_per_step * steps[:, None, None]
     begin = n_text + tokens_per_step * (np.cumsum(n_steps) - n_steps)[:, None, None]
+    begin = begin + width * np.arange(windows)[:, None]
     column = np.arange(s)
-    own = np.where(column < width - spare, begin + width * np.arange(windows)[:, None] + column, pad)
+    own = np.where(column < width - spare, begin + column, pad)
     place = np.concatenate([text, own.reshape(len(steps), -1)], axis=1)
     window, inner = ragged(np.repeat(steps, windows))
     row, number = np.divmod(window, windows)

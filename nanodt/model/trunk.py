@@ -162,7 +162,9 @@ class Block(nn.Module):
     def drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
-    def attend(self, x: Tensor, context: Write | None, mask: Tensor | SharedPrefix | None = None) -> Tensor:
+    def attend(
+        self, x: Tensor, context: Write | None, mask: Tensor | SharedPrefix | None = None
+    ) -> Tensor:
         """[N, T, C] -> [N, T, C], not yet projected."""
         qkv = self.qkv(x).unflatten(2, (3, self.n_head, -1))  # [N, T, 3, heads, C / heads]
         q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))  # [N, heads, T, C / heads] each
