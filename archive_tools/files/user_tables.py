@@ -153,11 +153,12 @@ def _comma_separated(path: Path, content: str) -> pd.DataFrame:
                 f"{path}: row {number} has {'more' if None in row else 'fewer'} fields than the "
                 f"header; quote texts that hold {separator!r}"
             )
-    if twice := [name for name in reader.fieldnames or () if reader.fieldnames.count(name) > 1]:
-        raise InputError(f"{path}: column {twice[0]!r} stands twice in the header; drop one")
-    if not reader.fieldnames:
+    names = list(reader.fieldnames or ())
+    if not names:
         raise InputError(f"{path}: no header; the first line names the columns")
-    return pd.DataFrame(rows, columns=list(reader.fieldnames))
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{path}: column {twice[0]!r} stands twice in the header; drop one")
+    return pd.DataFrame(rows, columns=names)
 
 
 def _json_lines(path: Path, content: str) -> pd.DataFrame:

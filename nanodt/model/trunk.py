@@ -121,16 +121,18 @@ class SharedPrefix:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
         """[N, heads, P + G * S, d] each -> the same."""
         p = self.text.shape[3]
-        text = [t[:, :, :p] for t in (q, k, v)]
+        q_text, k_text, v_text = (t[:, :, :p] for t in (q, k, v))
         q, k, v = (t[:, :, p:].unflatten(2, (self.windows, -1)) for t in (q, k, v))
         q = q * q.shape[-1] ** -0.5
-        to_text = (q.flatten(2, 3) @ text[1].mT).masked_fill(~self.text, -torch.inf)
+        to_text = (q.flatten(2, 3) @ k_text.mT).masked_fill(~self.text, -torch.inf)
         to_own = (q @ k.mT).masked_fill(~self.own, -torch.inf).flatten(2, 3)
         weight = torch.cat([to_text, to_own], dim=3).softmax(3)  # [N, heads, G * S, P + S]
         weight = F.dropout(weight, dropout)
         own = weight[..., p:].unflatten(2, (self.windows, -1)) @ v
-        y = weight[..., :p] @ text[2] + own.flatten(2, 3)
-        return torch.cat([attention(*text, None, dropout), y], dim=2) if p else y
+        y = weight[..., :p] @ v_text + own.flatten(2, 3)
+        if p == 0:
+            return y
+        return torch.cat([attention(q_text, k_text, v_text, None, dropout), y], dim=2)
 
 
 def attention(
