@@ -125,7 +125,9 @@ def test_an_interrupt_leaves_no_process_behind():
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert job.stdout is not None and job.stdout.readline() == "at work\n"
+    assert job.stdout is not None
+    # Of a machine that is slow to answer Ray says so first.
+    assert any(line == "at work\n" for line in iter(job.stdout.readline, ""))
     job.send_signal(signal.SIGINT)
     _, said = job.communicate(timeout=60)
     assert job.returncode == 130 and "interrupted" in said and "Traceback" not in said

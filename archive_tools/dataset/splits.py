@@ -17,6 +17,10 @@ from scipy.spatial import KDTree
 from archive_tools.tasks import cell_index
 
 SPLITS = ("train", "validation", "test")
+FEW = 4
+"""Steps of which those of near-duplicates are looked up."""
+BLOCK = 2**16
+"""Pairs that are compared at once."""
 Recipe = Literal["random", "regions", "routes"]
 
 
@@ -129,8 +133,14 @@ def near_duplicates(
     if number == 0:
         return np.zeros(0, dtype=np.int64)
     chosen = np.linspace(0, steps - 1, min(points, steps)).round().astype(int)
-    paths = pose[:, chosen, :2].reshape(number, -1).astype(np.float64)
-    pairs = KDTree(paths).query_pairs(tolerance, p=np.inf, output_type="ndarray")
+    paths = pose[:, chosen, :2].astype(np.float64)
+    # A tree of all steps would compare nearly every two; few steps leave few pairs to compare.
+    few = np.linspace(0, len(chosen) - 1, FEW + 1).round().astype(int)[1:]
+    tree = KDTree(paths[:, few].reshape(number, -1))
+    pairs = tree.query_pairs(tolerance, p=np.inf, output_type="ndarray")
+    blocks = [pairs[begin : begin + BLOCK] for begin in range(0, len(pairs), BLOCK)]
+    apart = [np.abs(paths[b[:, 0]] - paths[b[:, 1]]).max(axis=(1, 2)) for b in blocks]
+    pairs = pairs[np.concatenate([np.zeros(0), *apart]) <= tolerance]
     ones = np.ones(len(pairs), dtype=bool)
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(number, number))
     _, labels = connected_components(graph, directed=False)

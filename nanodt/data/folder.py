@@ -192,6 +192,7 @@ def _read_steps(
                     place = found[name][field]
                     place[begin : filled[name]] = values if mine.all() else values[mine]
                     release(place)
+    pa.default_memory_pool().release_unused()  # it would keep the room of the largest part
     return found
 
 

@@ -111,7 +111,7 @@ class Windows:
         pose = room(int(self.length.sum()), 3)
         side = self.network.map_side if "visits" in self.network.slots else 0
         low, high = np.array(config.bd_low)[:2], np.array(config.bd_high)[:2]
-        cells = np.empty(len(pose) if side else 0, np.int32)
+        cells = np.empty(len(pose) if side else 0, np.min_scalar_type(side * side))
         for begin in range(0, len(self.length), TOGETHER):
             length = self.length[begin : begin + TOGETHER]
             first = int(self.first[begin])
