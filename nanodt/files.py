@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from nanodt.errors import InputError
+from nanodt.errors import InputError, require_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, WORDS = "tokenizer.json", "words.json"
@@ -27,6 +27,7 @@ C = TypeVar("C")
 @contextmanager
 def at_once(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of `path` when all is well: it is there whole or not."""
+    require_file(path)
     partial = path.with_name("." + path.name)
     try:
         yield partial
@@ -49,6 +50,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """A JSON object. Raises InputError, with some advice, where a file is none."""
+    require_file(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

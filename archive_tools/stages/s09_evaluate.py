@@ -16,6 +16,7 @@ from archive_tools.evaluation import (
     show_prompts,
 )
 from archive_tools.files import atomic_write, write_json, write_table
+from archive_tools.llm import Ledger
 from archive_tools.rating import ratings_digest, read_ratings
 from archive_tools.report import write_report
 from archive_tools.rollouts import command_files, read_instructions
@@ -87,6 +88,9 @@ def run(config: EvaluateConfig) -> Path:
     with Stage(config, "evaluation", inputs=(*NEEDED, *shown), extra=extra) as stage:
         if stage.done:
             return stage.folder
+        if config.model:
+            with Ledger(config.ledger_path()):
+                pass  # a bad one is refused now, not when all drives were scored
         scored = score_run(folder)
         rollouts = read_manifest(folder / "rollouts")["digest"]
         ratings, stale = read_ratings(folder / "ratings", rollouts)

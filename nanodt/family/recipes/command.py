@@ -21,7 +21,7 @@ from nanodt.errors import InputError
 from nanodt.family.recipes.recipe import Options, Recipe
 from nanodt.files import read_json, write_json, write_text
 from nanodt.model.network import Network, load_network
-from nanodt.training.bounds import check_bounds, show_bounds
+from nanodt.training.bounds import check_bounds, refuse_empty, show_bounds
 from nanodt.training.faults import guarded
 
 NAMES = ("dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt")
@@ -58,6 +58,7 @@ def get_recipe(name: str) -> Recipe:
 
 def parse(recipe: Recipe, arguments: list[str]) -> Options:
     """The recipe's options, its preset's values as defaults."""
+    refuse_empty(arguments)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="small")
     published = finder.parse_known_args(arguments)[0].preset == "published"
