@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,14 @@ from nanodt.errors import InputError, require_file
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, WORDS = "tokenizer.json", "words.json"
 C = TypeVar("C")
+
+
+def require_place(out: Path) -> None:
+    """Raise InputError, before any work, for an --out where no folder can be made."""
+    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        why = "cannot be written" if place.is_dir() else "is a file"
+        raise InputError(f"--out {out}: {place} {why}; expected a folder of yours")
 
 
 @contextmanager

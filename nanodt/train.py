@@ -35,7 +35,7 @@ from nanodt.data.folder import (
 )
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.files import CONFIG, digest, hub_folder, is_hub_id, write_json
+from nanodt.files import CONFIG, digest, hub_folder, is_hub_id, require_place, write_json
 from nanodt.model.network import Network
 from nanodt.text.reader import take_reader
 from nanodt.text.tokenizer import Tokenizer
@@ -77,8 +77,7 @@ def located(config: TrainConfig) -> TrainConfig:
     if tokenizer is None and beside.exists():
         tokenizer = beside
     out = config.out or data.parent / "model"
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; expected a folder")
+    require_place(out)
     return replace(config, data=data, tokenizer=tokenizer, out=out)
 
 

@@ -336,8 +336,8 @@ class PoseInWords(PoseOnce):
         return np.zeros(2, np.float32), {"pose": "here"}
 
 for kind in (Good, OldReset, NoInfo, OldStep, OldSeed, Loud, Breaks, StepBreaks, WrongShape,
-             NotANumber, NoReward, NoSpaces, DoneArray, DoneInWords, NoActions, Exits, PoseOnce, PoseOfTwo,
-             PoseInWords):
+             NotANumber, NoReward, NoSpaces, DoneArray, DoneInWords, NoActions, Exits, PoseOnce,
+             PoseOfTwo, PoseInWords):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=5)
 gymnasium.register("my/Good-v0", entry_point=Good, max_episode_steps=5)
 

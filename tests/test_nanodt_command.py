@@ -129,10 +129,36 @@ def test_a_device_or_pipe_is_neither_read_nor_replaced(option, run, capsys):
     assert stat.S_ISSOCK((run / "special").stat().st_mode)
 
 
+@pytest.mark.parametrize(
+    "address", ["nonsense", "os:system", "http://[", "http://", "ftp://x/v1", "http://a b", "a\nb"]
+)
+def test_an_address_of_no_server_is_refused_and_not_asked(address, run, capsys):
+    words = [*SMALL, "--text-encoder", "endpoint", "--text-base-url", address]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert f"--text-base-url {' '.join(address.split())}: expected http://" in error
+    assert error.count("\n") == 1
+
+
 def test_a_file_for_the_folder_of_the_model_is_refused_before_the_data_is_read(run, capsys):
     (run / "file").touch()
-    assert main(["--data", f"{run}/nowhere", "--out", f"{run}/file"]) == 2
-    assert f"--out {run}/file: is a file; expected a folder" in capsys.readouterr().err
+    for words in (["--data", f"{run}/nowhere"], ["--recipe", "dt"]):
+        assert main([*words, "--out", f"{run}/file/below"]) == 2
+        assert f"{run}/file is a file; expected a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--n-layer", "--n-embd", "--batch-size", "--context"])
+def test_sizes_of_a_recipe_that_cannot_fit_are_refused(option, tmp_path, capsys):
+    assert main(["--recipe", "bet", "--out", str(tmp_path), option, "2147483647"]) == 2
+    error = capsys.readouterr().err
+    assert f"{option} 2147483647" in error and "GB are free" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_head_of_a_recipe_collects_nothing(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--recipe", "bet", "--out", str(tmp_path), "--head", "cluster"])
+    assert "invalid choice 'cluster'" in capsys.readouterr().err
 
 
 def test_help_shows_bounds_and_the_defaults_of_presets(capsys):

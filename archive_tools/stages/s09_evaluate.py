@@ -16,7 +16,6 @@ from archive_tools.evaluation import (
     show_prompts,
 )
 from archive_tools.files import atomic_write, write_json, write_table
-from archive_tools.llm import Ledger
 from archive_tools.rating import ratings_digest, read_ratings
 from archive_tools.report import write_report
 from archive_tools.rollouts import command_files, read_instructions
@@ -89,8 +88,7 @@ def run(config: EvaluateConfig) -> Path:
         if stage.done:
             return stage.folder
         if config.model:
-            with Ledger(config.ledger_path()):
-                pass  # a bad one is refused now, not when all drives were scored
+            config.check_access()
         scored = score_run(folder)
         rollouts = read_manifest(folder / "rollouts")["digest"]
         ratings, stale = read_ratings(folder / "ratings", rollouts)
