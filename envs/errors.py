@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, and sizes that are refused by it."""
+"""The one kind of error that is the user's to mend; sizes and files that are refused by it."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,20 @@ class InputError(ValueError):
     The message is one line and says which file, which field, what was found, what was expected
     and how to fix it. The command line prints it without a traceback and exits with status 2.
     """
+
+
+def require_file(path: Path | str, what: str = "") -> None:
+    """Refuse a device or pipe: read without end, and gone for all where a file takes its place.
+
+    Args:
+        path: of what is to be read or written; it need not be there.
+        what: names it, if not the path does.
+
+    Raises:
+        InputError: it is a device, a pipe or a socket.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise InputError(f"{what or path}: is a device or pipe; expected a file")
 
 
 CONTAINER = (

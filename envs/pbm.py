@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 LARGEST = 1 << 28
 """Pixels of a map; 16,384 x 16,384."""
@@ -29,6 +29,7 @@ def read_pbm(path: Path) -> np.ndarray:
         InputError: not P4, a broken header, a width that is not a multiple of 8, a short file, or
             line ends that were converted among the pixels.
     """
+    require_file(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 from envs.pbm import read_pbm, write_pbm
 from envs.scene import (
     Scene,
@@ -94,6 +94,7 @@ def _in_file(path: Path, error: InputError) -> InputError:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file, or raise an InputError with file and line."""
+    require_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -17,16 +18,25 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from nanodt.errors import InputError
+from nanodt.errors import InputError, require_file
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER, WORDS = "tokenizer.json", "words.json"
 C = TypeVar("C")
 
 
+def require_place(out: Path) -> None:
+    """Raise InputError, before any work, for an --out where no folder can be made."""
+    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        why = "cannot be written" if place.is_dir() else "is a file"
+        raise InputError(f"--out {out}: {place} {why}; expected a folder of yours")
+
+
 @contextmanager
 def at_once(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of `path` when all is well: it is there whole or not."""
+    require_file(path)
     partial = path.with_name("." + path.name)
     try:
         yield partial
@@ -49,6 +59,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """A JSON object. Raises InputError, with some advice, where a file is none."""
+    require_file(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

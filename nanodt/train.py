@@ -35,7 +35,7 @@ from nanodt.data.folder import (
 )
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
-from nanodt.files import CONFIG, digest, hub_folder, is_hub_id, write_json
+from nanodt.files import CONFIG, digest, hub_folder, is_hub_id, require_place, write_json
 from nanodt.model.network import Network
 from nanodt.text.reader import take_reader
 from nanodt.text.tokenizer import Tokenizer
@@ -53,7 +53,7 @@ from nanodt.training.validation import better, in_words
 
 
 def train(config: TrainConfig) -> Path:
-    """Train, or go on training, the model of `config.out`; its folder."""
+    """Train, or go on training, the model of `config.folder`; its folder."""
     check_bounds(config)
     config = located(config)
     device = pick_device(config.device)
@@ -77,12 +77,12 @@ def located(config: TrainConfig) -> TrainConfig:
     if tokenizer is None and beside.exists():
         tokenizer = beside
     out = config.out or data.parent / "model"
+    require_place(out)
     return replace(config, data=data, tokenizer=tokenizer, out=out)
 
 
 def _train(config: TrainConfig, device: str, group: Processes) -> Path:
-    assert config.data is not None and config.out is not None
-    dataset = load_dataset(config.data, config.augmentation_share)
+    dataset = load_dataset(config.dataset, config.augmentation_share)
     fitting, remarks = offered(config, dataset)
     check_memory(fitting, dataset, device)
     # Before --redo removes anything: it refuses options and data that do not fit.
@@ -92,42 +92,41 @@ def _train(config: TrainConfig, device: str, group: Processes) -> Path:
         if lead:
             say(config, finished, remarks)
         if finished:
-            return config.out
+            return config.folder
         windows = Windows(dataset.split("train"), network.to(device), device=device)
         trainer = Trainer(network, windows, fitting, group)
         state = resume(config, trainer, made, lead)
         if not lead:
             optimise(fitting, trainer, state, None)
-            return config.out
-        write_beside(config.out, network, dataset)
+            return config.folder
+        write_beside(config.folder, network, dataset)
         journal = Journal(fitting, trainer, state, dataset)
         try:
             optimise(fitting, trainer, state, journal)
         finally:
             journal.bar.close()
         finish(config, network, state, journal.seconds)
-    return config.out
+    return config.folder
 
 
 def say(config: TrainConfig, finished: bool, remarks: list[str]) -> None:
     """Say what is learnt from and where to, or that it is done."""
     if finished:
         how = "(--redo trains it anew, --out FOLDER elsewhere)"
-        print(f"{config.out}: already trained on {config.data} with these options {how}")
+        print(f"{config.folder}: already trained on {config.dataset} with these options {how}")
     else:
-        print("\n".join([f"learning from {config.data}, into {config.out}", *remarks]))
+        print("\n".join([f"learning from {config.dataset}, into {config.folder}", *remarks]))
 
 
 def made_of(config: TrainConfig, network: Network) -> dict[str, Any]:
     """What the weights follow from: options, and digests of the files that are read."""
-    assert config.data is not None
     made = {k: v for k, v in asdict(config).items() if k not in WITHOUT_EFFECT}
     made["betas"] = list(config.betas)
     made["version"] = version_of("wayword")
-    files = [*table_files(config.data), INFO]
-    if config.augmentation_share and (config.data / AUGMENTATION).exists():
+    files = [*table_files(config.dataset), INFO]
+    if config.augmentation_share and (config.dataset / AUGMENTATION).exists():
         files.append(AUGMENTATION)
-    made["data"] = {name: digest(config.data / name) for name in files}
+    made["data"] = {name: digest(config.dataset / name) for name in files}
     if isinstance(network.text.source, Tokenizer):
         text = network.text.source.inner.to_str()
         made["tokenizer"] = hashlib.sha256(text.encode()).hexdigest()
@@ -138,8 +137,7 @@ def resume(
     config: TrainConfig, trainer: Trainer, made: dict[str, Any], lead: bool
 ) -> dict[str, Any]:
     """The state of the run: that of its checkpoint, if there is one, put into the trainer."""
-    assert config.out is not None
-    path = config.out / STATE
+    path = config.folder / STATE
     state: dict[str, Any] = {"made": made, "step": 0, "best": None}
     state |= {"loss": 0.0, "norm": 0.0, "count": 0, "seconds": 0.0}
     if path.exists():
@@ -147,7 +145,7 @@ def resume(
         if trainer.scaler.is_enabled():
             trainer.scaler.load_state_dict(state["scaler"])
         if lead:
-            print(f"{config.out}: going on from step {state['step']}")
+            print(f"{config.folder}: going on from step {state['step']}")
     return state
 
 
@@ -167,7 +165,6 @@ def optimise(
     journal: Journal | None,
 ) -> None:
     """All optimiser steps from the state's on; the leading process logs, validates and saves."""
-    assert config.out is not None
     for step in range(state["step"], config.steps):
         loss, norm, tokens = trainer.step(step)
         if journal is None:
@@ -183,25 +180,24 @@ def optimise(
             if best is not None:
                 due = True  # so that the weights never are ahead of their record
                 state["best"] = {"step": done, **best}
-                trainer.network.save_weights(config.out)
+                trainer.network.save_weights(config.folder)
             journal.score(done, record)
         if due and not last:
             state["step"], state["seconds"] = done, journal.seconds
             if trainer.scaler.is_enabled():
                 state["scaler"] = trainer.scaler.state_dict()
-            save_checkpoint(config.out / STATE, trainer.network, trainer.optimizer, state)
+            save_checkpoint(config.folder / STATE, trainer.network, trainer.optimizer, state)
 
 
 def finish(config: TrainConfig, network: Network, state: dict[str, Any], seconds: float) -> None:
     """Write the record of a finished run, and in a run's own folder its manifest."""
-    assert config.out is not None
     best = state["best"]
-    shutil.rmtree(config.out / CHECKPOINT)
-    write_json(config.out / TRAINING, {"made": state["made"], "best": best})
+    shutil.rmtree(config.folder / CHECKPOINT)
+    write_json(config.folder / TRAINING, {"made": state["made"], "best": best})
     inputs = inputs_of_run(config)
     if inputs is not None:
         write_manifest(config, inputs, facts(network, best), seconds)
-    print(f"{config.out}: best at step {best['step']}: {in_words(best)}".rstrip(": "))
+    print(f"{config.folder}: best at step {best['step']}: {in_words(best)}".rstrip(": "))
 
 
 def facts(network: Network, best: dict[str, Any]) -> dict[str, Any]:

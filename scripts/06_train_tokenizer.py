@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from archive_tools.files import atomic_write, read_json, read_table, write_json
 from archive_tools.run import Stage, StageConfig, bounds, main
@@ -20,15 +20,15 @@ from envs import InputError
 from nanodt import train_tokenizer
 from nanodt.text.comparison import comparison, to_markdown
 
-LEAST = 258
+LEAST, MOST = 258, 1_000_000
 
 
 @dataclass
 class Config(StageConfig):
     """Learn the tokenizer."""
 
-    vocab_size: Annotated[int, Ge(LEAST)] = 900
-    """At most so many tokens, and at least 258 (the bytes and two special tokens)."""
+    vocab_size: Annotated[int, Ge(LEAST), Le(MOST)] = 900
+    """At most so many tokens: 258 (the bytes and two special tokens) to a million."""
     n_embd: bounds.Count = 128
     """Width of the model, for the column of parameters in the comparison."""
     patience: bounds.NonNegative = 6.0

@@ -310,6 +310,10 @@ class DoneArray(Good):
     def step(self, action):
         return self.x, 0.0, np.array([False, True]), False, {}
 
+class DoneInWords(Good):
+    def step(self, action):
+        return self.x, 0.0, "no", False, {}
+
 class NoActions(Good):
     action_space = gymnasium.spaces.Box(-1, 1, (0,), np.float32)
 
@@ -332,8 +336,8 @@ class PoseInWords(PoseOnce):
         return np.zeros(2, np.float32), {"pose": "here"}
 
 for kind in (Good, OldReset, NoInfo, OldStep, OldSeed, Loud, Breaks, StepBreaks, WrongShape,
-             NotANumber, NoReward, NoSpaces, DoneArray, NoActions, Exits, PoseOnce, PoseOfTwo,
-             PoseInWords):
+             NotANumber, NoReward, NoSpaces, DoneArray, DoneInWords, NoActions, Exits, PoseOnce,
+             PoseOfTwo, PoseInWords):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=5)
 gymnasium.register("my/Good-v0", entry_point=Good, max_episode_steps=5)
 
@@ -394,6 +398,7 @@ ODD_CASES = {
     "odd_envs:NotANumber-v0": "nan.*expected 2 finite numbers",
     "odd_envs:NoReward-v0": "reward is None",
     "odd_envs:DoneArray-v0": r"terminated array\(\[False,  True\]\).*true or false",
+    "odd_envs:DoneInWords-v0": "terminated 'no', truncated False; expected .* true or false",
     "odd_envs:NoActions-v0": "action_space .* has no numbers",
     "odd_envs:Exits-v0": r"step raised: SystemExit: 3 \(odd_envs.py, line",
     "odd_envs:PoseOnce-v0": "the pose in info is None; expected 3 finite numbers",

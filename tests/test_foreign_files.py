@@ -368,7 +368,7 @@ def test_what_is_no_archive_gets_one_clear_line(tmp_path, form):
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "elites.csv")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is a device or pipe"):
         read_foreign(tmp_path / "elites.csv")
 
 

@@ -120,6 +120,16 @@ def test_unusable_verdicts_are_counted_by_reason(made, httpserver, monkeypatch):
     }
 
 
+def test_a_missing_key_or_bad_ledger_is_told_before_the_work(made, tmp_path, monkeypatch, capfd):
+    options = {"redo": True, "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(InputError, match="needs a key in the environment"):
+        evaluate.run(EvaluateConfig(run=made, redo=True, model="m"))
+    with pytest.raises(InputError, match=r"not a usable ledger .*name another with --ledger"):
+        evaluate.run(EvaluateConfig(run=made, ledger=tmp_path, **options))
+    assert "annotate" not in capfd.readouterr().err
+
+
 def test_a_judge_without_a_usable_verdict_replaces_nothing(made, httpserver, monkeypatch):
     evaluate.run(EvaluateConfig(run=made, redo=True, resamples=60, gallery=1))
     before = (made / "evaluation" / "manifest.json").read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -106,6 +107,58 @@ def test_old_options_name_the_new_ones(old, new, capsys):
     assert main(old) == 2
     error = capsys.readouterr().err
     assert f"is now called {new}" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--data", "--tokenizer", "--out", "--text-model"])
+@pytest.mark.parametrize("form", ["{} ", "{}="])
+def test_an_option_given_as_nothing_is_refused(option, form, run, capsys):
+    assert main([*SMALL, *form.format(option).split(" ")]) == 2
+    error = capsys.readouterr().err
+    assert f"{option} '': expected a value" in error and error.count("\n") == 1
+    assert not (run / "model").exists()
+
+
+@pytest.mark.parametrize("option", ["--data", "--tokenizer", "--out"])
+def test_a_device_or_pipe_is_neither_read_nor_replaced(option, run, capsys):
+    os.mknod(run / "special", stat.S_IFSOCK | 0o600)
+    assert main([*SMALL, option, f"{run}/special"]) == 2
+    error = capsys.readouterr().err
+    assert f"{option} {run}/special: is a device or pipe" in error and error.count("\n") == 1
+    with pytest.raises(nanodt.InputError, match="is a device or pipe"):
+        nanodt.files.write_text(run / "special", "text")
+    assert stat.S_ISSOCK((run / "special").stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "os:system", "http://[", "http://", "ftp://x/v1", "http://a b", "a\nb"]
+)
+def test_an_address_of_no_server_is_refused_and_not_asked(address, run, capsys):
+    words = [*SMALL, "--text-encoder", "endpoint", "--text-base-url", address]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert f"--text-base-url {' '.join(address.split())}: expected http://" in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_for_the_folder_of_the_model_is_refused_before_the_data_is_read(run, capsys):
+    (run / "file").touch()
+    for words in (["--data", f"{run}/nowhere"], ["--recipe", "dt"]):
+        assert main([*words, "--out", f"{run}/file/below"]) == 2
+        assert f"{run}/file is a file; expected a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--n-layer", "--n-embd", "--batch-size", "--context"])
+def test_sizes_of_a_recipe_that_cannot_fit_are_refused(option, tmp_path, capsys):
+    assert main(["--recipe", "bet", "--out", str(tmp_path), option, "2147483647"]) == 2
+    error = capsys.readouterr().err
+    assert f"{option} 2147483647" in error and "GB are free" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_head_of_a_recipe_collects_nothing(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--recipe", "bet", "--out", str(tmp_path), "--head", "cluster"])
+    assert "invalid choice 'cluster'" in capsys.readouterr().err
 
 
 def test_help_shows_bounds_and_the_defaults_of_presets(capsys):

@@ -1,20 +1,30 @@
 """Options: bounds beside them that --help shows and every stage checks; old names are refused."""
 
+import importlib
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from archive_tools import files
+from archive_tools.llm import batch_api
+from archive_tools.recordings.sources import read_recording as open_source
+from archive_tools.run.bounds import check_options
 from archive_tools.run.options import RENAMED, parse, refuse_renamed
 from archive_tools.stages.s00_search import SearchConfig
+from archive_tools.stages.s02_record import RecordConfig
 from archive_tools.stages.s03_annotate import AnnotateConfig
 from archive_tools.stages.s03_annotate import run as annotate
 from archive_tools.stages.s04_describe import DescribeConfig
 from archive_tools.stages.s05_dataset import DatasetConfig
-from envs import InputError
+from archive_tools.stages.s08_rollout import RolloutConfig
+from envs import InputError, pbm, worldfile
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +51,67 @@ def test_what_is_out_of_bounds_is_refused_in_a_line(config, options, line):
     with pytest.raises(InputError) as caught:
         config(**options).check()
     assert str(caught.value).startswith(line) and "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def special(tmp_path):
+    """What is neither file nor folder (a socket, so that nothing waits for it)."""
+    path = tmp_path / "special.csv"
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "option"),
+    [
+        (SearchConfig, "import_file"),
+        (SearchConfig, "world"),
+        (RecordConfig, "import_source"),
+        (DescribeConfig, "ledger"),
+        (DescribeConfig, "batch_export"),
+        (DescribeConfig, "batch_import"),
+        (DescribeConfig, "texts"),
+        (RolloutConfig, "commands"),
+    ],
+)
+def test_options_refuse_devices_and_pipes(config, option, special):
+    default = getattr(config(), option)
+    given = (special,) if isinstance(default, tuple) else special
+    options = {option: str(special) if isinstance(default, str) else given}
+    with pytest.raises(InputError, match=r"--[-a-z]+ \S*special.csv: is a device or pipe"):
+        config(**options).check()
+
+
+READERS = {
+    "JSON": files.read_json,
+    "digest": files.file_digest,
+    "Parquet": files.read_arrow,
+    "texts": lambda path: files.user_tables.read_user_table(path, "texts"),
+    "TOML": worldfile.read_toml,
+    "map": pbm.read_pbm,
+    "batch": lambda path: batch_api.take_in(path, DescribeConfig(), None),
+    "recording": open_source,
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_readers_refuse_devices_and_pipes(kind, special):
+    with pytest.raises(InputError, match=r"special\.csv: is a device or pipe; expected a file"):
+        READERS[kind](special)
+
+
+def test_no_file_takes_the_place_of_a_device(special):
+    with pytest.raises(InputError, match="is a device or pipe; expected a file"):
+        files.atomic_write(special, "text")
+    assert stat.S_ISSOCK(special.stat().st_mode)
+    with pytest.raises(InputError, match="is a folder; expected the name of a file"):
+        files.atomic_write(special.parent, "text")
+
+
+def test_a_vocabulary_too_large_to_learn_is_refused():
+    config = importlib.import_module("06_train_tokenizer").Config
+    with pytest.raises(InputError, match="--vocab-size 2147483647: expected a number at most"):
+        check_options(config(vocab_size=2**31 - 1))
 
 
 def test_defaults_of_all_presets_are_within_their_bounds():

@@ -254,7 +254,7 @@ def test_a_long_text_takes_no_longer_than_its_length_asks(tmp_path, inside):
 
 def test_a_pipe_is_no_picture(tmp_path):
     os.mkfifo(tmp_path / "a.svg")
-    with pytest.raises(envs.InputError, match=r"a\.svg: is no file; expected an SVG picture"):
+    with pytest.raises(envs.InputError, match=r"a\.svg: is a device or pipe; expected a file"):
         read_picture(tmp_path / "a.svg")
 
 

@@ -313,6 +313,9 @@ def test_what_cannot_be_played_is_said_in_a_line(tmp_path, run):
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--port {port}: cannot be used on 127.0.0.1"):
             play(run, load_model, port=port)
+    for other in (run / "archive", tmp_path / "nowhere"):
+        with pytest.raises(InputError, match=r"--others .*: expected the folder of a model"):
+            play(run, load_model, others=(other,))
     with pytest.raises(InputError, match="--host nosuchhost: no address"):
         play(run, load_model, host="nosuchhost")
     with pytest.raises(InputError, match="--port 70000: expected 0 to 65535"):

@@ -16,13 +16,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file to write, renamed to `path` when all is well: no reader sees half a file."""
     path = Path(path).absolute()  # Arrow takes a relative "a:b/c" for an address
+    require_file(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; expected the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -62,6 +65,7 @@ def reading(path: Path) -> Iterator[None]:
         InputError: it is not there, no file, not to be read, no UTF-8, or (JSON and TOML) not of
             its format, or nested too deeply.
     """
+    require_file(path)
     try:
         yield
     except FileNotFoundError:
@@ -197,6 +201,7 @@ def read_arrow(
         InputError: the file is missing, truncated, not Parquet, or lacks a named column.
     """
     path = Path(path)
+    require_file(path)
     try:
         names = pq.read_schema(path.absolute()).names
         missing = [name for name in columns if name not in names]

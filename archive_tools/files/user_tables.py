@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from archive_tools.files.tables import file_digest, read_arrow
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 from envs.world import MAX_WHEEL
 
 ActionUnit = Literal["auto", "units", "tenths"]
@@ -116,6 +116,7 @@ def _frame(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     if kind not in (".csv", ".jsonl", ".parquet"):
         raise InputError(f"{path}: unknown kind of file; write .csv, .jsonl or .parquet")
+    require_file(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if kind == ".parquet":

@@ -33,7 +33,7 @@ from archive_tools.llm.faults import said_in
 from archive_tools.llm.forms import loads
 from archive_tools.llm.ledger import Ledger
 from archive_tools.llm.replies import FINAL, read_reply, reply_of
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 LINES_PER_FILE = 50_000
 BYTES_PER_FILE = 180_000_000
@@ -194,6 +194,7 @@ def take_in(path: Path, config: LlmConfig, ledger: Ledger) -> set[str]:
 
 
 def _text_of(path: Path) -> str:
+    require_file(path)
     try:
         data = path.read_bytes()
         for magic, unpacked in _PACKED.items():

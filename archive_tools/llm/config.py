@@ -1,6 +1,7 @@
 """How a language model is reached, and the requests that are sent to it."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel
 
-from archive_tools.llm.ledger import reply_key
+from archive_tools.llm.ledger import Ledger, reply_key
 from archive_tools.llm.replies import Price, count_tokens
 from archive_tools.run import StageConfig, bounds
 from envs.errors import InputError
@@ -73,6 +74,33 @@ class LlmConfig(StageConfig):
             )
         patience_of(self.patience)
         split_address(self.base_url)
+
+    def check_access(self) -> None:
+        """Raise InputError for a missing key or an unusable ledger: now, and not after other work.
+
+        Where there is no ledger yet, an empty one is left.
+        """
+        key_of(self.base_url)
+        with Ledger(self.ledger_path()):
+            pass
+
+
+def key_of(address: str) -> str:
+    """The key of the environment, without what is around it.
+
+    Raises:
+        InputError: there is none for a server that needs one, or it cannot be sent.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip().strip("\ufeff\"'").strip()
+    if not key and address.startswith(OPENAI):
+        raise InputError(f"{address} needs a key in the environment: {KEY_VARIABLE}=…")
+    for position, character in enumerate(key, 1):
+        if not "!" <= character <= "~":
+            raise InputError(
+                f"{KEY_VARIABLE}: character {position} of {len(key)} (U+{ord(character):04X}) "
+                "cannot be sent in a header; copy the key anew, without quotes, blanks or line ends"
+            )
+    return key
 
 
 def patience_of(text: str) -> float:

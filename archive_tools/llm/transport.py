@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 
-from archive_tools.llm.config import KEY_VARIABLE, OPENAI, on_this_machine
+from archive_tools.llm.config import key_of, on_this_machine
 from archive_tools.llm.faults import Fault, fault_in, fault_of
 from envs.errors import InputError
 
@@ -27,7 +27,7 @@ class Transport:
 
     def __init__(self, address: str, timeout: float) -> None:
         self.address, self.timeout = address, timeout
-        self._key = _key(address)
+        self._key = key_of(address)
         client = _http_client(address, timeout)
         try:
             self._openai = openai.AsyncOpenAI(
@@ -104,20 +104,6 @@ def _no_answer(error: BaseException) -> Fault:
     if not unknown and (names & {"ConnectError", "ReadError"} or "without sending" in said):
         return Fault("loading", f"no server answers there yet, or not for long ({said})")
     return Fault("passing", f"connection lost or refused ({said})")
-
-
-def _key(address: str) -> str:
-    """The key of the environment, without what is around it."""
-    key = os.environ.get(KEY_VARIABLE, "").strip().strip("\ufeff\"'").strip()
-    if not key and address.startswith(OPENAI):
-        raise InputError(f"{address} needs a key in the environment: {KEY_VARIABLE}=…")
-    for position, character in enumerate(key, 1):
-        if not "!" <= character <= "~":
-            raise InputError(
-                f"{KEY_VARIABLE}: character {position} of {len(key)} (U+{ord(character):04X}) "
-                "cannot be sent in a header; copy the key anew, without quotes, blanks or line ends"
-            )
-    return key
 
 
 def _http_client(address: str, timeout: float) -> Any:

@@ -34,12 +34,18 @@ def play(
         browser: open the page in the desktop's browser.
 
     Raises:
-        InputError: a stage is missing, the world has no scene, or host or port cannot be used.
+        InputError: a stage is missing, one of `others` holds no model, the world has no scene, or
+            rater, host or port cannot be used.
         ValueError: the model cannot be loaded.
     """
     if not run.is_dir():
         raise InputError(f"{run}: no such run; `make demo` makes runs/demo, or give --run")
     check_folder(run / "archive")
+    for folder in others:
+        if not (folder / "config.json").is_file():
+            raise InputError(f"--others {folder}: expected the folder of a model (no config.json)")
+    rated = (run / "rollouts" / "manifest.json").exists()
+    rating = [RatingPage(run, rater)] if rated else []
     listener = BoundSocket(host, port)
     try:
         scenery = Scenery(run)
@@ -47,9 +53,7 @@ def play(
     except BaseException:
         listener.close()
         raise
-    pages: list[Page] = [playground]
-    if (run / "rollouts" / "manifest.json").exists():
-        pages.append(RatingPage(run, rater))
+    pages: list[Page] = [playground, *rating]
     try:
         serve(make_app(scenery, pages, listener), listener, browser=browser)
     finally:

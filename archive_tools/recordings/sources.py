@@ -8,7 +8,7 @@ from archive_tools.recordings.episodes import Recording
 from archive_tools.recordings.lerobot import read_lerobot
 from archive_tools.recordings.minari import local_ids, minari_root, read_minari
 from archive_tools.recordings.ours import own_files, read_ours
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 EXPECTED = (
     "expected a Minari dataset (its id or folder), a LeRobot v3 folder, an .npz of arrays, or a "
@@ -37,6 +37,7 @@ def read_recording(source: str) -> Recording:
             return read_minari(path.parent)
         found = ", ".join(sorted(p.name for p in path.iterdir())[:6]) or "nothing"
         raise InputError(f"{path}: no recorded drives in it (found {found}); {EXPECTED}")
+    require_file(path)
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(b"PK\x03\x04"):

@@ -4,13 +4,14 @@
 """
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 MOST = 2**31 - 1
 """No option means more than this, and everything that counts or draws can hold it."""
@@ -64,6 +65,9 @@ def check_options(config: Any) -> None:
         numbers = value if isinstance(value, (list, tuple)) else [value]
         if any(isinstance(n, (int, float)) and n > MOST for n in numbers):
             raise InputError(f"{_flag(option.name, value)}: expected at most {MOST}")
+        for path in numbers:
+            if isinstance(path, (str, Path)):
+                require_file(path, _flag(option.name, path))
 
 
 def _flag(name: str, value: Any) -> str:

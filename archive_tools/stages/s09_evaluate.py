@@ -87,6 +87,8 @@ def run(config: EvaluateConfig) -> Path:
     with Stage(config, "evaluation", inputs=(*NEEDED, *shown), extra=extra) as stage:
         if stage.done:
             return stage.folder
+        if config.model:
+            config.check_access()
         scored = score_run(folder)
         rollouts = read_manifest(folder / "rollouts")["digest"]
         ratings, stale = read_ratings(folder / "ratings", rollouts)

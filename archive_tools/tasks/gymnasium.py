@@ -237,13 +237,16 @@ class GymnasiumTask:
             raise InputError(f"{self.id}: step gives {count} values, expected 5; {OLD_GYM}")
         obs, reward, terminated, truncated, info = result
         try:
-            gain, done = float(reward), bool(terminated or truncated)
+            gain = float(reward)
+            ends = [np.asarray(end).item() for end in (terminated, truncated)]
+            if not all(end in (0, 1) for end in ends):  # "no" is true to Python
+                raise ValueError
         except (TypeError, ValueError):
             raise InputError(
                 f"{self.id}: step's reward is {reward!r}, terminated {terminated!r}, truncated "
                 f"{truncated!r}; expected a number, true or false, and true or false"
             ) from None
-        return self._flat(obs, "step"), gain, done, info
+        return self._flat(obs, "step"), gain, any(ends), info
 
     def first_info(self) -> Mapping[str, Any]:
         """What reset reports with seed 0."""

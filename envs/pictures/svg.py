@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 LARGEST = 16 << 20
 """Bytes of a picture, unpacked."""
@@ -96,9 +96,8 @@ def read_picture(path: Path) -> Picture:
     Raises:
         InputError: no SVG, broken, without a size, or too large; the message names the file.
     """
+    require_file(path)
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
-            raise InputError(f"{path}: is no file; expected an SVG picture")
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -181,7 +182,17 @@ def sentence_embedder(model: str) -> Embed:
 
 
 def endpoint_embedder(model: str, base_url: str | None, batch: int = 256) -> Embed:
-    """An OpenAI-compatible embeddings endpoint; the key comes from OPENAI_API_KEY."""
+    """An OpenAI-compatible embeddings endpoint; the key comes from OPENAI_API_KEY.
+
+    Raises InputError for what is no address.
+    """
+    try:
+        parts = urlsplit(base_url or "https://api.openai.com/v1")
+        there = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an unclosed bracket, a port that is no number
+        there = False
+    if base_url and not (there and base_url.isprintable() and " " not in base_url):
+        raise InputError(f"--text-base-url {base_url}: expected http://… or https://…, with a host")
 
     def embed(texts: list[str]) -> np.ndarray:
         from openai import OpenAI, OpenAIError  # slow to import

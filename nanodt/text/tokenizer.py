@@ -13,7 +13,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
-from nanodt.errors import InputError
+from nanodt.errors import InputError, require_file
 from nanodt.files import TOKENIZER, write_text
 
 PAD, DESCRIPTOR = "<pad>", "<DESCRIPTOR>"
@@ -51,6 +51,7 @@ class Tokenizer:
         """Read a `tokenizer.json`, or the folder that holds one."""
         path = Path(path)
         path = path / TOKENIZER if path.is_dir() else path
+        require_file(path)
         if not path.exists():
             raise InputError(f"{path} does not exist: train the tokenizer first")
         try:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import operator
 import typing
+from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from nanodt.errors import InputError
+from nanodt.errors import InputError, require_file
 
 MOST = 2**31 - 1
 """No option means more than this, and everything that counts or draws can hold it."""
@@ -46,22 +48,33 @@ def bounds(hint: Any) -> dict[str, Any]:
     return found
 
 
+def refuse_empty(words: Sequence[str]) -> None:
+    """Raise InputError for `--out ""`, where a shell's variable was not set: nothing is meant."""
+    flag = ""
+    for word in words:
+        flag, given, value = word.partition("=") if word.startswith("--") else (flag, "=", word)
+        if given and not value:
+            raise InputError(f"{flag} '': expected a value; the folder you are in is .")
+
+
 def check_bounds(options: Any) -> None:
     """Raise InputError for the first field of a dataclass that is out of its bounds.
 
-    None is always allowed where an option may be None; NaN and what is beyond MOST never is.
+    None is always allowed where an option may be None; NaN and what is beyond MOST never is, nor
+    a device or pipe, which would be read without end.
     """
     hints = typing.get_type_hints(type(options), include_extras=True)
     for name, value in vars(options).items():
-        limits = bounds(hints[name])
+        limits, flag = bounds(hints[name]), "--" + name.replace("_", "-")
         for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, (str, Path)):
+                require_file(one, f"{flag} {one}")
             if one is None or isinstance(one, bool) or not isinstance(one, (int, float)):
                 continue
             if not all(fits(one) for fits in limits.values()):
-                flag, expected = name.replace("_", "-"), " and ".join(limits)
-                raise InputError(f"--{flag} {one}: expected {expected}")
+                raise InputError(f"{flag} {one}: expected {' and '.join(limits)}")
             if not -MOST <= one <= MOST:
-                raise InputError(f"--{name.replace('_', '-')} {one}: expected at most {MOST}")
+                raise InputError(f"{flag} {one}: expected at most {MOST}")
 
 
 def show_bounds(kind: type) -> type:

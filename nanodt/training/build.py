@@ -109,7 +109,10 @@ def text_source(config: TrainConfig, dataset: Dataset) -> tuple[TextConfig, Any]
     if config.text_encoder == "tokens":
         if config.tokenizer is None:
             raise InputError("--tokenizer is missing: the folder that holds tokenizer.json")
-        tokenizer = Tokenizer.load(config.tokenizer)
+        try:
+            tokenizer = Tokenizer.load(config.tokenizer)
+        except InputError as error:
+            raise InputError(f"--tokenizer {config.tokenizer}: {error}") from error
         return TextConfig(vocabulary=tokenizer.vocabulary), tokenizer
     text = TextConfig(
         config.text_encoder,
@@ -117,8 +120,7 @@ def text_source(config: TrainConfig, dataset: Dataset) -> tuple[TextConfig, Any]
         base_url=config.text_base_url,
         prefix=config.text_prefix,
     )
-    assert config.out is not None
-    source = VectorCache(config.out, frozen_embedder(text))
+    source = VectorCache(config.folder, frozen_embedder(text))
     some = next((t for own in dataset.split("train").texts or [] for t in own), "")
     return TextConfig(**{**asdict(text), "dim": source([some]).shape[1]}), source
 

@@ -31,8 +31,7 @@ def opened(config: TrainConfig, made: dict[str, Any], group: Processes) -> Itera
     these very options; another model, or the checkpoint of one, is refused, or removed with --redo.
     The checkpoint of these options is gone on from, --redo or not.
     """
-    out = config.out
-    assert out is not None
+    out = config.folder
     lock = None
     if group.rank == 0:
         try:
@@ -53,8 +52,7 @@ def opened(config: TrainConfig, made: dict[str, Any], group: Processes) -> Itera
 
 
 def _is_finished(config: TrainConfig, made: dict[str, Any], lead: bool) -> bool:
-    out = config.out
-    assert out is not None
+    out = config.folder
     state, trained = out / STATE, (out / TRAINING).exists()
     if config.redo:
         if lead and (trained or not _goes_on(state, made)):

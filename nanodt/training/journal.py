@@ -52,10 +52,9 @@ class Journal:
     def __init__(
         self, config: TrainConfig, trainer: Trainer, state: dict[str, Any], dataset: Dataset
     ) -> None:
-        assert config.out is not None
         self.config, self.trainer, self.state = config, trainer, state
-        self.log = Log(config.out / LOG, state["step"])
-        self.track = tracker(config, trainer.network, config.out)
+        self.log = Log(config.folder / LOG, state["step"])
+        self.track = tracker(config, trainer.network, config.folder)
         items, seed, micro_batch = config.score_items, config.seed, config.micro_batch
         self.validation = Validation(dataset, trainer.network, items, seed, micro_batch)
         shape = trainer.sources[0].shape(config.windows_per_text)

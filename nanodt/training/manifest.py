@@ -27,23 +27,21 @@ NOT_FINGERPRINT = {"log_every", "tracker", "device"}
 def inputs_of_run(config: TrainConfig) -> dict[str, str] | None:
     """Digests of what a model was made of, where it goes into the `model/` folder of a run whose
     stages wrote what it reads; None elsewhere."""
-    assert config.out is not None
-    run, found = config.out.parent, {"dataset": config.data, "tokenizer": config.tokenizer}
+    run, found = config.folder.parent, {"dataset": config.data, "tokenizer": config.tokenizer}
     inputs = {}
     for name, path in found.items():
         manifest = run / name / MANIFEST
         if path is None or path.resolve() != (run / name).resolve() or not manifest.exists():
             return None
         inputs[name] = read_json(manifest, f"make {name}/ anew").get("digest")
-    return inputs if config.out.name == "model" and all(inputs.values()) else None
+    return inputs if config.folder.name == "model" and all(inputs.values()) else None
 
 
 def write_manifest(
     config: TrainConfig, inputs: dict[str, str], facts: dict[str, Any], seconds: float
 ) -> None:
     """Write the manifest of a finished model into its folder, made of `inputs_of_run`."""
-    assert config.out is not None
-    folder, run = config.out, config.out.parent
+    folder, run = config.folder, config.folder.parent
     outputs = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
         for path in sorted(folder.rglob("*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -64,10 +65,18 @@ def needed_memory(config: TrainConfig, longest: int) -> dict[str, float]:
 def check_memory(config: TrainConfig, dataset: Dataset, device: str) -> None:
     """Refuse a training that is sure not to fit, by the options that ask for most."""
     longest = max(int(split.length.max()) for split in dataset.splits.values())
-    needed, there = needed_memory(config, longest), available_memory(device)
+    require_memory(needed_memory(config, longest), config, device)
+
+
+def require_memory(needed: dict[str, float], options: Any, device: str = "cpu") -> None:
+    """Refuse sizes that are sure not to fit, in a line that names the options that ask for most.
+
+    `needed`: bytes, as a lower estimate, by the options that they follow from.
+    """
+    there = available_memory(device)
     if sum(needed.values()) > there:
         names = max(needed, key=lambda name: needed[name]).split()
-        given = (f"{n} {getattr(config, n.removeprefix('--').replace('-', '_'))}" for n in names)
+        given = (f"{n} {getattr(options, n.removeprefix('--').replace('-', '_'))}" for n in names)
         raise InputError(
             f"{' '.join(given)}: training would take about {sum(needed.values()) / 1e9:,.1f} GB of "
             f"memory, {there / 1e9:,.1f} GB are free on {device}: choose less"

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from nanodt.errors import InputError
 from nanodt.model.heads import HeadKind
 from nanodt.text.encoders import TextKind
-from nanodt.training.bounds import BelowOne, Share, show_bounds
+from nanodt.training.bounds import BelowOne, Share, refuse_empty, show_bounds
 
 C = TypeVar("C")
 Preset = Literal["demo", "paper", "gpu"]
@@ -40,6 +40,20 @@ class RunOptions:
     redo: bool = False
     """Replace what OUT holds. Otherwise a finished model is left as it is, and one that was made or
     begun with other options is an error that names them."""
+
+    @property
+    def folder(self) -> Path:
+        """Of the model: --out, given or found beside the dataset."""
+        if self.out is None:
+            raise InputError("--out is missing: the folder of the model")
+        return self.out
+
+    @property
+    def dataset(self) -> Path:
+        """The folder --data, given or found."""
+        if self.data is None:
+            raise InputError("--data is missing: the folder of the dataset")
+        return self.data
 
 
 @dataclass(kw_only=True)
@@ -269,10 +283,11 @@ def parse(
 ) -> C:
     """Options from command-line words; --preset and --layout set what --help shows as defaults.
 
-    Raises InputError for an option that has another name now.
+    Raises InputError for an option that has another name now, or is given as "".
     """
     import tyro  # only a command line needs it
 
+    refuse_empty(arguments)
     for word in arguments:
         name = word.partition("=")[0].removeprefix("--").replace("_", "-")
         if word.startswith("--") and name in RENAMED:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from envs.errors import InputError
+from envs.errors import InputError, require_file
 
 LARGEST = 8 << 30
 """Bytes of an unpacked file; a small packed one may hold any number."""
@@ -57,8 +57,7 @@ def unpack(path: Path) -> bytes:
         InputError: it cannot be read, is a pickle under whatever name, is empty, broken, larger
             than `LARGEST`, or a bundle of several files.
     """
-    if not path.is_file():  # a pipe would be waited for without end
-        raise InputError(f"{path}: is no file; save what it gives in one")
+    require_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class BeTOptions(Options):
     offset_weight: NonNegative = 1.0
     trajectories: Count = 400
     drives: Count = 200
-    head: str = "clusters"
+    head: Literal["clusters", "mse"] = "clusters"
     """clusters, or mse: the control."""
 
 
@@ -124,10 +124,7 @@ class BehaviorTransformer(Recipe[BeTOptions]):
         return data.check("obs", "action")
 
     def layout(self, options: BeTOptions, data: Episodes) -> Layout:
-        if options.head not in ("clusters", "mse"):
-            raise InputError(f"--head {options.head}: expected clusters or mse")
-        kind = "clusters" if options.head == "clusters" else "mse"
-        head = HeadConfig(kind, options.clusters, offset_weight=options.offset_weight)
+        head = HeadConfig(options.head, options.clusters, offset_weight=options.offset_weight)
         return Layout(
             (
                 Slot("obs", data.size("obs"), "linear"),

@@ -19,10 +19,11 @@ import tyro
 
 from nanodt.errors import InputError
 from nanodt.family.recipes.recipe import Options, Recipe
-from nanodt.files import read_json, write_json, write_text
+from nanodt.files import read_json, require_place, write_json, write_text
 from nanodt.model.network import Network, load_network
-from nanodt.training.bounds import check_bounds, show_bounds
+from nanodt.training.bounds import check_bounds, refuse_empty, show_bounds
 from nanodt.training.faults import guarded
+from nanodt.training.memory import require_memory
 
 NAMES = ("dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt")
 HELP = f"""usage: python -m nanodt.family.recipes NAME [--preset small|published] [options]
@@ -44,6 +45,11 @@ def run(arguments: list[str]) -> int:
         recipe = get_recipe(arguments[0])
         options = parse(recipe, arguments[1:])
         check_bounds(options)
+        weights = 12.0 * options.n_layer * options.n_embd**2
+        inputs = float(options.batch_size) * options.context * options.n_embd
+        needed = {"--n-layer --n-embd": 16 * weights, "--batch-size --context --n-embd": 4 * inputs}
+        require_memory(needed, options)
+        require_place(options.out / recipe.name)
         return 0 if run_one(recipe, options) else 1
 
     return guarded(body)
@@ -58,6 +64,7 @@ def get_recipe(name: str) -> Recipe:
 
 def parse(recipe: Recipe, arguments: list[str]) -> Options:
     """The recipe's options, its preset's values as defaults."""
+    refuse_empty(arguments)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--preset", default="small")
     published = finder.parse_known_args(arguments)[0].preset == "published"
