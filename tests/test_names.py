@@ -37,7 +37,7 @@ SCENES = {
     ),
     "things that are one": called({"sofa": "couch", "bed": "settee", "fan": "ventilator"}),
     "other scripts": called({"sofa": "沙发", "fan": "مروحة", "bed": "אריכה", "desk": "ふとん"}),
-    "accents": called({"sofa": "café", "fan": "cafe", "bed": "Küche", "desk": "cafe\u0301 noir"}),
+    "accents": called({"sofa": "café", "fan": "bistro", "bed": "Küche", "desk": "cafe\u0301 noir"}),
     "pictographs": called({"sofa": "🛋️", "fan": "fan 🪭", "bed": "👨‍💻"}),
     "signs": called({"sofa": 'R&D <lab> "x"', "fan": "c.d/e", "bed": "O'Brien's desk",
                      "desk": "table, large", "chair": "20% off sign"}),
@@ -79,7 +79,8 @@ def test_every_text_of_the_narrator_passes(kind):
         ("caf\u00e9", "cafe\u0301"), ("fan", "ｆａｎ"), ("sofa  bed", "sofa bed"),
         ("fаn", "fan"), ("ѕоfа", "sofa"), ("Τable", "table"), ("sofа", "sоfa"),
         ("fan\ufe0f", "fan"), ("fan−1", "fan-1"), ("the the fan", "fan"),
-        ("mouse", "mice"), ("person", "people"),
+        ("lamp", "Iamp"), ("room 1", "room I"), ("ball", "baIl"), ("Oven", "0ven"),
+        ("café", "cafe"), ("Küche", "kuche"), ("łamp", "lamp"), ("mouse", "mice"), ("person", "people"),
         ("knife", "knives"), ("leaf", "leaves"), ("potato", "potatoes"), ("tooth", "teeth"),
     ],
 )  # fmt: skip
