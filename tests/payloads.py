@@ -147,12 +147,12 @@ def packed(pictures: int) -> list[str]:
     ]
 
 
-# Every event that there is, on everything that is drawn.
+# Every event that there is, on everything that is drawn but for the marks of a page's links.
 EVENTS = """
 const handlers = [];
 for (const key in document.createElementNS('http://www.w3.org/2000/svg', 'rect'))
   if (key.startsWith('on')) handlers.push(key.slice(2));
-for (const element of document.querySelectorAll('svg *')) {
+for (const element of document.querySelectorAll('svg :not(header *)')) {
   for (const name of [...handlers, 'begin', 'beginEvent', 'end', 'repeat', 'focusin', 'activate'])
     element.dispatchEvent(new MouseEvent(name, {bubbles: true}));
 }

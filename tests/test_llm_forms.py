@@ -146,7 +146,8 @@ BODIES = {
     "a stream of responses": events(
         {"type": "response.reasoning_text.delta", "delta": '{"text": "hm"}'},
         *({"type": "response.output_text.delta", "delta": part} for part in (GOOD[:7], GOOD[7:])),
-        {"type": "response.output_text.done", "text": GOOD}, {"type": "response.completed"},
+        {"type": "response.output_text.done", "text": GOOD},
+        {"type": "response.completed"},
     ),
     "a stream of a whole response": events(
         {"type": "response.created", "response": {"output": []}},

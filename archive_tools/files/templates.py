@@ -34,8 +34,8 @@ def template(room: str | None, name: str, **filters: Callable[..., Any]) -> Temp
     Args:
         room: a package, `__package__` of who asks.
         name: of the file.
-        filters: further filters for it, beside `sha256` (of a script or sheet, for the page's policy),
-            and `md` and `code`, which make text and code of Markdown from what strangers wrote.
+        filters: further filters for it, beside `sha256` (of a script or sheet, for the page's
+            policy), and `md` and `code`, which make text and code of Markdown from a stranger's.
 
     Raises:
         jinja2.TemplateNotFound: there is no such template.
