@@ -26,10 +26,11 @@ Box = tuple[float, float, float, float]
 UNSEEN = r"[\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 """Letters and marks that show nothing, beside those that Unicode files as such."""
 LOOK_ALIKE = str.maketrans(
-    "авсԁеѕгнһіјкӏмпоԛртѵԝхузαβϲεηικνορτυχγωζı−",
-    "abcdesrhhijklmnoqptvwxy3abcenikvoptuxywzi-",
+    "авсԁеѕгнһіјкӏмпоԛртѵԝхузαβϲεηικνορτυχγωζı−0łøđħ",
+    "abcdesrhhijklmnoqptvwxy3abcenikvoptuxywzi-olodh",
 )
 """Small letters of Cyrillic and Greek, and signs, that are drawn like Latin ones."""
+DRAWN_AS_1 = str.maketrans("Il|", "111")
 PLURALS = {"mice": "mouse", "people": "person", "children": "child", "men": "man", "feet": "foot",
            "women": "woman", "teeth": "tooth", "geese": "goose", "oxen": "ox"}  # fmt: skip
 
@@ -105,14 +106,14 @@ def check_words(names: Iterable[tuple[str, str, tuple[str, ...]]]) -> None:
     for kind, name, aliases in names:
         owner = f"{kind} {name!r}"
         for word in (name, *aliases):
-            key = _heard(word)
-            other = owners.setdefault(key, owner)
             # A synonym as the name of another object is settled by the reader: names go first.
-            if other != owner:
-                raise InputError(
-                    f"{word!r} names both {other} and {owner}; "
-                    "give each a word of its own, or texts could not tell them apart"
-                )
+            for key in dict.fromkeys((_heard(word), _heard(word.translate(DRAWN_AS_1)))):
+                other = owners.setdefault(key, owner)
+                if other != owner:
+                    raise InputError(
+                        f"{word!r} names both {other} and {owner}; "
+                        "give each a word of its own, or texts could not tell them apart"
+                    )
             if word in aliases and _spelt(word) == _spelt(name):
                 raise InputError(f"{owner}: the alias {word!r} is its name already; drop it")
 
@@ -129,8 +130,9 @@ def _spelt(name: str) -> str:
 
 def _heard(name: str) -> str:
     """What is left of a name for a listener, or a hasty reader: no case, blanks, hyphens, article,
-    plural, nor letters of other scripts that look like Latin ones."""
+    plural, nor accents of Latin letters and what looks like those."""
     plain = re.sub(r"['’]", "", normalize("NFKC", _spelt(name)).translate(LOOK_ALIKE))
+    plain = normalize("NFC", re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", normalize("NFD", plain)))
     plain = " ".join(re.sub(r"[^\w\s]", lambda m: m[0] if m[0] > "\u2100" else " ", plain).split())
     plain = re.sub(r"^((the|an?) )+(?=.)", "", plain) or name
     singular = re.sub(r"(?<=..)(?:(?:(?<=[sxz])|(?<=[cs]h))es|(?<![sui])s)$", "", plain)

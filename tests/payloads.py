@@ -1,5 +1,7 @@
 """SVG pictures that run, load or lead elsewhere: known payloads of cross-site scripting."""
 
+from pathlib import Path
+
 HIT = "parent.pwned=window.pwned=top.pwned=1"
 _OPEN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
 _VIEW = 'viewBox="0 0 10 10"'
@@ -129,11 +131,29 @@ PAYLOADS = {
     "xml:base": picture('<g xml:base="javascript:1"><use href="#x"/></g>'),
 }  # fmt: skip
 
-# Every event that a reader can cause, on everything that is drawn.
+MORE = (Path(__file__).parent / "data" / "svg_payloads.txt").read_text(encoding="utf-8")
+PAYLOADS |= {f"more, {n}": picture(inside.replace("HIT", HIT))
+             for n, inside in enumerate(MORE.splitlines(), 1)}  # fmt: skip
+
+
+def packed(pictures: int) -> list[str]:
+    """All payloads that need no declaration of their own, in so many pictures."""
+    insides = [svg.partition(_DRAWN)[2].removesuffix("</svg>") for svg in PAYLOADS.values()
+               if "<!DOCTYPE" not in svg]  # fmt: skip
+    before = '<?xml version="1.0"?><?xml-stylesheet href="http://a.invalid/a.xsl"?>'
+    return [
+        picture("".join(insides[n::pictures]), root=f'onload="{HIT}"', before=before)
+        for n in range(pictures)
+    ]
+
+
+# Every event that there is, on everything that is drawn but for the marks of a page's links.
 EVENTS = """
-for (const element of document.querySelectorAll('svg *')) {
-  for (const name of ['load', 'mouseover', 'mousemove', 'click', 'focus', 'focusin', 'error',
-                      'begin', 'beginEvent', 'pointerenter', 'pointerover', 'toggle'])
+const handlers = [];
+for (const key in document.createElementNS('http://www.w3.org/2000/svg', 'rect'))
+  if (key.startsWith('on')) handlers.push(key.slice(2));
+for (const element of document.querySelectorAll('svg :not(header *)')) {
+  for (const name of [...handlers, 'begin', 'beginEvent', 'end', 'repeat', 'focusin', 'activate'])
     element.dispatchEvent(new MouseEvent(name, {bubbles: true}));
 }
 """

@@ -35,11 +35,10 @@ from nanodt.text.encoders import TextConfig
 SYSTEMS = ("nanodt", "nanodt/text_off", "nearest_elite_bd", "replay")
 
 
-def make_playable(run: Path, n: int = 24) -> Path:
+def make_playable(run: Path, n: int = 24, world: str = "apartment") -> Path:
     """A run of `make_run` whose elites have controllers, and whose model has weights, if random."""
-    make_run(run, n=n)
-    world = envs.load_world("apartment")
-    spec = ControllerSpec((world.n_obs, 10, 2))
+    make_run(run, n=n, world=world)
+    spec = ControllerSpec((envs.load_world(world).n_obs, 10, 2))
     table = read_table(run / "archive" / "elites.parquet")
     rng = np.random.default_rng(0)
     solutions = rng.normal(0, 1, (n, spec.n_params)).astype(np.float32)

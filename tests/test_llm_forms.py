@@ -39,6 +39,10 @@ def streamed(*deltas):
     return "".join(f"data: {json.dumps(c)}\n\n" for c in chunks) + "data: [DONE]\n\n"
 
 
+def events(*chunks):
+    return "".join(f"event: {c['type']}\ndata: {json.dumps(c)}\n\n" for c in chunks)
+
+
 UNDERSTOOD = {
     "plain": chat(GOOD),
     "a list of typed parts": chat([
@@ -90,6 +94,10 @@ UNDERSTOOD = {
     "JSON in JSON": chat(json.dumps(GOOD)),
     "hard blanks": chat('{\u00a0"text":\u00a0"Go past the fan."}'),
     "entities": chat("{&quot;text&quot;: &quot;Go past the fan.&quot;}"),
+    "quotes in a string": chat('{"text": "Go past the fan.", "why": "the "fan" is near"}'),
+    "quotes and a comma": chat('{"why": "near "it", they say", "text": "Go past the fan."}'),
+    "three quotes": chat('{"text": """Go past the fan."""}'),
+    "three other quotes": chat("{'text': '''Go past the fan.'''}"),
     "a capital": chat('{"Text": "Go past the fan."}'),
     "an object in it": chat('{"answer": {"text": "Go past the fan."}}'),
     "a tag": chat("<text>Go past the fan.</text>"),
@@ -135,6 +143,23 @@ BODIES = {
     "a guard before": ")]}',\n" + json.dumps(chat(GOOD)),
     "comments before": ": waiting\n\n: waiting\n\n" + json.dumps(chat(GOOD)),
     "JSON in a text": json.dumps(json.dumps(chat(GOOD))),
+    "a stream of responses": events(
+        {"type": "response.reasoning_text.delta", "delta": '{"text": "hm"}'},
+        *({"type": "response.output_text.delta", "delta": part} for part in (GOOD[:7], GOOD[7:])),
+        {"type": "response.output_text.done", "text": GOOD},
+        {"type": "response.completed"},
+    ),
+    "a stream of a whole response": events(
+        {"type": "response.created", "response": {"output": []}},
+        {"type": "response.output_text.delta", "delta": GOOD[:7]},
+        {"type": "response.completed", "response": UNDERSTOOD["responses"]},
+    ),
+    "a stream of arguments": events(
+        {"type": "response.function_call_arguments.delta", "delta": GOOD},
+        {"type": "response.completed"},
+    ),
+    "a dict of Python": repr({**chat(GOOD), "error": None}),
+    "bytes of Python": repr(json.dumps(chat(GOOD)).encode()),
     "cut after the content": json.dumps(chat(GOOD))[:-4],
 }
 

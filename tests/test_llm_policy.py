@@ -261,6 +261,16 @@ def test_an_address_is_completed(go, fake, tail):
     assert fake.seen.total() == asked
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_body_in_an_encoding_that_json_knows_is_read(go, fake, encoding):
+    def answer(prompt, nth, body):
+        text = ok(f"{prompt}’s café").get_data(as_text=True).replace("\\u2019", "’")
+        return Response(text.encode(encoding), content_type="application/json")
+
+    fake.answer = answer
+    assert go() == [f"{q}’s café" for q in QUESTIONS]
+
+
 def test_a_wrong_address_is_named(go, fake, httpserver):
     with pytest.raises(Stop, match=r"model 'm' or the address is unknown \(404.*--base-url"):
         go(base_url=httpserver.url_for("/v2"))

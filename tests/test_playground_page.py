@@ -1,16 +1,12 @@
 """The playground in a real browser: typed, clicked, watched, with the keyboard, on a phone."""
 
 import re
-import shutil
 import time
 
-import httpx
 import numpy as np
 import pytest
 from browser import chromium, needs_chromium, point
-from play_factory import Homing, add_rollouts, make_playable, playing, renew
-
-import envs
+from play_factory import Homing, add_rollouts, make_playable, playing
 
 pytestmark = needs_chromium
 SAY = "Go past the fan, then by the piano, and stop at the sofa."
@@ -330,40 +326,3 @@ def test_a_drive_is_kept_and_rated(address, quiet):
     page.locator("body[data-number='0']").wait_for()
     page.keyboard.press("7")
     page.locator("body[data-number='1']").wait_for()
-
-
-HOSTILE = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" onload="parent.hit=1">'
-    "<script>window.hit=1;top.hit=1</script><rect width='9' height='9' ONMOUSEOVER='top.hit=1'/>"
-    "<foreignObject><body xmlns='http://www.w3.org/1999/xhtml'><img src='x' onerror='top.hit=1'/>"
-    "</body></foreignObject><animate onbegin='top.hit=1' attributeName='x' dur='1s'/></svg>"
-)
-
-
-def test_a_strangers_scene_runs_nothing(run, tmp_path, quiet):
-    """Nor does what stands in an address."""
-    other = shutil.copytree(run, tmp_path / "hostile")
-    world = envs.load_world(other / "archive" / "world")
-    assert world.scene is not None
-    (tmp_path / "bad.svg").write_text(HOSTILE)
-    name = "<img src=x onerror=top.hit=1>"
-    things = tuple(
-        envs.SceneObject(name if item.name == "fan" else item.name, item.box, tmp_path / "bad.svg")
-        for item in world.scene.objects
-    )
-    scene = envs.Scene(things, world.scene.tiles)
-    fields = {k: getattr(world, k) for k in ("name", "size", "occupied", "robot", "laser_angles",
-                                             "laser_ranges")}  # fmt: skip
-    envs.save_world(envs.World(**fields, scene=scene), other / "archive" / "world")
-    renew(other / "archive")
-    with playing(other, lambda model: Homing) as (address, _):
-        page = quiet.page(still=True)
-        page.goto(f"{address}/#say=Go+to+{name}&at=200,500&who=policy,%3Cscript%3E")
-        page.mouse.move(*at(page, 153, 120))
-        over(page)
-        assert page.locator("#sentence").input_value() == f"Go to {name}"
-        assert page.locator("#map .names text", has_text="onerror").count() == 1
-        page.goto(f"{address}/scene.svg")
-        assert httpx.get(f"{address}/scene.svg").headers["content-type"] == "image/svg+xml"
-        assert page.evaluate("window.hit ?? top.hit ?? 0") == 0
-    quiet.complaints = [c for c in quiet.complaints if "Content Security Policy" not in c]

@@ -8,34 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import chromium, needs_chromium, point
-from payloads import EVENTS, PAYLOADS
 from run_factory import Planted, make_run
 from test_report_parts import check_latex
 
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages import s09_evaluate as evaluate
-from envs.worldfile import WORLDS
-
-
-def hostile_apartment(folder):
-    """The apartment with known payloads in the pictures of its objects."""
-    folder.mkdir()
-    text = (WORLDS / "apartment.toml").read_text(encoding="utf-8")
-    names = re.findall(r'picture = "(.*)"', text)
-    kinds = ("ONMOUSEOVER", "onload of the root", "script", "javascript in a link", "foreign HTML",
-             "a sheet that ends", "an id that ends", "onbegin", "a font by address",
-             "an attribute that ends", "a link that an animation makes", "use of data",
-             "a title with markup", "an SVG as an image")  # fmt: skip
-    for name, kind in zip(names, kinds, strict=True):
-        (folder / name).write_text(PAYLOADS[kind], encoding="utf-8")
-    (folder / "apartment.toml").write_text(text, encoding="utf-8")
-    return folder / "apartment.toml"
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    run = make_run(folder / "run", n=160, world=str(hostile_apartment(folder / "scene")))
+    run = make_run(folder / "run", n=160)
     dataset = run / "dataset" / "trajectories.parquet"
     assert dataset.exists()
     rollouts.run(rollouts.RolloutConfig(run=run, items=24), lambda model: Planted(run, noise=0.05))
@@ -207,32 +190,6 @@ def test_explorer_answers_clicks_keys_and_searches(page, report):
         "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })()"
     )
     assert inks > 150, "the map's cells are painted"
-
-
-@needs_chromium
-def test_nothing_of_a_scene_runs_and_only_the_pages_own_script_may(page, browser, report):
-    """Payloads in the pictures do nothing, and the page's policy stops what would get past."""
-    text = (report / "index.html").read_text(encoding="utf-8")
-    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
-    assert policy and "script-src 'sha256-" in policy[1]
-    assert not re.search(r"script-src[^;]*unsafe", policy[1])
-    page.evaluate(EVENTS)
-    assert page.evaluate("window.pwned === undefined")
-    assert (
-        page.evaluate("document.querySelectorAll('svg a, foreignObject, svg script').length") == 0
-    )
-    assert browser.complaints == []
-    page.evaluate(
-        "document.body.insertAdjacentHTML('beforeend', '<i id=in onclick=\"pwned=1\">x</i>');"
-        "document.getElementById('in').click();"
-        "document.body.append(Object.assign(document.createElement('script'),"
-        "{textContent: 'window.pwned=1'}))"
-    )
-    assert page.evaluate("window.pwned === undefined")
-    assert len(browser.complaints) == 2 and all(
-        "Content Security Policy" in c for c in browser.complaints
-    )
-    browser.complaints.clear()
 
 
 @needs_chromium

@@ -5,9 +5,11 @@ parts, answers filed under reasoning or as a tool call, a stream although none w
 the forms of other interfaces that a gateway may pass through.
 """
 
+import ast
 import contextlib
 import json
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +19,8 @@ OTHERS = ("content", "output", "output_text", "response", "generated_text", "tex
 """Where other interfaces put the answer, beside `choices`, `candidates` and `message`."""
 WRAPPERS = ("data", "body", "result", "response", "output", "outputs", "completion")
 """In which gateways pass on the reply of another interface."""
+LONGEST_REPR = 1_000_000
+"""Characters of a Python value in place of JSON that are read."""
 CUT_OFF = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"}
 FILTERED = {"content_filter", "content_filtered", "safety", "blocklist", "prohibited_content",
             "recitation", "refusal", "sensitive", "guardrail_intervened"}  # fmt: skip
@@ -66,6 +70,11 @@ def loads(raw: str) -> Any:
         pass
     if re.search(r"(?m)^(data:|\{.*\}\s*[\r\n]+\{)", text) and (merged := _stream(text)):
         return merged
+    if re.match(r"\[?\{\s*'|b['\"]", text) and len(text) < LONGEST_REPR:
+        errors = (ValueError, SyntaxError, RecursionError, MemoryError)
+        with contextlib.suppress(*errors), warnings.catch_warnings(action="ignore"):
+            found = ast.literal_eval(text)
+            return loads(found.decode()) if isinstance(found, bytes) else found
     # A guard against scripts, a comment to keep the line open, or anything behind the reply.
     if text[:1] != "<" and (start := re.search(r'[{\[]\s*["{]', text[:2000])):
         with contextlib.suppress(ValueError, RecursionError):
@@ -90,6 +99,12 @@ def _stream(text: str) -> dict[str, Any] | None:
             continue
         if not isinstance(chunk, dict):
             continue
+        kind = str(chunk.get("type") or "")
+        if kind.startswith("response."):  # OpenAI's other interface: pieces, and then all again
+            response = _dict(chunk.get("response"))
+            if response.get("output") and kind.endswith((".completed", ".incomplete")):
+                return response
+            chunk = _piece_of_response(chunk, kind)
         reply |= {k: v for k, v in chunk.items() if v is not None}
         choice = _first(chunk.get("choices"))
         calls += [
@@ -112,6 +127,21 @@ def _stream(text: str) -> dict[str, Any] | None:
     # A stream that just ends was broken off.
     choice = {"message": message, "finish_reason": merged.finish if ended else "length"}
     return {**{k: v for k, v in reply.items() if "usage" in k.lower()}, "choices": [choice]}
+
+
+def _piece_of_response(event: dict[str, Any], kind: str) -> dict[str, Any]:
+    """An event of a stream of the Responses API as a chunk of a chat completion."""
+    if not kind.endswith(".delta"):
+        reason = _dict(_dict(event.get("response")).get("incomplete_details")).get("reason")
+        ended = kind.endswith((".completed", ".incomplete"))
+        finish = (reason or "stop") if ended else None
+        return {"choices": [{"delta": {}, "finish_reason": finish}]}
+    delta = event.get("delta")
+    if "arguments" in kind:
+        return {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": delta}}]}}]}
+    names = {"refusal": "refusal", "reason": "reasoning", "output_text": "content"}
+    name = next((names[part] for part in names if part in kind), None)
+    return {"choices": [{"delta": {name: delta} if name else {}}]}
 
 
 def form_of(reply: Any, depth: int = 0) -> Form:

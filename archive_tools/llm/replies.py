@@ -43,6 +43,14 @@ LOOSE = re.compile(
 )
 """JSON as people and models write it: its strings, comments, words and (odd) blanks."""
 WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false"}
+LONG_STRING = re.compile(r'"""(.*?)"""|(?<=[:\[,\s])\'\'\'(.*?)\'\'\'', re.DOTALL)
+"""A text between three quotes."""
+QUOTING = re.compile(
+    r"""(?sx) (?<=[{\[,:\s]) " ((?:\\.|[^\\])*?) "
+    (?=\s*(?:[}\]:]|$|,\s*(?:["\d{\[-]|(?:true|false|null)\b)))"""
+)
+"""A string with its end where JSON goes on behind it, so that quotes may stand within."""
+LONGEST_QUOTING = 20_000
 STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")(\s*(?="))?|,(?=\s*[}\]])')
 MOST_BRACES = 1000
 """Where a text holds more that open no object, the rest is not looked at."""
@@ -195,7 +203,7 @@ def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
 
     Then those in a text that is a JSON string, and then, of a reply that was not cut off, all once
     more as they may be meant: without comments and commas too many, with quotes, words and brackets
-    as JSON has them.
+    as JSON has them, and with quotes within a string.
     """
     content = content.strip()
     content = content.translate(WIDE) if "{" not in content else content
@@ -212,8 +220,12 @@ def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
     if "{" not in content:
         return
     meant = content if '"' in content else html.unescape(content)
+    meant = re.sub(LONG_STRING, lambda m: json.dumps(m[1] or m[2]), meant)
+    quoting = meant if len(meant) < LONGEST_QUOTING else ""
     meant = re.sub(STRING_OR_COMMA, _with_comma, re.sub(LOOSE, _as_json, meant))
     yield from _strict_objects(meant)
+    if not cut and not found:
+        yield from _strict_objects(re.sub(QUOTING, _escaped, quoting))
     if not cut and not found:
         yield from _strict_objects(meant + _closing(meant))
 
@@ -231,6 +243,11 @@ def _as_json(match: re.Match[str]) -> str:
             f'"{match["word"]}"' if rest.startswith(":") else match["word"]
         )
     return " "
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A string with the quotes in it escaped."""
+    return '"' + re.sub(r'(\\.)|"', lambda m: m[1] or r"\"", match[1]) + '"'
 
 
 def _with_comma(match: re.Match[str]) -> str:

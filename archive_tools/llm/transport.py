@@ -1,12 +1,14 @@
 """One request to one server: the key, the proxies of the environment, and what comes back."""
 
 import asyncio
+import json
 import os
 import re
 import socket
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import openai
 
 from archive_tools.llm.config import key_of, on_this_machine
@@ -52,7 +54,9 @@ class Transport:
         """The body of the response to a chat completion request, as it came, or what is wrong."""
         try:
             async with asyncio.timeout(self.timeout):
-                raw = await self._openai.post(f"{path}/chat/completions", cast_to=str, body=body)
+                response = await self._openai.post(
+                    f"{path}/chat/completions", cast_to=httpx.Response, body=body
+                )
         except openai.APIStatusError as error:
             fault = fault_of(error.status_code, error.response.text, error.response.headers)
         except (TimeoutError, openai.APITimeoutError):
@@ -63,10 +67,19 @@ class Transport:
             fault = _no_answer(error.__cause__ or error)
             fault = replace(fault, words=fault.words + through)
         else:
+            raw = _text(response)
             fault = fault_in(raw)
             if fault is None:
                 return self.hide(raw)
         return replace(fault, words=self.hide(fault.words), raw=self.hide(fault.raw))
+
+
+def _text(response: httpx.Response) -> str:
+    """The body of a response; where its charset is not told it may be any that JSON knows."""
+    found = json.detect_encoding(response.content)
+    if found.startswith("utf-8") or response.charset_encoding:
+        return response.text
+    return response.content.decode(found, "replace")
 
 
 class _Moved(Exception):

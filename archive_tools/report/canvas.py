@@ -106,9 +106,20 @@ class Canvas:
         body = re.sub(r"('DejaVu Sans'|DejaVu Sans)[^;\"]*", FONT, body)
         for name, colour in LIGHT.items():
             body = body.replace(colour, f"var(--{name})")
+        body = re.sub(r"<[a-zA-Z][^<>]*>", _without_style, body)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" '
             f'height="{self.height:g}" role="img" aria-label="{escape(self.label)}" '
-            f'style="stroke-linejoin:round">{body}'
+            f'stroke-linejoin="round">{body}'
         )
+
+
+def _without_style(tag: re.Match[str]) -> str:
+    """A tag whose style is told by attributes, which a page needs no leave for."""
+
+    def attributes(style: re.Match[str]) -> str:
+        pairs = (part.split(":", 1) for part in style[1].split(";") if part.strip())
+        return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs)
+
+    return re.sub(r' style="([^"]*)"', attributes, tag[0])

@@ -119,7 +119,7 @@ def label_symbols(world: World) -> str:
     objects, tiles = place_labels(world, font)
     side = svg.num(world.size)
     parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" style="position:absolute" '
+        '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" '
         f'aria-hidden="true"><defs><symbol id="names" viewBox="0 0 {side} {side}">'
         f'<g text-anchor="middle" font-family="{svg.FONTS}">'
     ]

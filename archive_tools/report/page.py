@@ -207,7 +207,6 @@ def write_report(
         "judge": judge_label,
         "set_title": tables.set_title,
         "svg": Markup,
-        "cell": lambda value: str(value).replace("|", r"\|").replace("<", "&lt;"),
     }
     page = template(__package__, "report.html.jinja", **filters).render(
         facts, light=LIGHT, dark=DARK

@@ -205,7 +205,7 @@ def scene_symbols(world: World) -> str:
     """The floor plan as a hidden block of symbols, once per HTML page, for background="use"."""
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" '
-        f'style="position:absolute" aria-hidden="true"><defs>{_symbol(world)}</defs></svg>'
+        f'aria-hidden="true"><defs>{_symbol(world)}</defs></svg>'
     )
 
 

@@ -1,6 +1,6 @@
 // The archive: a map of its cells, the elite of the chosen one, and a search in the texts.
 Wayword.ready.archive = (async () => {
-  const { at, byId, eventTable, facts, json, robot, scene, sentence, svg, tag } = Wayword;
+  const { at, byId, eventTable, facts, json, robot, scene, sentence, svg, swatch, tag } = Wayword;
   const elites = await json("elites-data");
   const path = Wayword.paths(await Wayword.bytes("elites-paths"), elites.steps, elites.strides);
   const { cells: [columns, rows], low, high, over_plan: overPlan } = elites.map;
@@ -78,7 +78,7 @@ Wayword.ready.archive = (async () => {
     }
     for (const [cell, members] of byCell) draw(cell, paletteOf(of(members[0])), 0.92);
     page.legend.replaceChildren(...key.map(([name, words]) =>
-      tag("span", {}, tag("i", { style: `background:var(--${name})` }), words)));
+      tag("span", {}, swatch(`var(--${name})`), words)));
   }
 
   function filter() {

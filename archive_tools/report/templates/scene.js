@@ -54,6 +54,7 @@ const Wayword = (() => {
     make(document.createElementNS(NS, name), attributes, children);
   const tag = (name, attributes, ...children) =>
     make(document.createElement(name), attributes, children);
+  const swatch = (fill) => svg("svg", {}, svg("rect", { width: "100%", height: "100%", fill }));
 
   const line = facts.size / 165;
   const data = (points) =>
@@ -199,7 +200,7 @@ const Wayword = (() => {
     const chip = (code) => {
       const place = code >> 1, colour = facts.colours[place];
       return tag("li", { class: code & 1 ? "met" : "lone" },
-        colour ? tag("i", { style: `background:${colour}` }) : null, facts.names[place]);
+        colour ? swatch(colour) : null, facts.names[place]);
     };
     return tag("ol", { class: "route" },
       places.length ? places.map(chip) : tag("li", { class: "lone" }, "nothing"));
@@ -207,5 +208,5 @@ const Wayword = (() => {
 
   const ready = {};
   return { at, byId, bytes, chips, eventTable, facts, heading, json, paths, ready, robot, scene,
-           sentence, svg, tag };
+           sentence, svg, swatch, tag };
 })();
