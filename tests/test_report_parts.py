@@ -153,7 +153,7 @@ def test_experiments_show_what_there_is_and_only_that(tmp_path):
     assert "minus" in parts["splits"]["tables"][1]["heads"]
     assert len(parts["seeds"]["tables"]) == 1, "no differences are of these runs"
     curve = " ".join(parts["curve"]["charts"])
-    lines = re.findall(r"stroke: var\(--(?:policy|baseline)\); stroke-width: 1.8", curve)
+    lines = re.findall(r'stroke="var\(--(?:policy|baseline)\)" stroke-width="1.8"', curve)
     assert len(lines) == 4 and "training trajectories" in curve
     assert "Other object" in parts["counterfactuals"]["charts"][0]
     assert parts["probes"]["matrices"][0]["rows"][0]["cells"][0] == {"count": 3, "share": 0.3}
