@@ -264,7 +264,8 @@ def test_an_address_is_completed(go, fake, tail):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
 def test_a_body_in_an_encoding_that_json_knows_is_read(go, fake, encoding):
     def answer(prompt, nth, body):
-        text = ok(f"{prompt}’s café").get_data(as_text=True).replace("\\u2019", "’")
+        content = json.dumps({"text": f"re: {prompt}’s café"}, ensure_ascii=False)
+        text = ok("", content=content).get_data(as_text=True).replace("\\u2019", "’")
         return Response(text.encode(encoding), content_type="application/json")
 
     fake.answer = answer
