@@ -413,7 +413,7 @@ def test_options_out_of_range_are_told_before_anything_is_written(toy, tmp_path,
 
 def test_a_file_in_place_of_the_folder_is_told(toy, tmp_path):
     (tmp_path / "m").write_text("")
-    with pytest.raises(nanodt.InputError, match="m cannot be made"):
+    with pytest.raises(nanodt.InputError, match="is a file; expected a folder"):
         train(small(toy, tmp_path / "m"))
 
 

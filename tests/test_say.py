@@ -43,7 +43,7 @@ def test_drives_the_sentence_and_shows_it(made, capsys):
 def test_an_answer_is_told_though_its_picture_cannot_be_written(made, capsys):
     (made / "said.svg").unlink(missing_ok=True)
     (made / "said.svg").mkdir()
-    with pytest.raises(OSError, match=r"said\.svg"):
+    with pytest.raises(envs.InputError, match=r"said\.svg: is a folder"):
         say(made, "Go anywhere.", [300.0, 300.0], lambda model: Planted(made))
     (made / "said.svg").rmdir()
     assert "ended at (" in capsys.readouterr().out

@@ -62,6 +62,8 @@ ATTRIBUTES = (
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINKS = {"href", "{http://www.w3.org/1999/xlink}href"}
+_INSIDE = re.compile(r"#[^\s/\\]*")
+"""An element of the same picture."""
 _RASTER = re.compile(r"data:image/(png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=\s]*")
 # No other function than these in a value: not url of an address, image-set, expression, env …
 _FUNCTIONS = re.compile(
@@ -288,7 +290,7 @@ def _attributes(element: ElementTree.Element, named: set[str], styled: bool) -> 
     for key, value in element.attrib.items():
         if key in _LINKS:
             link = value.strip()
-            if link.startswith("#") or (element.tag == "image" and _RASTER.fullmatch(link)):
+            if _INSIDE.fullmatch(link) or (element.tag == "image" and _RASTER.fullmatch(link)):
                 kept["href"] = link
         elif key not in ATTRIBUTES:
             continue
