@@ -42,7 +42,7 @@ ROWS = {
     "--no-subgoal-first",
     "the action at once": "--no-subgoal-first",
     "AdamW": "--optimizer adamw",
-    "one token a step": "--tokens-per-step 1 --windows-per-text 12",
+    "three tokens a step": "--tokens-per-step 3 --windows-per-text 6",
 }
 """Row → options of nanodt.train."""
 PROBE = 20

@@ -70,15 +70,15 @@ class TrainOptions:
     block_size: Annotated[int, Ge(2)] = 350
     """Most tokens of one context: a text and one window of timesteps. A text that leaves no room
     for a timestep is refused."""
-    tokens_per_step: Literal[1, 3] = 3
+    tokens_per_step: Literal[1, 3] = 1
     """3: target (bd: the behaviour descriptor to reach), observation and action of a timestep are a
-    token each. 1: they are added up in one token: cheaper, so that --windows-per-text 12 takes as
-    long as 3 with 6, and as good."""
+    token each; give --windows-per-text 6 with it, for about the same time. 1: they are added up in
+    one token: more timesteps for the compute, and 0.02 of the route better."""
     window: Annotated[int | None, Ge(1)] = 4
     """Most timesteps of a context (None: as many as fit into --block-size). With odometry and map a
     few suffice, and for the same compute many short windows show more trajectories than long ones;
     without them take 24 or more."""
-    windows_per_text: Annotated[int, Ge(1)] = 6
+    windows_per_text: Annotated[int, Ge(1)] = 12
     """Windows drawn from each trajectory of a batch, anywhere in it. The text before them is
     computed once: more windows learn from more timesteps of fewer trajectories."""
     hide_actions: bool = True
@@ -245,6 +245,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 LAYOUTS: dict[str, dict[str, Any]] = {
     "full": {},
     "plain": {
+        "tokens_per_step": 3,
         "window": None,
         "windows_per_text": 1,
         "hide_actions": False,
