@@ -166,10 +166,10 @@ def test_windows_that_share_a_text_equal_windows_alone(windows, tokens, unseen):
     if unseen:
         layout, own = model.config.layout, model.config
         slots = tuple(replace(s, unseen=s.name == "bd") for s in layout.slots)
-        weights, source = model.state_dict(), model.text.tokenizer
+        weights, source = model.state_dict(), model.text.source
         model = Network(replace(own, layout=replace(layout, slots=slots))).eval()
         model.load_state_dict(weights)
-        model.text.tokenizer = source
+        model.text.source = source
     windows = Windows(windows.episodes, model)
     shared = windows.plan(np.random.default_rng(0), 5, 0.3, 0.3, windows=3)
     assert shared.start.shape == (5, 3) and shared.timesteps == 3 * shared.steps.sum()
