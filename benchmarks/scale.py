@@ -130,7 +130,7 @@ def table(found: Found) -> Iterator[str]:
     """Markdown: of each stage seconds and peak at each size, and what an elite more takes between
     one size and the next."""
     sizes = sorted(found)
-    steps = [(a, b) for a, b in pairwise(sizes) if len(sizes) > 1]
+    steps = list(pairwise(sizes))
     heads = [f"{n:,}: s, MB" for n in sizes]
     heads += [f"an elite more, {a:,} to {b:,}: ms, KB" for a, b in steps]
     yield "| stage | " + " | ".join(heads) + " |"

@@ -34,7 +34,11 @@ class GivenOptions:
 
 
 def read_sources(sources: Sequence[GivenOptions], stage: Stage) -> list[Given]:
-    """The given descriptions of all files; arguments and errors as of `add_given`."""
+    """The given descriptions of all files; `stage` as for `add_given`.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
     annotations = load_annotations(stage.input("annotations")) if sources else {}
     info = _info(stage) if sources else None
     return [
@@ -52,23 +56,23 @@ def read_sources(sources: Sequence[GivenOptions], stage: Stage) -> list[Given]:
 
 
 def add_given(
-    sources: Sequence[GivenOptions], stage: Stage, first_sample: int
+    sources: Sequence[GivenOptions], given: Sequence[Given], stage: Stage, first_sample: int
 ) -> tuple[list[dict[str, Any]], GivenDrives | None]:
     """Rows of the given descriptions, and the drives that they bring along.
 
     Args:
         sources: the files, at least one.
+        given: what `read_sources` found in them.
         stage: with the inputs archive, annotations and, for drives, trajectories.
         first_sample: number of the first given text of a trajectory.
 
     Raises:
-        InputError: a file cannot be used, or brings drives that cannot be replayed.
+        InputError: a file brings drives that cannot be replayed.
     """
     annotations = load_annotations(stage.input("annotations"))
     world = load_world(stage.input("archive") / "world")
     scene = world.scene or Scene()
     info = _info(stage)
-    given = read_sources(sources, stage)
     drives, identity = None, {}
     brought = [g.action for g in given if g.action is not None]
     if brought:

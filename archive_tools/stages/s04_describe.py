@@ -220,7 +220,7 @@ def _describe(
     """Write the tables of the stage."""
     writer, jobs = _inputs(config, stage.input("archive"), stage.input("annotations"))
     # A file that cannot be used is told before a server is paid; its drives are replayed later.
-    given_rows.read_sources(sources, stage)
+    given = given_rows.read_sources(sources, stage)
     if config.model:
         rows = _ask_model(config, writer, jobs, stage)
     else:
@@ -236,8 +236,8 @@ def _describe(
             )
     annotations = {job.trajectory_id: job.annotation for job in jobs}
     if sources:
-        given, drives = given_rows.add_given(sources, stage, config.per_trajectory)
-        rows += given
+        more, drives = given_rows.add_given(sources, given, stage, config.per_trajectory)
+        rows += more
         annotations = load_annotations(stage.input("annotations"))
         if drives is not None:
             annotations |= drives.annotations
