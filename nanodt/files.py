@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -188,6 +189,8 @@ HUB_FILES = {
     "dataset": ["*.json", "data/*", "augmentation.parquet", "reader/**", "world/**", "tokenizer/*"],
 }
 """What is fetched of a repository, by its kind."""
+HUB_WAITS = (1, 2)
+"""Seconds between tries where a connection breaks: its client asks for some things only once."""
 HUB_SAYS = {
     401: "no such repository, or the token (HF_TOKEN) may not read it",
     403: "the token (HF_TOKEN) may not read it",
@@ -212,10 +215,8 @@ def hub_folder(path: Path | str, kind: Literal["model", "dataset"]) -> Path:
         return folder
     if not is_hub_id(path):
         raise InputError(f"{name} is neither a {kind} folder nor a Hub id like user/{kind}")
-    from huggingface_hub import snapshot_download  # slow to import
-
     try:
-        return Path(snapshot_download(name, repo_type=kind, allow_patterns=HUB_FILES[kind]))
+        return _snapshot(name, kind)
     except Exception as error:  # many kinds: no network, no such repository, no right to it
         cause = error if getattr(error, "response", None) is not None else error.__cause__
         status = getattr(getattr(cause, "response", None), "status_code", 0)
@@ -224,3 +225,19 @@ def hub_folder(path: Path | str, kind: Literal["model", "dataset"]) -> Path:
             said = "the Hub is out of order; try again later" if status >= 500 else reason
             reason = f"{HUB_SAYS.get(status, said)}, HTTP {status}"
         raise InputError(f"{name} is no folder here and not on the Hub ({reason})") from error
+
+
+def _snapshot(name: str, kind: Literal["model", "dataset"]) -> Path:
+    from huggingface_hub import snapshot_download  # slow to import
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    waits = list(HUB_WAITS)
+    while True:
+        try:
+            return Path(snapshot_download(name, repo_type=kind, allow_patterns=HUB_FILES[kind]))
+        except Exception as error:
+            said = any(getattr(e, "response", None) is not None for e in (error, error.__cause__))
+            offline = isinstance(error.__cause__, OfflineModeIsEnabled)
+            if not waits or said or offline or getattr(error, "errno", None):
+                raise
+            time.sleep(waits.pop(0))

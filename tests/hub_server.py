@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 from dataclasses import dataclass, field
 
 import huggingface_hub
@@ -39,8 +40,9 @@ class Repository:
 class HubServer:
     """Answers as the Hub does.
 
-    `mishaps` are (method, pattern of the path, status), used up in turn; `asked` holds method and
-    path of each request, `tokens` what authorised them.
+    `mishaps` are (method, pattern of the path, status), used up in turn, a status of 0 for a
+    connection that breaks; `asked` holds method and path of each request, `tokens` what authorised
+    them.
     """
 
     def __init__(self, server: HTTPServer) -> None:
@@ -60,6 +62,8 @@ class HubServer:
             method, pattern, status = mishap
             if method == request.method and re.search(pattern, request.path):
                 self.mishaps.remove(mishap)
+                if not status:
+                    request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
                 return Response(json.dumps({"error": f"no: {TOKEN}"}), status, {"Retry-After": "0"})
         for pattern, handler in self.ROUTES:
             match = re.fullmatch(pattern, line)

@@ -90,6 +90,17 @@ def test_an_interrupted_upload_goes_on(hub, parcel, monkeypatch):
     assert commits(hub) == 3
 
 
+def test_a_connection_that_breaks_once_is_made_again(hub, trained, monkeypatch):
+    monkeypatch.setattr("nanodt.files.time.sleep", lambda seconds: None)
+    Hub(0).send(Parcel(trained / "model", "ada/toy", "model"), private=False)
+    hub.mishaps = [("HEAD", "config.json", 0), ("GET", "/api/models/", 0)]
+    assert nanodt.load("ada/toy").network.state_dict() and not hub.mishaps
+    hub.repositories["model", "ada/toy"].commits += 1
+    hub.mishaps = [("HEAD", "", 0), ("GET", "/api/models/", 0)] * 100
+    with pytest.raises(nanodt.InputError, match="not on the Hub"):
+        nanodt.load("ada/other")
+
+
 @pytest.mark.parametrize(
     ("status", "line"),
     [
