@@ -1,16 +1,16 @@
-"""Train a policy on the recorded trajectories of a run.
+"""Train a policy on the dataset of a run.
 
     python -m nanodt.train --block-size 350
 
 trains on the newest run in runs/ (its dataset/ and tokenizer/) into its model/ folder; --data,
---tokenizer and --out name others. What the dataset does not offer is left out and said. Writes
-config.json, model.safetensors (the best so far), tokenizer.json, words.json, log.jsonl and
+--tokenizer and --out name others. Options that the dataset cannot feed are off, which is said.
+Writes config.json, model.safetensors (the best so far), tokenizer.json, words.json, log.jsonl and
 training.json.
 Killed at any moment and run again, it goes on from its last checkpoint and ends with the same
 bytes (on a CPU with as many threads). Under torchrun it trains data-parallel: same global batch,
 same gradients, but for rounding; it may go on with another number of processes.
 
-`--recipe NAME` as the first option trains another system of the family: see docs/recipes.md.
+`--recipe NAME` as the first option trains another kind of sequence model: see docs/recipes.md.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ class RunOptions:
     """What to learn from, and where to."""
 
     preset: Preset = "demo"
-    """Which sizes the other options take by default. demo: minutes on a laptop. paper: four blocks,
-    twice the batch, four times the steps: an hour or more. gpu: large batches in mixed precision.
-    `--preset NAME --help` shows them."""
+    """Default sizes of model, batch and training. demo: minutes on a laptop. paper: four blocks,
+    twice the batch, four times the steps: an hour or more. gpu: batches of 256, 20,000 steps,
+    bfloat16. `--preset NAME --help` shows them."""
     data: Path | None = None
     """Dataset folder, or the id of a published one on the Hugging Face Hub; by default that of the
     newest run in runs/."""
@@ -63,35 +63,38 @@ class TrainOptions:
     # What the network sees.
 
     layout: Literal["full", "plain"] = "full"
-    """Which defaults the other options take; it wins over --preset. full: everything that made
-    policies obey better. plain: a Decision Transformer with a text and a target in front, as
-    published (Salehi & Doncieux 2023): whole stretches of recorded trajectories, past actions
-    shown, no odometry, no augmentation, no auxiliary losses."""
+    """Default method: its input, data, losses and optimiser. full: all that made policies follow
+    texts better. plain: a Decision Transformer with a text in front and the target at every
+    timestep, as published (Salehi & Doncieux 2023): long windows of recorded trajectories, past
+    actions shown, no odometry, no augmentation, no auxiliary losses. Sizes come from --preset."""
     block_size: Annotated[int, Ge(2)] = 350
-    """Most tokens of one context: a text and one window of timesteps. A text that leaves no room
-    for a timestep is refused."""
+    """Most tokens of one context: a text and one window of timesteps; training stops with a message
+    where a text leaves no room for a timestep. A small --window stays far below it."""
     tokens_per_step: Literal[1, 3] = 1
     """3: target (bd: the behaviour descriptor to reach), observation and action of a timestep are a
     token each; give --windows-per-text 6 with it, for about the same time. 1: they are added up in
-    one token: more timesteps for the compute, and 0.02 of the route better."""
+    one token: more timesteps for the compute; 0.02 to 0.03 more of the places told are passed, in
+    order."""
     window: Annotated[int | None, Ge(1)] = 4
     """Most timesteps of a context (None: as many as fit into --block-size). With odometry and map a
     few suffice, and for the same compute many short windows show more trajectories than long ones;
     without them take 24 or more."""
     windows_per_text: Annotated[int, Ge(1)] = 12
     """Windows drawn from each trajectory of a batch, anywhere in it. The text before them is
-    computed once: more windows learn from more timesteps of fewer trajectories."""
+    computed once, so further windows are cheap; in equal time, more of them means fewer
+    trajectories seen."""
     hide_actions: bool = True
-    """Put a blank in the place of every past action. A policy that sees what it just did learns to
+    """Blank out past actions in the model's input. A policy that sees what it just did learns to
     repeat it: its training loss is lower, and it drives worse (the copycat problem: de Haan et al.
-    2019, Causal confusion in imitation learning)."""
+    2019, Causal confusion in imitation learning). Off where past actions tell what observations
+    do not."""
     odometry: bool = True
     """Add to each observation the pose added up from past actions and contact sensors, and where
-    the target lies as seen from it. Only for a robot on two driven wheels, which the dataset
-    describes."""
+    the target lies as seen from it. Needs a robot on two driven wheels, described in
+    dataset.json."""
     visitation_map: Annotated[int, Ge(0)] = 16
-    """Add to each observation a map of where the robot has been and how long ago: a grid over the
-    whole world, so many cells per side; 0 = none. Needs --odometry."""
+    """Add to each observation a map of where the robot has been and how long ago: a grid of N x N
+    cells over the whole world; 0 = none. Needs --odometry."""
     embedding: Literal["mlp", "linear"] = "mlp"
     """What turns observations, actions and targets into tokens: one hidden layer, or none."""
 
@@ -104,28 +107,28 @@ class TrainOptions:
     n_embd: Annotated[int, Ge(1)] = 128
     """Width of the transformer."""
     dropout: Annotated[float, Ge(0), Le(0.99)] = 0.0
-    """Share of hidden states and attention weights that training leaves out; above 0 it is about
-    three times slower on a CPU."""
+    """Share of hidden states and attention weights that training leaves out, for a validation loss
+    that rises; above 0 it is about three times slower on a CPU."""
 
     # The action.
 
     head: HeadKind = "mse"
     """How actions are predicted. mse: their mean, the usual choice. tanh: the mean, kept within the
     dataset's bounds of actions. clusters: the nearest of a few typical actions, plus an offset
-    (Behavior Transformer). bins: a distribution over classes of each dimension, drawn from.
-    discrete: for datasets whose actions are class numbers, which take it by themselves."""
+    (Behavior Transformer). bins: a distribution over classes of each dimension; actions are
+    sampled. discrete: chosen by itself for datasets whose actions are class numbers."""
     clusters: Annotated[int, Ge(2)] = 16
     """Of --head clusters: how many typical actions (k-means centres)."""
     joint: bool = True
     """Of --head clusters: cluster whole actions; --no-joint: each dimension by itself."""
     focal_gamma: Annotated[float, Ge(0)] = 2.0
-    """Of --head clusters: exponent of the focal loss, which counts what is predicted surely for
-    less; 0 = cross-entropy."""
+    """Of --head clusters: exponent of the focal loss; the higher, the less a sure and right
+    prediction counts; 0 = cross-entropy."""
     offset_weight: Annotated[float, Ge(0)] = 1.0
     """Of --head clusters: weight of the offset's loss."""
     bins: Annotated[int | None, Ge(2)] = None
-    """Of --head bins: classes per dimension (None: one for each value that the recorded actions'
-    decimals allow)."""
+    """Of --head bins: classes per dimension (None: one per value at the precision of the recorded
+    actions)."""
 
     # The text.
 
@@ -137,46 +140,46 @@ class TrainOptions:
     text_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Of --text-encoder sentence: name or folder of the model; of endpoint: its name there."""
     text_base_url: str | None = None
-    """Of --text-encoder endpoint: its address, where it is not api.openai.com."""
+    """Of --text-encoder endpoint: base URL (as http://127.0.0.1:8000/v1), if not OpenAI's."""
     text_prefix: Annotated[int, Ge(1)] = 4
     """Of --text-encoder sentence and endpoint: tokens that a vector is projected to."""
 
     # What it learns from.
 
     augmentation_share: Share = 1.0
-    """Share of the windows that come from the dataset's augmentation, where it has any: practice
-    drives along the recorded trajectories that also show how to come back. 0 = recorded
-    trajectories only; 1 = practice drives only, which obeyed best."""
+    """Share of the windows that come from the dataset's augmentation, where it has any: an expert's
+    simulated drives along the recorded trajectories, which also show how to come back to them. 0 =
+    recorded trajectories only; 1 = augmentation only, which gave the best policies."""
     text_dropout: Share = 0.1
     """How often a window comes without its text, so that the policy can drive without one. Drawn
     independently of --bd-dropout."""
     bd_dropout: Share = 0.1
     """How often a window comes without its target, so that the policy can drive by text alone."""
     token_corruption: Annotated[float, Ge(0), Le(0.5)] = 0.1
-    """Share of text tokens that are replaced by random ones (drawn anew for each text, from 0 to
-    twice as much), so that unknown words do less harm. Only with --text-encoder tokens."""
+    """Share of text tokens replaced by random ones, so that unknown words do less harm; each text's
+    own share is uniform from 0 to twice this. Only with --text-encoder tokens."""
     future_position_weight: Annotated[float, Ge(0)] = 0.5
-    """Weight, beside the action's loss, of predicting where the robot will be in 8, 24 and 60
-    timesteps; 0 = none. Needs --odometry."""
+    """Auxiliary loss: weight of predicting where the robot will be in 8, 24 and 60 timesteps (the
+    action's loss weighs 1); 0 = none. Needs --odometry."""
     next_subgoal_weight: Annotated[float, Ge(0)] = 0.2
-    """Weight, beside the action's loss, of naming the next place on the way; 0 = none. Needs a
+    """Auxiliary loss: weight of naming the next subgoal, the place to pass next; 0 = none. Needs a
     dataset that names places."""
     subgoal_first: bool = True
-    """Name the next place, and predict the action for that place. Otherwise, where two ways are
-    right, a mean action leads between them. Needs --next-subgoal-weight."""
+    """Name the next subgoal, and predict the action for it. Otherwise, where two ways are right,
+    the mean of both may lead into the wall between. Needs --next-subgoal-weight."""
 
     # Optimisation.
 
     steps: Annotated[int, Ge(1)] = 2400
-    """Optimiser steps. More is better, up to the preset paper's 9600 at least."""
+    """Optimiser steps. More was better up to 9600 (preset paper), the most that was tried."""
     batch_size: Annotated[int, Ge(1)] = 32
     """Texts, each with its windows, per optimiser step, over all processes."""
     micro_batch: Annotated[int, Ge(1)] = 16
-    """How many of a process's texts are computed at once; their gradients add up. On a CPU small
-    parts stay in its caches; on a GPU as many as fit into memory. The result is the same."""
+    """How many of a process's texts are computed at once; their gradients add up. Small
+    is faster on a CPU; on a GPU take as many as fit into memory. The result is the same."""
     lr: Annotated[float, Gt(0)] = 2e-3
-    """Largest learning rate, after the warm-up; then half a cosine down. The same for muon, whose
-    updates are scaled to AdamW's size, and for adamw."""
+    """Largest learning rate, after the warm-up; then cosine decay. Muon's updates are scaled to the
+    size of AdamW's."""
     min_lr: Share = 0.05
     """Last learning rate, as a share of --lr."""
     warmup: Annotated[int, Ge(0)] = 100
@@ -196,7 +199,7 @@ class TrainOptions:
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU where there is one."""
     amp: Literal["none", "bfloat16", "float16"] = "none"
-    """Mixed precision: for GPUs, where it is faster; slower on a CPU."""
+    """Mixed precision: faster on GPUs; on CPUs only bfloat16, and only where the CPU has it."""
     tf32: bool = False
     """Faster, coarser float32 products on a GPU."""
     compile: bool = False
@@ -209,11 +212,12 @@ class TrainOptions:
     checkpoint_every: Annotated[int, Ge(1)] = 250
     """Optimiser steps between checkpoints: what a kill can cost."""
     score_every: Annotated[int, Ge(1)] = 1200
-    """Optimiser steps between validations: the loss on unseen windows, and the distance to the
-    target at which driven instructions end. The weights with the least distance are kept."""
+    """Optimiser steps between validations: the loss on unseen windows, and how far from their
+    targets drives of validation instructions end. The weights with the least mean distance are
+    kept, or later ones within a standard error of it."""
     score_items: Annotated[int, Ge(0)] = 128
-    """Validation instructions driven each time, in the dataset's environment; 0 = none, and the
-    weights with the least loss are kept."""
+    """Validation instructions driven each time, in the dataset's environment, which must be
+    installed; 0 = none, and the weights with the least loss are kept."""
     tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     """Where the log goes besides log.jsonl."""
 
@@ -300,7 +304,7 @@ def parse(
     # A misspelt one is no default: tyro would take it for a further choice.
     preset = found.preset if found.preset in PRESETS else "demo"
     layout = found.layout if found.layout in LAYOUTS else "full"
-    chosen = {**PRESETS[preset], **LAYOUTS[layout], "preset": preset, "layout": layout}
+    chosen = {**LAYOUTS[layout], **PRESETS[preset], "preset": preset, "layout": layout}
     return tyro.cli(
         show_bounds(kind),
         default=kind(**chosen),
