@@ -1,8 +1,8 @@
 """The whole way, 00 to 09, on a tiny run, and what killing a stage and running it again does."""
 
 import json
-import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -227,13 +227,13 @@ def test_finished_result_is_not_replaced_unasked(copy):
     one_line(call("03_annotate.py", copy, "--near", "10"), "--redo", "--near (24.0)")
 
 
-def test_scripts_explain_themselves():
+def test_scripts_explain_themselves(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     for script in SCRIPTS.values():
-        environment = {**os.environ, "COLUMNS": "200"}
-        done = subprocess.run(
-            [sys.executable, str(ROOT / script), "--help"],
-            capture_output=True, text=True, env=environment,
-        )  # fmt: skip
-        assert done.returncode == 0
+        monkeypatch.setattr(sys, "argv", [str(ROOT / script), "--help"])
+        with pytest.raises(SystemExit) as done:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        assert done.value.code == 0
+        said = capsys.readouterr().out
         for word in ("Example", "--run", "--preset", "--seed", "--redo"):
-            assert word in done.stdout, f"{script} --help does not say {word}"
+            assert word in said, f"{script} --help does not say {word}"
