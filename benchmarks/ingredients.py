@@ -43,8 +43,17 @@ ROWS = {
     "the action at once": "--no-subgoal-first",
     "AdamW": "--optimizer adamw",
     "three tokens a step": "--tokens-per-step 3 --windows-per-text 6",
+    "half the learning rate": "--lr 0.001",
+    "twice the learning rate": "--lr 0.004",
+    "half the batch": "--batch-size 16",
+    "twice the batch": "--batch-size 64",
+    "half the windows a text": "--windows-per-text 6",
+    "width 96": "--n-embd 96",
+    "width 192": "--n-embd 192",
+    "two blocks": "--n-layer 2",
+    "four blocks": "--n-layer 4",
 }
-"""Row → options of nanodt.train."""
+"""Row → options of nanodt.train: ingredients first, then what may limit the route per compute."""
 PROBE = 20
 """Steps of the training that tells the operations of a step."""
 HEAD = "| | steps | TFLOP | distance, median | within 5 % | route | contrast | route, text off |"
