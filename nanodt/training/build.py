@@ -22,7 +22,20 @@ from nanodt.text.encoders import (
     frozen_embedder,
 )
 from nanodt.text.tokenizer import Tokenizer
+from nanodt.training.memory import check_memory
 from nanodt.training.options import TrainConfig
+
+
+def build(
+    config: TrainConfig, dataset: Dataset, device: str
+) -> tuple[TrainConfig, Network, list[str]]:
+    """What `offered` leaves of the options, a fresh network on a device, and lines about the rest.
+
+    Raises InputError for what does not fit: options, the dataset, or the memory that is free.
+    """
+    fitting, remarks = offered(config, dataset)
+    check_memory(fitting, dataset, device)
+    return fitting, build_network(fitting, dataset).to(device), remarks
 
 
 def offered(config: TrainConfig, dataset: Dataset) -> tuple[TrainConfig, list[str]]:

@@ -44,6 +44,16 @@ class Processes:
     world: int = 1
     local: int = 0
 
+    @property
+    def lead(self) -> bool:
+        """Whether this is the process that speaks, and writes files."""
+        return self.rank == 0
+
+    def say(self, *lines: str) -> None:
+        """Print lines, once for all processes."""
+        if self.lead:
+            print("\n".join(lines))
+
 
 def leave_together(pause: float = 0.5) -> None:
     """Wait for all processes of the group: gloo aborts one whose peer leaves in mid-message.
