@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from nanodt_toy import stretch
 
 from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
@@ -105,7 +106,7 @@ def windows_of(data: Episodes, model: Network) -> Windows:
 
 def window(windows: Windows, start: int, steps: int):
     """One window of the first episode, as a batch."""
-    return windows.batch(windows.stretches(*(np.array([n]) for n in (0, start, steps))))
+    return windows.batch(stretch(windows, 0, start, steps))
 
 
 def build(layout: Layout, context: int = 8) -> Network:
@@ -321,5 +322,5 @@ def test_a_collection_tells_what_is_wrong(tmp_path):
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="not a whole npz"):
         load_npz(tmp_path / "cut.npz")
-    with pytest.raises(InputError, match="neither a model folder nor a Hub id"):
+    with pytest.raises(InputError, match="none is not a trained model"):
         load_network(tmp_path / "none")

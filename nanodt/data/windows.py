@@ -181,11 +181,6 @@ class Windows:
             return np.zeros(len(text), np.int64)
         return np.where(text >= 0, self.table.lengths[text], 0)
 
-    def stretches(self, episode: np.ndarray, start: np.ndarray, steps: np.ndarray) -> Plan:
-        """The plan of given windows, one in each row, with the first text of their episodes."""
-        text = np.where(self.text_count[episode] > 0, self.text_first[episode], -1)
-        return Plan(episode, text, np.zeros(len(episode), bool), start.reshape(-1, 1), steps)
-
     def locate(self, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of a plan: the episode of each window [W], and of each timestep [M] its window, its
         place in it, and its number among the steps of all episodes."""

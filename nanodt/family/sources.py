@@ -29,6 +29,7 @@ from nanodt.data.episodes import Episodes
 from nanodt.data.folder import load_dataset, located
 from nanodt.driving.environments import make_environment
 from nanodt.errors import InputError
+from nanodt.files import at_once
 
 GROUP, EXTRA = "nanodt.sources", "pip install 'wayword[gym]'"
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
@@ -174,15 +175,13 @@ def load_folder(folder: Path) -> Episodes:
 
 def save_npz(data: Episodes, path: Path) -> None:
     """Write the npz, at once; of several texts the first."""
-    partial = path.with_name("." + path.name)
     arrays: dict[str, Any] = {"length": data.length, "info": np.array(json.dumps(data.info))}
     arrays |= {f"steps/{k}": v for k, v in data.steps.items()}
     arrays |= {f"each/{k}": v for k, v in data.each.items()}
     if data.texts is not None:
         arrays["texts"] = np.array([own[0] if own else "" for own in data.texts])
-    with partial.open("wb") as file:
+    with at_once(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
 def join(parts: Sequence[Episodes]) -> Episodes:

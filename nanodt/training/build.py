@@ -139,7 +139,15 @@ def text_source(config: TrainConfig, dataset: Dataset) -> tuple[TextConfig, Any]
 
 
 def head_config(config: TrainConfig, info: dict[str, Any]) -> HeadConfig:
-    """The action's head; by default as many bins as the recorded actions' decimals allow."""
+    """The action's head; by default as many bins as the recorded actions' decimals allow.
+
+    Raises InputError for a discrete one where actions are not numbered.
+    """
+    if config.head == "discrete" and not info.get("action_classes"):
+        raise InputError(
+            "--head discrete: this dataset's actions are no class numbers (its dataset.json has no "
+            "action_classes); give --head mse, tanh, clusters or bins"
+        )
     bins, decimals = config.bins, info.get("action_decimals")
     if bins is None:
         span = np.subtract(info["action_high"], info["action_low"]).max()

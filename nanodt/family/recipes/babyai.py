@@ -100,7 +100,6 @@ def collect_missions(
     *,
     behaviour: Callable[[Any], Behaviour] = bot,
     keep: Callable[[str], bool] = lambda mission: True,
-    each: dict[str, Any] | None = None,
 ) -> Episodes:
     """Trajectories of a level: obs [2 * (seen + 1)], the pairs of `look`; texts, the missions."""
     with QUIET:
@@ -111,7 +110,7 @@ def collect_missions(
             trajectories,
             seed,
             see=lambda obs: look(obs["image"], seen),
-            each=lambda i, info: {"text": env.unwrapped.mission, **(each or {})},
+            each=lambda i, info: {"text": env.unwrapped.mission},
             keep=lambda info: keep(env.unwrapped.mission),
             name=level,
         )

@@ -163,18 +163,15 @@ class BehaviorTransformer(Recipe[BeTOptions]):
             alike = math.nan
         squared, apart = self.drive(options, control, "argmax")
         _, near = self.drive(options, control, "argmax", spread=NEAR)
+        rarer, one_way = min(apart, 1 - apart), min(near, 1 - near)
         return [
             Figure("sampled: success", sampled, least=0.75),
             Figure("sampled: share on the right", right, least=0.3, most=0.7),
             Figure("sampled, starts alike: share on the right", alike, least=0.3, most=0.7),
             Figure("likeliest: success", likeliest),
             Figure("squared error: success", squared),
-            Figure("squared error: share of the rarer way", min(apart, 1 - apart)),
-            Figure(
-                "squared error, starts alike: share of the rarer way",
-                min(near, 1 - near),
-                most=0.05,
-            ),
+            Figure("squared error: share of the rarer way", rarer),
+            Figure("squared error, starts alike: share of the rarer way", one_way, most=0.05),
         ]
 
     def control(self, options: BeTOptions, data: Episodes) -> Network:

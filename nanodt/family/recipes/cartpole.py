@@ -90,19 +90,12 @@ class CartPole(Recipe[CartPoleOptions]):
         return data.with_steps(rtg=data.returns_to_go())
 
     def layout(self, options: CartPoleOptions, data: Episodes) -> Layout:
+        head = HeadConfig("discrete")
         return Layout(
             (
                 Slot("obs", 4, "linear"),
                 Slot("rtg", 1, "linear", join=True),
-                Slot(
-                    "action",
-                    2,
-                    "table",
-                    join=True,
-                    shift=True,
-                    head=HeadConfig("discrete"),
-                    read="action",
-                ),
+                Slot("action", 2, "table", join=True, shift=True, head=head, read="action"),
             ),
             max_steps=LONGEST,
         )

@@ -27,10 +27,6 @@ class Vocabulary:
     bins: int = 1024
 
     @property
-    def numbers(self) -> int:
-        return self.words
-
-    @property
     def choices(self) -> int:
         return self.words + self.bins
 
@@ -55,11 +51,11 @@ class Vocabulary:
     def number(self, values: np.ndarray, codec: Codec) -> np.ndarray:
         """Ids of continuous values."""
         flat = torch.from_numpy(np.asarray(values, np.float64).reshape(-1, 1))
-        return self.numbers + codec.encode(flat).numpy().reshape(np.shape(values))
+        return self.words + codec.encode(flat).numpy().reshape(np.shape(values))
 
     def value(self, ids: np.ndarray, codec: Codec) -> np.ndarray:
         """The centres that ids of continuous values stand for."""
-        flat = torch.from_numpy(np.asarray(ids, np.int64).reshape(-1, 1) - self.numbers)
+        flat = torch.from_numpy(np.asarray(ids, np.int64).reshape(-1, 1) - self.words)
         return codec.decode(flat).numpy().reshape(np.shape(ids))
 
 
@@ -117,7 +113,7 @@ class Task:
 
     def allowed(self, vocabulary: Vocabulary) -> torch.Tensor:
         """[ids] 0 where an action may be, -inf elsewhere."""
-        first = vocabulary.choices if self.actions else vocabulary.numbers
+        first = vocabulary.choices if self.actions else vocabulary.words
         bias = torch.full((vocabulary.size,), -torch.inf)
         bias[first : first + (self.actions or vocabulary.bins)] = 0
         return bias

@@ -12,7 +12,7 @@ there and never read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -123,21 +123,13 @@ class MultiDomain(Recipe[MDDTOptions]):
         return [np.flatnonzero(domain == d) for d in np.unique(domain)]
 
     def layout(self, options: MDDTOptions, data: Episodes) -> Layout:
+        bins: dict[str, Any] = {"codec": UNIFORM, "shared": True, "padding": True}
+        bins |= {"head": HeadConfig("discrete"), "target": "taught", "mask": "valid"}
         return Layout(
             (
                 Slot("obs", STATE, "linear"),
                 Slot("rtg", 1, "linear", scale=1),
-                Slot(
-                    "action",
-                    ACTION,
-                    "scalars",
-                    codec=UNIFORM,
-                    shared=True,
-                    padding=True,
-                    head=HeadConfig("discrete"),
-                    target="taught",
-                    mask="valid",
-                ),
+                Slot("action", ACTION, "scalars", **bins),
                 Slot("reward", 1, "linear", scale=1),
             ),
             max_steps=options.longest,

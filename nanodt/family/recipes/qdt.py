@@ -114,27 +114,17 @@ class QDT(Recipe[QDTOptions]):
         return [np.flatnonzero(added if added.any() and not options.plain else train)]
 
     def layout(self, options: QDTOptions, data: Episodes) -> Layout:
-        low, high = tuple(data.info["action_low"]), tuple(data.info["action_high"])
-        place = ()
-        if self.wheels(options, data) is not None:
-            place = (Slot("place", FEATURES, "mlp", join=True, scale=1.0, reckoned=True),)
-        return Layout(
-            (
-                Slot("bd", data.size("bd"), "mlp", constant=True),
-                Slot("obs", data.size("obs"), "mlp", join=not options.plain),
-                *place,
-                Slot(
-                    "action",
-                    len(low),
-                    "mlp" if options.plain else "none",
-                    head=HeadConfig("mse"),
-                    target="target",
-                    low=low,
-                    high=high,
-                ),
-            ),
-            max_steps=int(data.length.max()),
-        )
+        bounds: Any = {end: tuple(data.info[f"action_{end}"]) for end in ("low", "high")}
+        code, size = "mlp" if options.plain else "none", data.size("action")
+        slots = [
+            Slot("bd", data.size("bd"), "mlp", constant=True),
+            Slot("obs", data.size("obs"), "mlp", join=not options.plain),
+            Slot("place", FEATURES, "mlp", join=True, scale=1.0, reckoned=True),
+            Slot("action", size, code, head=HeadConfig("mse"), target="target", **bounds),
+        ]
+        if self.wheels(options, data) is None:
+            del slots[2]
+        return Layout(tuple(slots), max_steps=int(data.length.max()))
 
     def errors(
         self,

@@ -182,8 +182,7 @@ class Recipe(ABC, Generic[S]):
                 info={"recipe": self.name, **data.info},
             )
         )
-        learned = np.sort(np.concatenate(self.domains(options, data)))
-        own = data if len(learned) == len(data.length) else data.take(learned)
+        own = data.take(np.sort(np.concatenate(self.domains(options, data))))
         network.fit(own.steps, own.each, options.seed)
         return network
 
@@ -192,8 +191,7 @@ class Recipe(ABC, Generic[S]):
         ids, found = self.text_ids(options, data), []
         for index in self.domains(options, data):
             table = None if ids is None else text_table([ids[i] for i in index])
-            part = data if len(index) == len(data.length) else data.take(index)
-            found.append(Windows(part, network, table=table))
+            found.append(Windows(data.take(index), network, table=table))
         return found
 
     def trajectories(self, options: S) -> Episodes:

@@ -143,16 +143,12 @@ class TrajectoryTransformer(Recipe[TTOptions]):
             envs = make_envs(options.env, n)
             rollouts = drive(actor, envs, steps=options.longest, seed=options.seed + 10_000)
             returns.append(float(np.mean(rollouts.returns)))
+        as_data, better = ratio(returns[0], data_mean), ratio(returns[1], returns[0])
         return [
             Figure("mean return of the data", data_mean),
-            Figure(
-                "actions drawn: mean return over the data's",
-                ratio(returns[0], data_mean),
-                0.75,
-                1.25,
-            ),
+            Figure("actions drawn: mean return over the data's", as_data, least=0.75, most=1.25),
             Figure("beam search: mean return", returns[1]),
-            Figure("beam search over drawn actions", ratio(returns[1], returns[0]), least=5),
+            Figure("beam search over drawn actions", better, least=5),
         ]
 
 
