@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanodt.data.episodes import Episodes
 from nanodt.family.recipes import babyai, cartpole
 from nanodt.family.sources import Behaviour, collect, make_env
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.codec import Codec, CodecConfig
 
 SEEN = 4  # objects in the language task's level
@@ -176,7 +176,7 @@ PLACES = max(task.tokens for task in TASKS)
 
 def gather(
     task: Task, n: int, seed: int, behaviour: Callable[[Any], Behaviour], shown: int | None = None
-) -> Episodes:
+) -> Trajectories:
     """Trajectories of a task, its observations padded to the widest task's."""
     if task.words:
         part = babyai.collect_missions(task.env, n, seed, SEEN, behaviour=behaviour)
