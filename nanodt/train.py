@@ -19,6 +19,7 @@ import hashlib
 import importlib
 import shutil
 import sys
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,12 @@ from nanodt.model.network import Network
 from nanodt.text.reader import take_reader
 from nanodt.text.tokenizer import Tokenizer
 from nanodt.training.bounds import check_bounds
-from nanodt.training.build import build_network, offered
+from nanodt.training.build import build
 from nanodt.training.checkpoint import load_checkpoint, save_checkpoint
 from nanodt.training.faults import guarded
 from nanodt.training.folder import CHECKPOINT, STATE, TRAINING, opened
 from nanodt.training.journal import Journal
 from nanodt.training.manifest import inputs_of_run, version_of, write_manifest
-from nanodt.training.memory import check_memory
 from nanodt.training.options import WITHOUT_EFFECT, TrainConfig, newest_run, parse
 from nanodt.training.trainer import Processes, Trainer, pick_device, processes
 from nanodt.training.validation import better, in_words
@@ -83,39 +83,15 @@ def located(config: TrainConfig) -> TrainConfig:
 
 def _train(config: TrainConfig, device: str, group: Processes) -> Path:
     dataset = load_dataset(config.dataset, config.augmentation_share)
-    fitting, remarks = offered(config, dataset)
-    check_memory(fitting, dataset, device)
     # Before --redo removes anything: it refuses options and data that do not fit.
-    network = build_network(fitting, dataset)
-    made, lead = made_of(config, network), group.rank == 0
-    with opened(config, made, group) as finished:
-        if lead:
-            say(config, finished, remarks)
-        if finished:
-            return config.folder
-        windows = Windows(dataset.split("train"), network.to(device), device=device)
-        trainer = Trainer(network, windows, fitting, group)
-        state = resume(config, trainer, made, lead)
-        if not lead:
-            optimise(fitting, trainer, state, None)
-            return config.folder
-        write_beside(config.folder, network, dataset)
-        journal = Journal(fitting, trainer, state, dataset)
-        try:
-            optimise(fitting, trainer, state, journal)
-        finally:
-            journal.bar.close()
-        finish(config, network, state, journal.seconds)
+    fitting, network, remarks = build(config, dataset, device)
+    with opened(config, made_of(config, network), group) as state:
+        if state is not None:
+            group.say(f"learning from {config.dataset}, into {config.folder}", *remarks)
+            trainer = resume(fitting, network, dataset, state, group)
+            optimise(fitting, trainer, dataset, state)
+            finish(config, trainer, state)
     return config.folder
-
-
-def say(config: TrainConfig, finished: bool, remarks: list[str]) -> None:
-    """Say what is learnt from and where to, or that it is done."""
-    if finished:
-        how = "(--redo trains it anew, --out FOLDER elsewhere)"
-        print(f"{config.folder}: already trained on {config.dataset} with these options {how}")
-    else:
-        print("\n".join([f"learning from {config.dataset}, into {config.folder}", *remarks]))
 
 
 def made_of(config: TrainConfig, network: Network) -> dict[str, Any]:
@@ -134,19 +110,21 @@ def made_of(config: TrainConfig, network: Network) -> dict[str, Any]:
 
 
 def resume(
-    config: TrainConfig, trainer: Trainer, made: dict[str, Any], lead: bool
-) -> dict[str, Any]:
-    """The state of the run: that of its checkpoint, if there is one, put into the trainer."""
-    path = config.folder / STATE
-    state: dict[str, Any] = {"made": made, "step": 0, "best": None}
-    state |= {"loss": 0.0, "norm": 0.0, "count": 0, "seconds": 0.0}
-    if path.exists():
-        state = load_checkpoint(path, trainer.network, trainer.optimizer, made)
-        if trainer.scaler.is_enabled():
-            trainer.scaler.load_state_dict(state["scaler"])
-        if lead:
-            print(f"{config.folder}: going on from step {state['step']}")
-    return state
+    config: TrainConfig,
+    network: Network,
+    dataset: Dataset,
+    state: dict[str, Any],
+    group: Processes,
+) -> Trainer:
+    """The trainer of a network, put to where the state's checkpoint stood, if it is of one; beside
+    it lies now what the weights need to act."""
+    trainer = Trainer(network, Windows(dataset.split("train"), network), config, group)
+    if state["step"]:
+        load_checkpoint(config.folder / STATE, trainer, state)
+        group.say(f"{config.folder}: going on from step {state['step']}")
+    if group.lead:
+        write_beside(config.folder, network, dataset)
+    return trainer
 
 
 def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
@@ -159,44 +137,45 @@ def write_beside(out: Path, network: Network, dataset: Dataset) -> None:
 
 
 def optimise(
-    config: TrainConfig,
-    trainer: Trainer,
-    state: dict[str, Any],
-    journal: Journal | None,
+    config: TrainConfig, trainer: Trainer, dataset: Dataset, state: dict[str, Any]
 ) -> None:
     """All optimiser steps from the state's on; the leading process logs, validates and saves."""
-    for step in range(state["step"], config.steps):
-        loss, norm, tokens = trainer.step(step)
-        if journal is None:
-            continue
-        journal.count(loss, norm, tokens)
-        done, last = step + 1, step + 1 == config.steps
-        due = done % config.checkpoint_every == 0
-        if done % config.log_every == 0 or last:
-            journal.progress(done)
-        if done % config.score_every == 0 or last:
-            record = journal.validation(trainer.network)
-            best = better(record, state["best"])
-            if best is not None:
-                due = True  # so that the weights never are ahead of their record
-                state["best"] = {"step": done, **best}
-                trainer.network.save_weights(config.folder)
-            journal.score(done, record)
-        if due and not last:
-            state["step"], state["seconds"] = done, journal.seconds
-            if trainer.scaler.is_enabled():
-                state["scaler"] = trainer.scaler.state_dict()
-            save_checkpoint(config.folder / STATE, trainer.network, trainer.optimizer, state)
+    steps = range(state["step"], config.steps)
+    if not trainer.group.lead:
+        for step in steps:
+            trainer.step(step)
+        return
+    with closing(Journal(config, trainer, state, dataset)) as journal:
+        for step in steps:
+            journal.count(*trainer.step(step))
+            done, last = step + 1, step + 1 == config.steps
+            due = done % config.checkpoint_every == 0
+            if done % config.log_every == 0 or last:
+                journal.progress(done)
+            if done % config.score_every == 0 or last:
+                record = journal.validation(trainer.network)
+                best = better(record, state["best"])
+                if best is not None:
+                    due = True  # so that the weights never are ahead of their record
+                    state["best"] = {"step": done, **best}
+                    trainer.network.save_weights(config.folder)
+                journal.score(done, record)
+            if due and not last:
+                state["step"], state["seconds"] = done, journal.seconds
+                save_checkpoint(config.folder / STATE, trainer, state)
+        state["seconds"] = journal.seconds
 
 
-def finish(config: TrainConfig, network: Network, state: dict[str, Any], seconds: float) -> None:
-    """Write the record of a finished run, and in a run's own folder its manifest."""
+def finish(config: TrainConfig, trainer: Trainer, state: dict[str, Any]) -> None:
+    """The leading process writes the record of the run, and in a run's own folder its manifest."""
+    if not trainer.group.lead:
+        return
     best = state["best"]
     shutil.rmtree(config.folder / CHECKPOINT)
     write_json(config.folder / TRAINING, {"made": state["made"], "best": best})
     inputs = inputs_of_run(config)
     if inputs is not None:
-        write_manifest(config, inputs, facts(network, best), seconds)
+        write_manifest(config, inputs, facts(trainer.network, best), state["seconds"])
     print(f"{config.folder}: best at step {best['step']}: {in_words(best)}".rstrip(": "))
 
 

@@ -32,7 +32,7 @@ from archive_tools.files import read_json, write_json
 from archive_tools.run import SCRIPTS, Preset, bounds, main, read_manifest, siblings
 from nanodt.data.folder import load_dataset
 from nanodt.data.windows import Windows
-from nanodt.training.build import build_network, offered
+from nanodt.training.build import build
 from nanodt.training.options import LAYOUTS, TrainConfig, TrainOptions
 from nanodt.training.trainer import Trainer, pick_device
 
@@ -104,11 +104,8 @@ def seconds_per_step(run: Path, options: dict[str, Any], least: float = 10.0) ->
     folder = run / "dataset"
     config = TrainConfig(data=folder, tokenizer=run / "tokenizer", out=run, **options)
     dataset = load_dataset(folder, config.augmentation_share)
-    config, _ = offered(config, dataset)
-    network = build_network(config, dataset).to(pick_device(config.device))
-    trainer = Trainer(
-        network, Windows(dataset.split("train"), network, device=network.device), config
-    )
+    config, network, _ = build(config, dataset, pick_device(config.device))
+    trainer = Trainer(network, Windows(dataset.split("train"), network), config)
     network.train()
     trainer.step(0)  # the first one also takes memory
     began, steps = time.perf_counter(), 0

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from nanodt.data.windows import Plan, Windows
+
 STEPS = 24
 SIDES = {"left": -1.0, "right": 1.0}
 
@@ -80,6 +82,13 @@ def record(n: int, seed: int = 0, steps: int = STEPS) -> list[dict]:
             }
         )
     return rows
+
+
+def stretch(windows: Windows, episode: int, start: int, steps: int) -> Plan:
+    """The plan of one given window, behind the first text of its episode."""
+    text = windows.text_first[episode] if windows.text_count[episode] else -1
+    fields = ([episode], [text], [False], [[start]], [steps])
+    return Plan(*(np.array(field) for field in fields))
 
 
 INFO = {

@@ -6,19 +6,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
 from nanodt.family.recipes import command, dt, gato, qdt, tt
 from nanodt.family.recipes.command import NAMES, get_recipe
 from nanodt.family.recipes.recipe import Figure, Options
+from nanodt.family.trajectories import Trajectories
 
 
-def episodes(**each) -> Episodes:
+def episodes(**each) -> Trajectories:
     """Two episodes of three steps that return 3 each."""
     steps = {"obs": np.zeros((6, 2)), "action": np.zeros((6, 2)), "reward": np.ones((6, 1))}
     steps["rtg"] = np.array([[3], [2], [1]] * 2)
     info = {"action_low": [-1, -1], "action_high": [1, 1], "mean_return": 3.0}
-    return Episodes(np.array([3, 3]), steps, each, info=info)
+    return Trajectories(np.array([3, 3]), steps, each, info=info)
 
 
 def returns(*values):

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from nanodt_toy import record, write_dataset
+from nanodt_toy import record, stretch, write_dataset
 
 import nanodt
 from nanodt.data.episodes import Episodes
@@ -376,8 +376,7 @@ def test_acting_sees_what_training_showed(windows, layout):
             )
             start = int(window_start(t, policy.capacity)[0])
             starts.add(start)
-            plan = whole.stretches(np.array([i]), np.array([start]), np.array([t + 1 - start]))
-            hidden = read(model, whole.batch(plan))[-1:]
+            hidden = read(model, whole.batch(stretch(whole, i, start, t + 1 - start)))[-1:]
             expected = model.heads["action"].sample(hidden, policy.sampling).clamp(-1, 1)
             np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
             policy.put("action", data.steps["action"][step][None])  # driven, not what it chose

@@ -401,6 +401,7 @@ def test_wrong_data_is_told_in_one_line(toy, tmp_path, rows, info, message):
         ({"dropout": 2.0}, "--dropout 2.0: expected at least 0 and at most 0.99"),
         ({"betas": (1.0, 1.0)}, "--betas 1.0: expected at least 0 and below 1"),
         ({"seed": -1}, "--seed -1: expected at least 0"),
+        ({"head": "discrete"}, "--head discrete: this dataset's actions are no class numbers"),
         ({"device": "gpu"}, "--device gpu cannot be used .*: give cpu or auto"),
     ],
 )

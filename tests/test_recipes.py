@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
 from nanodt.family.hf import from_hf, load_hf, predict, to_hf
 from nanodt.family.planner import Beam, Planner
 from nanodt.family.recipes.command import NAMES, get_recipe, run, table
 from nanodt.family.sources import collect, load_episodes, make_env, save_npz
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.heads import Sampling
 from nanodt.model.network import Network
 from nanodt.model.trunk import TrunkConfig
@@ -29,12 +29,12 @@ from nanodt.train import main as train_main
 from nanodt.training.trainer import Trainer
 
 
-def cartpole_data(n: int = 20) -> Episodes:
+def cartpole_data(n: int = 20) -> Trajectories:
     env = make_env("CartPole-v1")
     return collect(env, lambda i: lambda obs, rng: int(rng.integers(2)), n, 0)
 
 
-def window(data: Episodes, model: Network, steps: int, episode: int = 0) -> Batch:
+def window(data: Trajectories, model: Network, steps: int, episode: int = 0) -> Batch:
     """The first steps of one episode, as a batch."""
     windows = Windows(data, model)
     return windows.batch(windows.stretches(*(np.array([n]) for n in (episode, 0, steps))))
@@ -95,7 +95,7 @@ def test_dt_is_hugging_faces(activation, attention):
             assert (found[name] - value)[real].abs().max() < 1e-5, name
 
 
-def continuous_data() -> Episodes:
+def continuous_data() -> Trajectories:
     """Six trajectories of 9 steps, with actions from -3 to 3."""
     rng = np.random.default_rng(0)
     steps = {
@@ -103,7 +103,7 @@ def continuous_data() -> Episodes:
         "action": rng.uniform(-3, 3, (54, 2)),
         "reward": np.ones((54, 1)),
     }
-    return Episodes(
+    return Trajectories(
         np.full(6, 9),
         {k: v.astype(np.float32) for k, v in steps.items()},
         info={"action_low": [-3, -3], "action_high": [3, 3]},
@@ -175,7 +175,7 @@ def test_a_checkpoint_is_read_from_its_folder(tmp_path):
         load_hf(tmp_path / "dt")
 
 
-def tt_model() -> tuple[Network, Episodes]:
+def tt_model() -> tuple[Network, Trajectories]:
     recipe = get_recipe("tt")
     options = recipe.options(n_layer=1, n_head=2, n_embd=16, context=8, bins=12)
     data = cartpole_data()
@@ -257,7 +257,7 @@ def last(model, values, name) -> torch.Tensor:
     """Logits [D, bins] of a slot at the last step of a window."""
     n = len(values["obs"])
     steps = {k: np.stack(v) for k, v in values.items()}
-    batch = window(Episodes(np.array([n]), steps), model, n)
+    batch = window(Trajectories(np.array([n]), steps), model, n)
     return model.heads[name].logits(model.hidden(batch, [name])[name])[-1]
 
 
@@ -355,7 +355,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     data = cartpole_data(3)
     save_npz(data, tmp_path / "cartpole.npz")
     for name, obs in (("wrong", data.steps["obs"][:, :3]), ("poor", data.steps["obs"])):
-        save_npz(Episodes(data.length, {"obs": obs}), tmp_path / f"{name}.npz")
+        save_npz(Trajectories(data.length, {"obs": obs}), tmp_path / f"{name}.npz")
     three = data.with_steps(obs=data.steps["obs"][:, :3])
     save_npz(three, tmp_path / "three.npz")
     save_npz(data.with_steps(action=data.steps["action"] + 1), tmp_path / "classes.npz")
@@ -363,7 +363,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     long = np.tile(data.steps["obs"][:1], (501, 1))
     one = np.ones((501, 1), np.float32)
     save_npz(
-        Episodes(np.array([501]), {"obs": long, "action": one, "reward": one}),
+        Trajectories(np.array([501]), {"obs": long, "action": one, "reward": one}),
         tmp_path / "long.npz",
     )
     np.savez(tmp_path / "info.npz", length=np.array([1]), info=np.array("{"))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
@@ -22,6 +21,7 @@ from nanodt.family.recipes.control import PLACE, STATE, WIDTHS, MetaWorld, named
 from nanodt.family.recipes.gato import Player
 from nanodt.family.recipes.gato_tasks import PLACES, TASKS, WIDEST, Vocabulary
 from nanodt.family.recipes.mgdt import LAST, PLUS
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.heads import Sampling
 from nanodt.model.stream import TokenStream
 from nanodt.training.trainer import Trainer
@@ -50,7 +50,7 @@ def mgdt_model():
     steps["action"] = (steps["obs"][:, :1] > 0).astype(np.float32)
     task = np.float32([[0], [1], [0], [1]])
     ended = np.float32([[1], [1], [0], [1]])
-    data = Episodes(length, steps, {"task": task, "terminated": ended})
+    data = Trajectories(length, steps, {"task": task, "terminated": ended})
     options = recipe.options(n_embd=32, n_layer=1, context=4)
     data = recipe.prepare(options, data)
     torch.manual_seed(0)
@@ -106,7 +106,7 @@ def test_mgdt_draws_returns_by_its_own_belief_times_the_bias(kappa):
 # MDDT
 
 
-def mddt_data(n: int = 40) -> Episodes:
+def mddt_data(n: int = 40) -> Trajectories:
     rng = np.random.default_rng(0)
     length = rng.integers(3, 12, n)
     steps = steps_of(length, obs=STATE, reward=1)
@@ -117,7 +117,7 @@ def mddt_data(n: int = 40) -> Episodes:
     for name in ("action", "taught"):
         steps[name] = (rng.uniform(-1, 1, valid.shape) * valid).astype(np.float32)
     each = {"domain": domain, "task": task}
-    return Episodes(length, {**steps, "valid": valid}, each)
+    return Trajectories(length, {**steps, "valid": valid}, each)
 
 
 def mddt_model(**options):
@@ -241,7 +241,7 @@ def gato_model(**options):
     steps["obs"][of_step == 2] = rng.integers(0, 20, steps["obs"][of_step == 2].shape)
     steps["action"] = rng.integers(0, 2, (len(of_step), 1)).astype(np.float32)
     texts = [[""], [""], [""], [""], ["go to the red ball"], ["go to a grey key"]]
-    data = Episodes(length, steps, {"task": task.astype(np.float32)[:, None]}, texts)
+    data = Trajectories(length, steps, {"task": task.astype(np.float32)[:, None]}, texts)
     prepared = recipe.prepare(options, data)
     return recipe, options, data, prepared, recipe.build(options, prepared)
 
@@ -314,7 +314,7 @@ def test_gato_acts_on_what_it_learns_on():
         steps = {k: v.numpy() for k, v in window.items()}
         n = np.array([len(held)])
         steps["learned"] = np.ones((len(held), 1), np.float32)
-        windows = Windows(Episodes(n, steps), model)
+        windows = Windows(Trajectories(n, steps), model)
         batch = windows.batch(windows.stretches(np.array([0]), np.array([0]), n))
         with torch.no_grad():
             hidden = model.hidden(batch, ["token"])["token"][-1]
@@ -358,7 +358,7 @@ def tdt_model():
         "reward": np.zeros((total, 1)),
     }
     texts = [["go to the red ball"], ["go to a blue box"], ["go to the grey key"]]
-    data = Episodes(length, {k: v.astype(np.float32) for k, v in steps.items()}, texts=texts)
+    data = Trajectories(length, {k: v.astype(np.float32) for k, v in steps.items()}, texts=texts)
     options = recipe.options(n_layer=1, n_head=2, n_embd=32, drives=4)
     prepared = recipe.prepare(options, data)
     model = recipe.build(options, prepared)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from nanodt_toy import stretch
 
-from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.driving.policy import Policy
 from nanodt.errors import InputError
 from nanodt.family.conditions import Decrement, Drawn
 from nanodt.family.sources import load_npz, save_npz
+from nanodt.family.trajectories import Trajectories
 from nanodt.files import write_json
 from nanodt.model.codec import Codec, CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
@@ -78,7 +79,7 @@ LAYOUTS = {
 }
 
 
-def episodes(n: int = 12, seed: int = 0) -> Episodes:
+def episodes(n: int = 12, seed: int = 0) -> Trajectories:
     rng = np.random.default_rng(seed)
     length = rng.integers(3, 30, n)
     total = int(length.sum())
@@ -88,7 +89,7 @@ def episodes(n: int = 12, seed: int = 0) -> Episodes:
         "reward": rng.normal(size=(total, 1)),
     }
     steps = {k: v.astype(np.float32) for k, v in steps.items()}
-    data = Episodes(length, steps)
+    data = Trajectories(length, steps)
     return data.with_steps(rtg=data.returns_to_go())
 
 
@@ -98,14 +99,14 @@ def text_ids(layout: Layout, rows: int) -> list[np.ndarray] | None:
     return [np.arange(1 + i % layout.text_positions) for i in range(rows)]
 
 
-def windows_of(data: Episodes, model: Network) -> Windows:
+def windows_of(data: Trajectories, model: Network) -> Windows:
     ids = text_ids(model.config.layout, len(data.length))
     return Windows(data, model, table=None if ids is None else text_table(ids))
 
 
 def window(windows: Windows, start: int, steps: int):
     """One window of the first episode, as a batch."""
-    return windows.batch(windows.stretches(*(np.array([n]) for n in (0, start, steps))))
+    return windows.batch(stretch(windows, 0, start, steps))
 
 
 def build(layout: Layout, context: int = 8) -> Network:
@@ -301,7 +302,7 @@ def test_models_of_earlier_versions_are_refused(tmp_path):
 
 
 def test_returns_to_go():
-    data = Episodes(np.array([3, 2]), {"reward": np.float32([[1], [2], [3], [4], [5]])})
+    data = Trajectories(np.array([3, 2]), {"reward": np.float32([[1], [2], [3], [4], [5]])})
     assert data.returns_to_go()[:, 0].tolist() == [6, 5, 3, 9, 5]
     assert data.returns_to_go(0.5)[:, 0].tolist() == [2.75, 3.5, 3, 6.5, 5]
     assert data.returns.tolist() == [6, 9]
@@ -321,5 +322,5 @@ def test_a_collection_tells_what_is_wrong(tmp_path):
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match="not a whole npz"):
         load_npz(tmp_path / "cut.npz")
-    with pytest.raises(InputError, match="neither a model folder nor a Hub id"):
+    with pytest.raises(InputError, match="none is not a trained model"):
         load_network(tmp_path / "none")

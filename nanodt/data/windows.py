@@ -55,15 +55,10 @@ class Windows:
     """
 
     def __init__(
-        self,
-        episodes: Episodes,
-        network: Network,
-        *,
-        table: TextTable | None = None,
-        device: torch.device | str = "cpu",
+        self, episodes: Episodes, network: Network, *, table: TextTable | None = None
     ) -> None:
         """`table` holds one text (token ids) of each episode, where they are no English texts."""
-        self.episodes, self.network, self.device = episodes, network, device
+        self.episodes, self.network, self.device = episodes, network, network.device
         self.stream = network.stream
         chances = episodes.weight * episodes.length
         if chances.sum() <= 0:
@@ -72,8 +67,8 @@ class Windows:
         self.length, self.first = episodes.length, episodes.first
         self.vocabulary = 0
         self._read_texts(table)
-        self.steps = {k: torch.from_numpy(v).to(device) for k, v in episodes.steps.items()}
-        self.each = {k: torch.from_numpy(v).to(device) for k, v in episodes.each.items()}
+        self.steps = {k: torch.from_numpy(v).to(self.device) for k, v in episodes.steps.items()}
+        self.each = {k: torch.from_numpy(v).to(self.device) for k, v in episodes.each.items()}
         self.visits: RecordedVisits | None = None
         if network.config.odometry is not None and "pose" not in self.steps:
             self._reckon()
@@ -185,11 +180,6 @@ class Windows:
         if not len(self.table.lengths):
             return np.zeros(len(text), np.int64)
         return np.where(text >= 0, self.table.lengths[text], 0)
-
-    def stretches(self, episode: np.ndarray, start: np.ndarray, steps: np.ndarray) -> Plan:
-        """The plan of given windows, one in each row, with the first text of their episodes."""
-        text = np.where(self.text_count[episode] > 0, self.text_first[episode], -1)
-        return Plan(episode, text, np.zeros(len(episode), bool), start.reshape(-1, 1), steps)
 
     def locate(self, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of a plan: the episode of each window [W], and of each timestep [M] its window, its

@@ -428,13 +428,11 @@ class Policy:
         return x.view(len(every), -1, x.shape[2])[:, : upto - first]
 
 
-def load(
-    path: Path | str, *, sampling: Sampling | None = None, cache: bool = True, device: str = "cpu"
-) -> Policy:
+def load(path: Path | str, *, sampling: Sampling | None = None, device: str = "cpu") -> Policy:
     """The policy of a model folder, or of a model on the Hugging Face Hub by its id.
 
     It reads texts through the model's reader, where it has one (`nanodt.text.reader`).
     """
     folder = hub_folder(path, "model")
     network = load_network(folder, device)
-    return Policy(network, sampling=sampling, cache=cache, reader=load_reader(folder))
+    return Policy(network, sampling=sampling, reader=load_reader(folder))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from nanodt.errors import InputError
 
@@ -54,7 +53,6 @@ def drive(
     *,
     steps: int | None = None,
     seed: int | list[int] = 0,
-    progress: bool = False,
     see: Callable[[Any], Any] | None = None,
     send: Callable[[np.ndarray], Any] | None = None,
 ) -> Rollouts:
@@ -80,7 +78,7 @@ def drive(
     seen, reports = [see(obs)], [arrays(info, n)]
     actions, rewards, reward = [], [], np.zeros(n, np.float32)
     alive, length, success = np.ones(n, bool), np.zeros(n, np.int64), np.zeros(n, bool)
-    for _ in tqdm(range(steps), desc="driving", unit="step", disable=not progress, leave=False):
+    for _ in range(steps):
         action = policy.act(seen[-1], text, bd, reward)
         action = np.where(alive[:, None], action, 0).astype(np.float32)
         obs, reward, terminated, truncated, info = vector_env.step(send(action))

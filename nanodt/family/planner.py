@@ -108,23 +108,23 @@ class Plans:
         self, model: Network, past: Cache, hidden: Tensor, column: int, beam: Beam
     ) -> None:
         self.model, self.hidden, self.column = model, hidden, column
-        rows, tokens = len(hidden), model.stream.tokens
-        columns = (beam.context + beam.horizon) * tokens
-        self.cache = Cache(model.trunk.config, rows, columns, hidden)
-        self.cache.keys[:, :, :, :column] = past.keys[:, :, :, :column]
-        self.cache.values[:, :, :, :column] = past.values[:, :, :, :column]
+        rows, self.columns = len(hidden), (beam.context + beam.horizon) * model.stream.tokens
+        self.cache = self._copy(past, torch.arange(rows))
         unseen = torch.from_numpy(model.stream.unseen)
         self.unseen = unseen.repeat(beam.context + beam.horizon)
         self.score, self.sum = hidden.new_zeros(rows), hidden.new_zeros(rows)
         self.action = hidden.new_zeros(rows, model.slots["action"].size)
 
+    def _copy(self, cache: Cache, rows: Tensor) -> Cache:
+        """Room for whole plans of these rows, with what a cache holds of them."""
+        copy = Cache(self.model.trunk.config, len(rows), self.columns, self.hidden)
+        copy.keys[:, :, :, : self.column] = cache.keys[:, rows, :, : self.column]
+        copy.values[:, :, :, : self.column] = cache.values[:, rows, :, : self.column]
+        return copy
+
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows (some perhaps several times)."""
-        old, self.hidden = self.cache, self.hidden[rows]
-        self.cache = Cache(self.model.trunk.config, len(rows), old.columns, self.hidden)
-        used = slice(0, self.column)
-        self.cache.keys[:, :, :, used] = old.keys[:, rows, :, used]
-        self.cache.values[:, :, :, used] = old.values[:, rows, :, used]
+        self.cache, self.hidden = self._copy(self.cache, rows), self.hidden[rows]
         self.score, self.sum, self.action = self.score[rows], self.sum[rows], self.action[rows]
 
     def grow(self, times: int) -> None:

@@ -16,8 +16,7 @@ import importlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from nanodt.data.episodes import Episodes
 from nanodt.data.folder import load_dataset, located
 from nanodt.driving.environments import make_environment
 from nanodt.errors import InputError
+from nanodt.family.trajectories import Trajectories, join
+from nanodt.files import at_once
 
 GROUP, EXTRA = "nanodt.sources", "pip install 'wayword[gym]'"
 Behaviour = Callable[[np.ndarray, np.random.Generator], Any]
@@ -65,7 +65,7 @@ def collect(
     each: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
     keep: Callable[[dict[str, Any]], bool] | None = None,
     name: str = "collecting",
-) -> Episodes:
+) -> Trajectories:
     """Run `behaviours(i)` for whole trajectories of `env`; obs, action and reward of each step.
 
     `see` turns an observation into its vector. `each(i, last info)` gives further fields of a
@@ -94,7 +94,7 @@ def collect(
         text = [[own.pop("text")]] if "text" in own else None
         own = {"terminated": end, **own}
         parts.append(
-            Episodes(
+            Trajectories(
                 np.array([len(rows["reward"])]),
                 {k: np.array(v, np.float32) for k, v in rows.items()},
                 {k: np.array(v, np.float32).reshape(1, -1) for k, v in own.items()},
@@ -109,7 +109,7 @@ def collect(
 
 
 def spaces(env: Any) -> dict[str, Any]:
-    """What `Episodes.info` says of an environment's actions."""
+    """What `Trajectories.info` says of an environment's actions."""
     space = getattr(env, "single_action_space", env.action_space)
     if hasattr(space, "n"):
         return {"actions": int(space.n)}
@@ -117,7 +117,7 @@ def spaces(env: Any) -> dict[str, Any]:
     return {"action_low": low.tolist(), "action_high": high.tolist()}
 
 
-def load_episodes(source: str) -> Episodes:
+def load_episodes(source: str) -> Trajectories:
     """Trajectories of an npz file, of a dataset folder of the mission's (`nanodt.data.folder`), or
     of a Minari dataset on this machine: `minari:ID`."""
     if Path(source).is_dir():
@@ -132,15 +132,15 @@ def load_episodes(source: str) -> Episodes:
     return load_npz(Path(source))
 
 
-def _offered(read: Callable[[str], dict[str, Any]], name: str, where: str) -> Episodes:
-    """Episodes that another package reads."""
+def _offered(read: Callable[[str], dict[str, Any]], name: str, where: str) -> Trajectories:
+    """Trajectories that another package reads."""
     try:
         found = read(name)
     except ValueError as error:  # the reader's own kind of a user's mistake
         raise InputError(str(error)) from error
     for note in found["notes"]:
         print(f"{where}: {note}", file=sys.stderr)
-    return Episodes(
+    return Trajectories(
         found["length"],
         {key: found[key] for key in ("obs", "action", "reward")},
         {"terminated": found["terminated"]},
@@ -152,7 +152,7 @@ def _offered(read: Callable[[str], dict[str, Any]], name: str, where: str) -> Ep
 SPLITS = {"train": 0.0, "validation": 1.0, "test": 2.0}
 
 
-def load_folder(folder: Path) -> Episodes:
+def load_folder(folder: Path) -> Trajectories:
     """A dataset folder: obs, action, target and reward 0 of each step; of each trajectory bd, split
     (a number of `SPLITS`), recorded (1; 0 for augmentation) and its texts."""
     dataset = load_dataset(folder, augmentation=0.5)  # which to learn from, a recipe says
@@ -164,44 +164,27 @@ def load_folder(folder: Path) -> Episodes:
         action = split.steps["action"]
         reward = np.zeros((len(action), 1), np.float32)
         number = np.full((len(split.ids), 1), SPLITS.get(name, -1.0), np.float32)
-        weight = np.ones(len(split.ids))
-        part = replace(split, info=info, each={**split.each, "split": number}, weight=weight)
+        each = {**split.each, "split": number}
+        part = Trajectories(split.length, split.steps, each, split.texts, info, split.where)
         parts.append(
             part.with_steps(target=split.steps.get("expert_action", action), reward=reward)
         )
     return join(parts)
 
 
-def save_npz(data: Episodes, path: Path) -> None:
+def save_npz(data: Trajectories, path: Path) -> None:
     """Write the npz, at once; of several texts the first."""
-    partial = path.with_name("." + path.name)
     arrays: dict[str, Any] = {"length": data.length, "info": np.array(json.dumps(data.info))}
     arrays |= {f"steps/{k}": v for k, v in data.steps.items()}
     arrays |= {f"each/{k}": v for k, v in data.each.items()}
     if data.texts is not None:
         arrays["texts"] = np.array([own[0] if own else "" for own in data.texts])
-    with partial.open("wb") as file:
+    with at_once(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
-def join(parts: Sequence[Episodes]) -> Episodes:
-    """Episodes with the same fields as one."""
-    first = parts[0]
-    texts = None if first.texts is None else [t for p in parts for t in p.texts or []]
-    return replace(
-        first,
-        length=np.concatenate([p.length for p in parts]),
-        steps={k: np.concatenate([p.steps[k] for p in parts]) for k in first.steps},
-        each={k: np.concatenate([p.each[k] for p in parts]) for k in first.each},
-        texts=texts,
-        ids=np.arange(sum(len(p.length) for p in parts)),
-        weight=np.concatenate([p.weight for p in parts]),
-    )
-
-
-def load_npz(path: Path) -> Episodes:
-    """Read what `Episodes.save` wrote, or another program in the same form."""
+def load_npz(path: Path) -> Trajectories:
+    """Read what `Trajectories.save` wrote, or another program in the same form."""
     if not path.exists():
         raise InputError(
             f"{path} does not exist: --data takes an npz file, minari:ID, or a dataset folder of "
@@ -239,5 +222,5 @@ def load_npz(path: Path) -> Episodes:
         raise InputError(f"{path}: info is not JSON ({error})") from error
     if not isinstance(info, dict):
         raise InputError(f"{path}: info holds {info!r}, expected a JSON object")
-    found = Episodes(length, fields["steps"], fields["each"], texts, info, str(path))
+    found = Trajectories(length, fields["steps"], fields["each"], texts, info, str(path))
     return found.check(*fields["steps"], *fields["each"])

@@ -306,10 +306,6 @@ def build_head(
     if config.kind == "bins":
         return Bins(width, torch.tensor(low), torch.tensor(high), config.bins)
     if config.kind == "discrete":
-        if len(low) != 1 or low[0] != 0 or high[0] != int(high[0]):
-            raise InputError(
-                f"head discrete needs one action numbered from 0, found bounds {low}..{high}"
-            )
         return Discrete(width, int(high[0]) + 1)
     if config.kind == "tanh":
         return Tanh(width, torch.tensor(low), torch.tensor(high))

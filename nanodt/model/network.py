@@ -31,7 +31,6 @@ from nanodt.files import (
     WORDS,
     check_beside,
     from_json,
-    hub_folder,
     read_json,
     read_weights,
     save_weights,
@@ -297,11 +296,9 @@ class Network(nn.Module):
             found[name] = (loss, weight)
         return found
 
-    def total(
-        self, batch: Batch, trunk: Callable[..., Tensor] | None = None, auxiliary: bool = True
-    ) -> Tensor:
-        """The weighted sum of all targets' losses."""
-        parts = self.losses(batch, trunk, auxiliary).values()
+    def total(self, batch: Batch, trunk: Callable[..., Tensor] | None = None) -> Tensor:
+        """The weighted sum of all targets' losses, those of the auxiliary tasks among them."""
+        parts = self.losses(batch, trunk, auxiliary=True).values()
         return torch.stack(
             [(loss if w is None else loss * w).float().sum() for loss, w in parts]
         ).sum()
@@ -369,9 +366,8 @@ def _sample(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values)
 
 
-def load_network(path: Path | str, device: str = "cpu") -> Network:
-    """The network of a folder or Hub id, with its text encoder attached, ready to act."""
-    folder = hub_folder(path, "model")
+def load_network(folder: Path, device: str = "cpu") -> Network:
+    """The network of a folder, with its text encoder attached, ready to act."""
     config_path, weights_path = folder / CONFIG, folder / WEIGHTS
     for file in (config_path, weights_path):
         if not file.exists():

@@ -6,9 +6,10 @@ a few seconds the row says so and the table goes on.
 
 from __future__ import annotations
 
-import threading
+import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from nanodt.text.tokenizer import TOGETHER, Tokenizer
 
 T = TypeVar("T")
 PATIENCE_S = 6.0  # for one vocabulary that must be fetched
+VECTOR, PREFIX = 384, 4  # numbers in a vector of all-MiniLM-L6-v2, and the tokens it becomes
 Count = Callable[[Sequence[str]], list[int]]  # tokens of each text
 
 
@@ -37,14 +39,11 @@ def comparison(
     texts: Sequence[str],
     ours: Tokenizer,
     n_embd: int = 128,
-    sentence_dim: int = 384,
-    prefix: int = 4,
     patience_s: float = PATIENCE_S,
 ) -> list[Row]:
     """Rows for our tokenizer, tiktoken's two, BERT's WordPiece and sentence vectors.
 
-    `sentence_dim` is the frozen vector's size (384: all-MiniLM-L6-v2), `prefix` the tokens it
-    becomes. Takes at most about `patience_s` seconds per vocabulary that cannot be had.
+    Takes at most about `patience_s` seconds per vocabulary that cannot be had.
     """
 
     def counted(count: Count) -> list[int]:
@@ -66,17 +65,9 @@ def comparison(
             reason = str(error).splitlines()[0] if str(error) else ""
             reason = reason if 0 < len(reason) < 60 else type(error).__name__
             rows.append(Row(name, None, None, None, None, f"vocabulary not to be had: {reason}"))
-    rows.append(
-        Row(
-            f"sentence vector ({sentence_dim})",
-            None,
-            float(prefix),
-            prefix,
-            (sentence_dim + 1) * prefix * n_embd,
-            "beside a frozen encoder; its vector is projected to prefix tokens",
-        )
-    )
-    return rows
+    note = "beside a frozen encoder; its vector is projected to prefix tokens"
+    vector = f"sentence vector ({VECTOR})"
+    return [*rows, Row(vector, None, float(PREFIX), PREFIX, (VECTOR + 1) * PREFIX * n_embd, note)]
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
@@ -108,23 +99,10 @@ def _lengths(ids: list[list[int]]) -> list[int]:
 
 def _within(seconds: float, work: Callable[[], T]) -> T:
     """The result of `work`, or TimeoutError; a thread that hangs is left behind."""
-    result: list[T] = []
-    failure: list[Exception] = []
-
-    def run() -> None:
-        try:
-            result.append(work())
-        except Exception as error:  # handed to the caller below
-            failure.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failure:
-        raise failure[0]
-    if not result:
-        raise TimeoutError(f"no answer within {seconds:.0f} s")
-    return result[0]
+    try:
+        return ThreadPool(1).apply_async(work).get(seconds)
+    except multiprocessing.TimeoutError:
+        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
 
 
 def _tiktoken(name: str) -> tuple[int, Count]:

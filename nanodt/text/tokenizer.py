@@ -33,10 +33,8 @@ class Tokenizer:
         return self.inner.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        ids: list[list[int]] = []
-        for begin in range(0, len(texts), TOGETHER):
-            ids += [e.ids for e in self.inner.encode_batch(list(texts[begin : begin + TOGETHER]))]
-        return ids
+        """Token ids of each text; of more than TOGETHER texts, better in parts."""
+        return [e.ids for e in self.inner.encode_batch(list(texts))]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         return self.inner.decode_batch([list(x) for x in ids], skip_special_tokens=False)

@@ -22,7 +22,20 @@ from nanodt.text.encoders import (
     frozen_embedder,
 )
 from nanodt.text.tokenizer import Tokenizer
+from nanodt.training.memory import check_memory
 from nanodt.training.options import TrainConfig
+
+
+def build(
+    config: TrainConfig, dataset: Dataset, device: str
+) -> tuple[TrainConfig, Network, list[str]]:
+    """What `offered` leaves of the options, a fresh network on a device, and lines about the rest.
+
+    Raises InputError for what does not fit: options, the dataset, or the memory that is free.
+    """
+    fitting, remarks = offered(config, dataset)
+    check_memory(fitting, dataset, device)
+    return fitting, build_network(fitting, dataset).to(device), remarks
 
 
 def offered(config: TrainConfig, dataset: Dataset) -> tuple[TrainConfig, list[str]]:
@@ -126,7 +139,15 @@ def text_source(config: TrainConfig, dataset: Dataset) -> tuple[TextConfig, Any]
 
 
 def head_config(config: TrainConfig, info: dict[str, Any]) -> HeadConfig:
-    """The action's head; by default as many bins as the recorded actions' decimals allow."""
+    """The action's head; by default as many bins as the recorded actions' decimals allow.
+
+    Raises InputError for a discrete one where actions are not numbered.
+    """
+    if config.head == "discrete" and not info.get("action_classes"):
+        raise InputError(
+            "--head discrete: this dataset's actions are no class numbers (its dataset.json has no "
+            "action_classes); give --head mse, tanh, clusters or bins"
+        )
     bins, decimals = config.bins, info.get("action_decimals")
     if bins is None:
         span = np.subtract(info["action_high"], info["action_low"]).max()

@@ -11,45 +11,43 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from torch import nn
 
 from nanodt.errors import InputError
 from nanodt.files import read_weights, save_weights
-from nanodt.training.optimizer import Optimizer
+from nanodt.training.trainer import Trainer
 
 ADVICE = "it is not a whole checkpoint: delete it"
 
 
-def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, Any]
-) -> None:
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"optimizer.{k}": v for k, v in optimizer.moments().items()}
+def save_checkpoint(path: Path, trainer: Trainer, state: dict[str, Any]) -> None:
+    """Write where a trainer stands, and `state`, which is JSON."""
+    if trainer.scaler.is_enabled():
+        state["scaler"] = trainer.scaler.state_dict()
+    tensors = {f"model.{k}": v for k, v in trainer.network.state_dict().items()}
+    tensors |= {f"optimizer.{k}": v for k, v in trainer.optimizer.moments().items()}
     save_weights(path, tensors, {"state": json.dumps(state)})
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, made: dict[str, Any]
-) -> dict[str, Any]:
-    """Put model and optimiser back as they were; return the state saved with them.
+def load_checkpoint(path: Path, trainer: Trainer, state: dict[str, Any]) -> None:
+    """Put a trainer back to where it stood; `state` is what `read_state` gave of the same file.
 
-    Raises InputError when the checkpoint was made with other options or data, naming the first, or
-    is not whole.
+    Raises InputError for a file that is not whole.
     """
-    state = read_state(path)
-    check_same(path.parent, state["made"], made)
-    tensors = read_weights(path, ADVICE)
     kinds: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}}
-    for name, value in tensors.items():
+    for name, value in read_weights(path, ADVICE).items():
         kind, rest = name.split(".", 1)
         kinds[kind][rest] = value
-    model.load_state_dict(kinds["model"])
-    optimizer.restore(kinds["optimizer"])
-    return state
+    trainer.network.load_state_dict(kinds["model"])
+    trainer.optimizer.restore(kinds["optimizer"])
+    if trainer.scaler.is_enabled():
+        trainer.scaler.load_state_dict(state["scaler"])
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The state that was saved with a checkpoint, `made` in it."""
+    """The state that was saved with a checkpoint, `made` in it.
+
+    Raises InputError for a file that is not whole.
+    """
     try:
         with safe_open(path, "pt") as file:
             state = json.loads((file.metadata() or {})["state"])

@@ -24,26 +24,37 @@ STATE = f"{CHECKPOINT}/state.safetensors"
 
 
 @contextmanager
-def opened(config: TrainConfig, made: dict[str, Any], group: Processes) -> Iterator[bool]:
+def opened(
+    config: TrainConfig, made: dict[str, Any], group: Processes
+) -> Iterator[dict[str, Any] | None]:
     """Hold the folder of a model against other processes, ready to train in.
 
-    `made` says what the weights follow from. Yields whether the folder holds the finished model of
-    these very options; another model, or the checkpoint of one, is refused, or removed with --redo.
-    The checkpoint of these options is gone on from, --redo or not.
+    `made` says what the weights follow from. Yields where training stands: the state of the
+    checkpoint of these very options, --redo or not, or that before the first step; None where the
+    folder holds their finished model, which is said. Another model, or the checkpoint of one, is
+    refused, or removed with --redo.
     """
     out = config.folder
     lock = None
-    if group.rank == 0:
+    if group.lead:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--out {out} cannot be made: {error.strerror}") from error
         lock = _locked(out.resolve())
     try:
-        finished = _is_finished(config, made, group.rank == 0)
+        finished = _is_finished(config, made, group.lead)
         if group.world > 1:
             dist.barrier()
-        yield finished
+        if finished:
+            how = "(--redo trains it anew, --out FOLDER elsewhere)"
+            group.say(f"{out}: already trained on {config.dataset} with these options {how}")
+            yield None
+        elif (out / STATE).exists():
+            yield read_state(out / STATE)
+        else:
+            means = {"loss": 0.0, "norm": 0.0, "count": 0}
+            yield {"made": made, "step": 0, "best": None, "seconds": 0.0, **means}
     finally:
         if lock is not None:
             with suppress(OSError):

@@ -65,6 +65,10 @@ class Journal:
         self.restart()
         self.began = self.since - state["seconds"]
 
+    def close(self) -> None:
+        """End the progress bar: what is printed next stands below it."""
+        self.bar.close()
+
     def restart(self) -> None:
         """Begin to measure speed anew."""
         self.since, self.tokens, self.trainer.data_s = time.perf_counter(), 0, 0.0

@@ -44,6 +44,16 @@ class Processes:
     world: int = 1
     local: int = 0
 
+    @property
+    def lead(self) -> bool:
+        """Whether this is the process that speaks, and writes files."""
+        return self.rank == 0
+
+    def say(self, *lines: str) -> None:
+        """Print lines, once for all processes."""
+        if self.lead:
+            print("\n".join(lines))
+
 
 def leave_together(pause: float = 0.5) -> None:
     """Wait for all processes of the group: gloo aborts one whose peer leaves in mid-message.
@@ -57,15 +67,12 @@ def leave_together(pause: float = 0.5) -> None:
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
     """Join the process group of torchrun, if there is one."""
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
-        if dist.is_initialized():
-            yield Processes(dist.get_rank(), dist.get_world_size(), local)
-        else:
-            yield Processes()
+    if "WORLD_SIZE" not in os.environ:
+        yield Processes()
         return
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
+        local = int(os.environ.get("LOCAL_RANK", 0))
         yield Processes(dist.get_rank(), dist.get_world_size(), local)
         leave_together()
     finally:

@@ -90,7 +90,7 @@ class Validation:
         if "validation" not in dataset.splits:
             return
         episodes = dataset.split("validation")
-        self.windows = Windows(episodes, network, device=network.device)
+        self.windows = Windows(episodes, network)
         self.plan = self.windows.plan(np.random.default_rng([seed, 1]), 256)
         if items and dataset.info.get("environment"):
             self.closed_loop = ClosedLoop(episodes, dataset, items)

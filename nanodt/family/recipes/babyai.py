@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.errors import InputError
 from nanodt.family.sources import Behaviour, collect, make_env, need
+from nanodt.family.trajectories import Trajectories
 
 COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")  # in MiniGrid's order
 OBJECTS = ("key", "ball", "box")
@@ -100,8 +100,7 @@ def collect_missions(
     *,
     behaviour: Callable[[Any], Behaviour] = bot,
     keep: Callable[[str], bool] = lambda mission: True,
-    each: dict[str, Any] | None = None,
-) -> Episodes:
+) -> Trajectories:
     """Trajectories of a level: obs [2 * (seen + 1)], the pairs of `look`; texts, the missions."""
     with QUIET:
         env = make_env(level)
@@ -111,7 +110,7 @@ def collect_missions(
             trajectories,
             seed,
             see=lambda obs: look(obs["image"], seen),
-            each=lambda i, info: {"text": env.unwrapped.mission, **(each or {})},
+            each=lambda i, info: {"text": env.unwrapped.mission},
             keep=lambda info: keep(env.unwrapped.mission),
             name=level,
         )

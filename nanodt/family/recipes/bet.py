@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
+from nanodt.family.trajectories import Trajectories
 from nanodt.files import WEIGHTS
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network, load_network
@@ -110,7 +110,7 @@ class BehaviorTransformer(Recipe[BeTOptions]):
         "steps": 50_000,
     }
 
-    def collect(self, options: BeTOptions) -> Episodes:
+    def collect(self, options: BeTOptions) -> Trajectories:
         n = options.trajectories
         rollouts = drive(Guide(n, options.seed), Obstacle(n), steps=STEPS, seed=options.seed)
         good = np.flatnonzero(rollouts.success)
@@ -118,12 +118,12 @@ class BehaviorTransformer(Recipe[BeTOptions]):
             "obs": np.concatenate([rollouts.obs[i, : rollouts.length[i]] for i in good]),
             "action": np.concatenate([rollouts.action[i, : rollouts.length[i]] for i in good]),
         }
-        return Episodes(rollouts.length[good], steps)
+        return Trajectories(rollouts.length[good], steps)
 
-    def prepare(self, options: BeTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: BeTOptions, data: Trajectories) -> Trajectories:
         return data.check("obs", "action")
 
-    def layout(self, options: BeTOptions, data: Episodes) -> Layout:
+    def layout(self, options: BeTOptions, data: Trajectories) -> Layout:
         head = HeadConfig(options.head, options.clusters, offset_weight=options.offset_weight)
         return Layout(
             (
@@ -148,7 +148,7 @@ class BehaviorTransformer(Recipe[BeTOptions]):
         chosen = rollouts.success if rollouts.success.any() else np.ones(len(right), bool)
         return rollouts.success.mean(), float(right[chosen].mean())
 
-    def evaluate(self, options: BeTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: BeTOptions, model: Network, data: Trajectories) -> list[Figure]:
         if data.size("obs") != 2 or data.size("action") != 2:
             raise InputError(
                 f"{data.where}: obs and action have {data.size('obs')} and {data.size('action')} "
@@ -163,21 +163,18 @@ class BehaviorTransformer(Recipe[BeTOptions]):
             alike = math.nan
         squared, apart = self.drive(options, control, "argmax")
         _, near = self.drive(options, control, "argmax", spread=NEAR)
+        rarer, one_way = min(apart, 1 - apart), min(near, 1 - near)
         return [
             Figure("sampled: success", sampled, least=0.75),
             Figure("sampled: share on the right", right, least=0.3, most=0.7),
             Figure("sampled, starts alike: share on the right", alike, least=0.3, most=0.7),
             Figure("likeliest: success", likeliest),
             Figure("squared error: success", squared),
-            Figure("squared error: share of the rarer way", min(apart, 1 - apart)),
-            Figure(
-                "squared error, starts alike: share of the rarer way",
-                min(near, 1 - near),
-                most=0.05,
-            ),
+            Figure("squared error: share of the rarer way", rarer),
+            Figure("squared error, starts alike: share of the rarer way", one_way, most=0.05),
         ]
 
-    def control(self, options: BeTOptions, data: Episodes) -> Network:
+    def control(self, options: BeTOptions, data: Trajectories) -> Network:
         """The same with squared error; trained anew, except to evaluate again."""
         own = replace(options, head="mse", out=options.out / self.name / "control")
         folder = own.out / self.name

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
@@ -53,7 +53,7 @@ def behaviour(noise: float) -> Behaviour:
     return act
 
 
-def play(n: int, seed: int, **fields: Any) -> Episodes:
+def play(n: int, seed: int, **fields: Any) -> Trajectories:
     """Trajectories of the controller, each with a probability of its own; `fields` of all."""
     noise = np.random.default_rng(seed).random(n)
     return collect(
@@ -82,27 +82,20 @@ class CartPole(Recipe[CartPoleOptions]):
         "steps": 50_000,
     }
 
-    def collect(self, options: CartPoleOptions) -> Episodes:
+    def collect(self, options: CartPoleOptions) -> Trajectories:
         return play(options.trajectories, options.seed)
 
-    def prepare(self, options: CartPoleOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: CartPoleOptions, data: Trajectories) -> Trajectories:
         data.check(obs=4, action=1, reward=1)
         return data.with_steps(rtg=data.returns_to_go())
 
-    def layout(self, options: CartPoleOptions, data: Episodes) -> Layout:
+    def layout(self, options: CartPoleOptions, data: Trajectories) -> Layout:
+        head = HeadConfig("discrete")
         return Layout(
             (
                 Slot("obs", 4, "linear"),
                 Slot("rtg", 1, "linear", join=True),
-                Slot(
-                    "action",
-                    2,
-                    "table",
-                    join=True,
-                    shift=True,
-                    head=HeadConfig("discrete"),
-                    read="action",
-                ),
+                Slot("action", 2, "table", join=True, shift=True, head=head, read="action"),
             ),
             max_steps=LONGEST,
         )
@@ -116,7 +109,9 @@ class CartPole(Recipe[CartPoleOptions]):
         envs = make_envs(ENV, options.drives)
         return drive(actor, envs, steps=LONGEST, seed=options.seed + 10_000).returns
 
-    def evaluate(self, options: CartPoleOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(
+        self, options: CartPoleOptions, model: Network, data: Trajectories
+    ) -> list[Figure]:
         best = self.drive(options, model, 500, "argmax").mean()
         high = self.drive(options, model, 500, "sample").mean()
         low = self.drive(options, model, 200, "sample").mean()

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from scipy.stats import spearmanr
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import Behaviour, collect, make_env, make_envs
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
@@ -110,7 +110,7 @@ class DecisionTransformer(Recipe[DTOptions]):
     def environment(self, options: DTOptions) -> str:
         return options.env
 
-    def collect(self, options: DTOptions) -> Episodes:
+    def collect(self, options: DTOptions) -> Trajectories:
         if options.env != DTOptions.env:
             raise InputError(
                 f"no controller of ours acts in {options.env}: give its trajectories, --data "
@@ -125,7 +125,7 @@ class DecisionTransformer(Recipe[DTOptions]):
             options.seed,
         )
 
-    def prepare(self, options: DTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: DTOptions, data: Trajectories) -> Trajectories:
         data.check("obs", "action", reward=1)
         if "action_low" not in data.info or "action_high" not in data.info:
             raise InputError(
@@ -145,11 +145,11 @@ class DecisionTransformer(Recipe[DTOptions]):
             )
         return data.with_steps(rtg=data.returns_to_go())
 
-    def layout(self, options: DTOptions, data: Episodes) -> Layout:
+    def layout(self, options: DTOptions, data: Trajectories) -> Layout:
         low, high = tuple(data.info["action_low"]), tuple(data.info["action_high"])
         return layout(data.size("obs"), low, high, options.scale, options.longest)
 
-    def evaluate(self, options: DTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: DTOptions, model: Network, data: Trajectories) -> list[Figure]:
         asked = np.repeat(options.targets, options.drives)
         envs = make_envs(options.env, len(asked))
         actor = Policy(model, {"rtg": Decrement(asked)})

@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
@@ -36,7 +35,8 @@ from nanodt.family.recipes.gato_tasks import (
     gather,
 )
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
-from nanodt.family.sources import join, make_envs
+from nanodt.family.sources import make_envs
+from nanodt.family.trajectories import Trajectories, join
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
@@ -131,7 +131,7 @@ class Gato(Recipe[GatoOptions]):
     def vocabulary(self, options: GatoOptions) -> Vocabulary:
         return Vocabulary(options.words, options.discrete, options.bins)
 
-    def collect(self, options: GatoOptions) -> Episodes:
+    def collect(self, options: GatoOptions) -> Trajectories:
         if len(options.trajectories) != len(TASKS):
             raise InputError(f"--trajectories needs {len(TASKS)} numbers, one for each task")
         parts = []
@@ -141,7 +141,7 @@ class Gato(Recipe[GatoOptions]):
             parts.append(part)
         return join(parts)
 
-    def prepare(self, options: GatoOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: GatoOptions, data: Trajectories) -> Trajectories:
         """Trajectories as sequences of at most `context` tokens, each of whole timesteps."""
         data.check(obs=WIDEST, action=1, task=1)
         longest = max(TASKS, key=lambda task: task.tokens)
@@ -175,7 +175,7 @@ class Gato(Recipe[GatoOptions]):
             learned = (place < task.words) | (place == PLACES - 1)
             steps = np.concatenate(pieces)
             parts.append(
-                Episodes(
+                Trajectories(
                     np.array([len(p) for p in pieces]) * task.tokens,
                     {
                         "token": ids[steps].reshape(-1, 1).astype(np.float32),
@@ -190,7 +190,7 @@ class Gato(Recipe[GatoOptions]):
 
     @staticmethod
     def _cut(
-        part: Episodes, capacity: int, prompted: float, rng: np.random.Generator
+        part: Trajectories, capacity: int, prompted: float, rng: np.random.Generator
     ) -> list[np.ndarray]:
         """Rows of timesteps for each sequence: stretches of a trajectory, some of them behind a
         stretch of another, which is its end or (as often) begins anywhere."""
@@ -210,10 +210,10 @@ class Gato(Recipe[GatoOptions]):
                 at += len(own)
         return pieces
 
-    def domains(self, options: GatoOptions, data: Episodes) -> list[np.ndarray]:
+    def domains(self, options: GatoOptions, data: Trajectories) -> list[np.ndarray]:
         return [np.flatnonzero(data.each["task"][:, 0] == i) for i in range(len(TASKS))]
 
-    def layout(self, options: GatoOptions, data: Episodes) -> Layout:
+    def layout(self, options: GatoOptions, data: Trajectories) -> Layout:
         size = self.vocabulary(options).size
         return Layout(
             (
@@ -233,7 +233,7 @@ class Gato(Recipe[GatoOptions]):
             rollouts = drive(player, envs, steps=task.longest, seed=seed, see=lambda obs: obs)
         return float(rollouts.returns.mean())
 
-    def evaluate(self, options: GatoOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: GatoOptions, model: Network, data: Trajectories) -> list[Figure]:
         found = []
         for task in TASKS:
             reached, seed = self.drive(options, model, task), options.seed + 2_000_000

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nanodt.data.episodes import Episodes
 from nanodt.family.recipes import babyai, cartpole
 from nanodt.family.sources import Behaviour, collect, make_env
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.codec import Codec, CodecConfig
 
 SEEN = 4  # objects in the language task's level
@@ -25,10 +25,6 @@ class Vocabulary:
     words: int
     discrete: int
     bins: int = 1024
-
-    @property
-    def numbers(self) -> int:
-        return self.words
 
     @property
     def choices(self) -> int:
@@ -55,11 +51,11 @@ class Vocabulary:
     def number(self, values: np.ndarray, codec: Codec) -> np.ndarray:
         """Ids of continuous values."""
         flat = torch.from_numpy(np.asarray(values, np.float64).reshape(-1, 1))
-        return self.numbers + codec.encode(flat).numpy().reshape(np.shape(values))
+        return self.words + codec.encode(flat).numpy().reshape(np.shape(values))
 
     def value(self, ids: np.ndarray, codec: Codec) -> np.ndarray:
         """The centres that ids of continuous values stand for."""
-        flat = torch.from_numpy(np.asarray(ids, np.int64).reshape(-1, 1) - self.numbers)
+        flat = torch.from_numpy(np.asarray(ids, np.int64).reshape(-1, 1) - self.words)
         return codec.decode(flat).numpy().reshape(np.shape(ids))
 
 
@@ -117,7 +113,7 @@ class Task:
 
     def allowed(self, vocabulary: Vocabulary) -> torch.Tensor:
         """[ids] 0 where an action may be, -inf elsewhere."""
-        first = vocabulary.choices if self.actions else vocabulary.numbers
+        first = vocabulary.choices if self.actions else vocabulary.words
         bias = torch.full((vocabulary.size,), -torch.inf)
         bias[first : first + (self.actions or vocabulary.bins)] = 0
         return bias
@@ -180,7 +176,7 @@ PLACES = max(task.tokens for task in TASKS)
 
 def gather(
     task: Task, n: int, seed: int, behaviour: Callable[[Any], Behaviour], shown: int | None = None
-) -> Episodes:
+) -> Trajectories:
     """Trajectories of a task, its observations padded to the widest task's."""
     if task.words:
         part = babyai.collect_missions(task.env, n, seed, SEEN, behaviour=behaviour)

@@ -12,18 +12,18 @@ there and never read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.conditions import Decrement
 from nanodt.family.recipes.control import ACTION, STATE, Several, maker
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
-from nanodt.family.sources import collect, join
+from nanodt.family.sources import collect
+from nanodt.family.trajectories import Trajectories, join
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
@@ -78,7 +78,7 @@ class MultiDomain(Recipe[MDDTOptions]):
 
     shaping: ClassVar = (*Recipe.shaping, "noise")
 
-    def collect(self, options: MDDTOptions) -> Episodes:
+    def collect(self, options: MDDTOptions) -> Trajectories:
         parts = []
         for number, (name, domain) in enumerate(zip(TASKS, DOMAIN, strict=True)):
             env = maker(name, options.seed)()
@@ -108,7 +108,7 @@ class MultiDomain(Recipe[MDDTOptions]):
             )
         return join(parts)
 
-    def prepare(self, options: MDDTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: MDDTOptions, data: Trajectories) -> Trajectories:
         data.check(
             obs=STATE, action=ACTION, taught=ACTION, valid=ACTION, reward=1, task=1, domain=1
         )
@@ -118,26 +118,18 @@ class MultiDomain(Recipe[MDDTOptions]):
             raise InputError(f"{data.where}: no trajectory of task {names}")
         return data.with_steps(rtg=data.returns_to_go())
 
-    def domains(self, options: MDDTOptions, data: Episodes) -> list[np.ndarray]:
+    def domains(self, options: MDDTOptions, data: Trajectories) -> list[np.ndarray]:
         domain = data.each["domain"][:, 0]
         return [np.flatnonzero(domain == d) for d in np.unique(domain)]
 
-    def layout(self, options: MDDTOptions, data: Episodes) -> Layout:
+    def layout(self, options: MDDTOptions, data: Trajectories) -> Layout:
+        bins: dict[str, Any] = {"codec": UNIFORM, "shared": True, "padding": True}
+        bins |= {"head": HeadConfig("discrete"), "target": "taught", "mask": "valid"}
         return Layout(
             (
                 Slot("obs", STATE, "linear"),
                 Slot("rtg", 1, "linear", scale=1),
-                Slot(
-                    "action",
-                    ACTION,
-                    "scalars",
-                    codec=UNIFORM,
-                    shared=True,
-                    padding=True,
-                    head=HeadConfig("discrete"),
-                    target="taught",
-                    mask="valid",
-                ),
+                Slot("action", ACTION, "scalars", **bins),
                 Slot("reward", 1, "linear", scale=1),
             ),
             max_steps=options.longest,
@@ -145,7 +137,7 @@ class MultiDomain(Recipe[MDDTOptions]):
             norm=True,
         )
 
-    def drive(self, options: MDDTOptions, model: Network, data: Episodes, number: int) -> float:
+    def drive(self, options: MDDTOptions, model: Network, data: Trajectories, number: int) -> float:
         """Share of drives in a task that succeed, with goals drawn for another seed."""
         make = maker(TASKS[number], options.seed + 1)
         envs = [make() for _ in range(options.drives)]
@@ -155,7 +147,7 @@ class MultiDomain(Recipe[MDDTOptions]):
         seed = options.seed + 1_000_000  # of starts; a multiple of the number of goals
         return float(drive(actor, Several(envs), steps=envs[0].longest, seed=seed).success.mean())
 
-    def evaluate(self, options: MDDTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: MDDTOptions, model: Network, data: Trajectories) -> list[Figure]:
         found = [self.drive(options, model, data, i) for i in range(len(TASKS))]
         return [
             *(Figure(f"{name}: success", x) for name, x in zip(TASKS, found, strict=True)),

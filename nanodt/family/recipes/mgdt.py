@@ -13,14 +13,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.conditions import Drawn
 from nanodt.family.recipes.cartpole import ENV, LONGEST, play
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
-from nanodt.family.sources import join, make_envs
+from nanodt.family.sources import make_envs
+from nanodt.family.trajectories import Trajectories, join
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
@@ -59,7 +59,7 @@ class MultiGame(Recipe[MGDTOptions]):
     # the small preset's.
     published: ClassVar = {"n_layer": 10, "n_head": 20, "n_embd": 1280, "return_bins": 120}
 
-    def collect(self, options: MGDTOptions) -> Episodes:
+    def collect(self, options: MGDTOptions) -> Trajectories:
         parts = []
         for game in range(len(GAMES)):
             part = play(options.trajectories, options.seed + 100_000 * game, task=[game])
@@ -67,7 +67,7 @@ class MultiGame(Recipe[MGDTOptions]):
             parts.append(part.with_steps(action=1 - action if game else action))
         return join(parts)
 
-    def prepare(self, options: MGDTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: MGDTOptions, data: Trajectories) -> Trajectories:
         data.check(obs=4, action=1, reward=1, task=1)
         for field, values in (("task", data.each["task"]), ("action", data.steps["action"])):
             if not np.isin(values, (0, 1)).all():
@@ -80,10 +80,10 @@ class MultiGame(Recipe[MGDTOptions]):
         classes[(data.first + data.length - 1)[ended]] = LAST
         return data.with_steps(rtg=data.returns_to_go(), reward=classes)
 
-    def text_ids(self, options: MGDTOptions, data: Episodes) -> list[np.ndarray]:
+    def text_ids(self, options: MGDTOptions, data: Trajectories) -> list[np.ndarray]:
         return list(data.each["task"].astype(np.int64))
 
-    def layout(self, options: MGDTOptions, data: Episodes) -> Layout:
+    def layout(self, options: MGDTOptions, data: Trajectories) -> Layout:
         returns = CodecConfig("uniform", options.return_bins, (0.0,), (float(LONGEST),))
         return Layout(
             (
@@ -119,7 +119,7 @@ class MultiGame(Recipe[MGDTOptions]):
         )
         return rollouts.returns.reshape(len(GAMES), -1)
 
-    def evaluate(self, options: MGDTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: MGDTOptions, model: Network, data: Trajectories) -> list[Figure]:
         plain = self.drive(options, model, 0.0).mean(1)
         expert = self.drive(options, model, options.kappa).mean(1)
         few = replace(options, drives=max(options.drives // 2, 1))

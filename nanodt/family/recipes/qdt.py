@@ -21,13 +21,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import Acts, drive
 from nanodt.errors import InputError
 from nanodt.family.recipes.dt import TRAINING
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import make_envs
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.heads import HeadConfig
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
@@ -87,10 +87,10 @@ class QDT(Recipe[QDTOptions]):
         "plain": True,
     }
 
-    def collect(self, options: QDTOptions) -> Episodes:
+    def collect(self, options: QDTOptions) -> Trajectories:
         raise InputError("recipe qdt learns from an archive: give --data RUN/dataset")
 
-    def prepare(self, options: QDTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: QDTOptions, data: Trajectories) -> Trajectories:
         data.each.setdefault("recorded", np.ones((len(data.length), 1), np.float32))
         data.check("obs", "action", "bd", split=1, recorded=1)
         for name in ("action_low", "action_high", "bd_low", "bd_high", "environment"):
@@ -100,46 +100,36 @@ class QDT(Recipe[QDTOptions]):
             raise InputError(f"{data.where}: recipe qdt needs trajectories to train on and to test")
         return data.with_steps(target=data.steps.get("target", data.steps["action"]))
 
-    def wheels(self, options: QDTOptions, data: Episodes) -> OdometryConfig | None:
+    def wheels(self, options: QDTOptions, data: Trajectories) -> OdometryConfig | None:
         if options.plain or not data.info.get("odometry"):
             return None
         wheels = OdometryConfig.from_json(data.info["odometry"])
         wheels.check(data.size("obs"), data.size("action"), data.size("bd"))
         return wheels
 
-    def domains(self, options: QDTOptions, data: Episodes) -> list[np.ndarray]:
+    def domains(self, options: QDTOptions, data: Trajectories) -> list[np.ndarray]:
         train = data.each["split"][:, 0] == TRAIN
         added = train & (data.each["recorded"][:, 0] == 0)
         # Augmentation has one pace and holds at its ends; an elite's pace is anybody's guess.
         return [np.flatnonzero(added if added.any() and not options.plain else train)]
 
-    def layout(self, options: QDTOptions, data: Episodes) -> Layout:
-        low, high = tuple(data.info["action_low"]), tuple(data.info["action_high"])
-        place = ()
-        if self.wheels(options, data) is not None:
-            place = (Slot("place", FEATURES, "mlp", join=True, scale=1.0, reckoned=True),)
-        return Layout(
-            (
-                Slot("bd", data.size("bd"), "mlp", constant=True),
-                Slot("obs", data.size("obs"), "mlp", join=not options.plain),
-                *place,
-                Slot(
-                    "action",
-                    len(low),
-                    "mlp" if options.plain else "none",
-                    head=HeadConfig("mse"),
-                    target="target",
-                    low=low,
-                    high=high,
-                ),
-            ),
-            max_steps=int(data.length.max()),
-        )
+    def layout(self, options: QDTOptions, data: Trajectories) -> Layout:
+        bounds: Any = {end: tuple(data.info[f"action_{end}"]) for end in ("low", "high")}
+        code, size = "mlp" if options.plain else "none", data.size("action")
+        slots = [
+            Slot("bd", data.size("bd"), "mlp", constant=True),
+            Slot("obs", data.size("obs"), "mlp", join=not options.plain),
+            Slot("place", FEATURES, "mlp", join=True, scale=1.0, reckoned=True),
+            Slot("action", size, code, head=HeadConfig("mse"), target="target", **bounds),
+        ]
+        if self.wheels(options, data) is None:
+            del slots[2]
+        return Layout(tuple(slots), max_steps=int(data.length.max()))
 
     def errors(
         self,
         options: QDTOptions,
-        data: Episodes,
+        data: Trajectories,
         actor: Acts,
         bd: np.ndarray,
         noise: float,
@@ -162,7 +152,7 @@ class QDT(Recipe[QDTOptions]):
         cell = np.subtract(data.info["bd_high"], data.info["bd_low"]) / options.cells
         return np.linalg.norm((reached - bd) / cell, axis=1)
 
-    def evaluate(self, options: QDTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: QDTOptions, model: Network, data: Trajectories) -> list[Figure]:
         split, bd = data.each["split"][:, 0], data.each["bd"]
         test = np.flatnonzero(split == TEST)
         test = test[np.unique(np.linspace(0, len(test) - 1, options.items).round().astype(int))]

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
 from nanodt.family.sources import load_episodes, make_env, save_npz
+from nanodt.family.trajectories import Trajectories
 from nanodt.files import write_text
 from nanodt.model.network import Network, NetworkConfig, numbered
 from nanodt.model.stream import Layout
@@ -134,39 +134,39 @@ class Recipe(ABC, Generic[S]):
     """Options on which the trajectories it collects depend."""
 
     @abstractmethod
-    def collect(self, options: S) -> Episodes:
+    def collect(self, options: S) -> Trajectories:
         """Make the trajectories to learn from, from scratch."""
 
     @abstractmethod
-    def prepare(self, options: S, data: Episodes) -> Episodes:
+    def prepare(self, options: S, data: Trajectories) -> Trajectories:
         """Check the trajectories, and add what the layout needs of them (returns-to-go, …)."""
 
     @abstractmethod
-    def layout(self, options: S, data: Episodes) -> Layout:
+    def layout(self, options: S, data: Trajectories) -> Layout:
         """The stream of tokens, for prepared trajectories."""
 
     @abstractmethod
-    def evaluate(self, options: S, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: S, model: Network, data: Trajectories) -> list[Figure]:
         """Try a trained model; `data` are the prepared trajectories it learned from."""
 
     def environment(self, options: S) -> str | None:
         """The Gymnasium environment that models are tried in, where --env chooses it."""
         return None
 
-    def text_ids(self, options: S, data: Episodes) -> list[np.ndarray] | None:
+    def text_ids(self, options: S, data: Trajectories) -> list[np.ndarray] | None:
         """Token ids of each trajectory's text, where the layout has a text."""
         return None
 
-    def wheels(self, options: S, data: Episodes) -> OdometryConfig | None:
+    def wheels(self, options: S, data: Trajectories) -> OdometryConfig | None:
         """How the robot reckons its pose, where the layout shows it."""
         return None
 
-    def domains(self, options: S, data: Episodes) -> list[np.ndarray]:
+    def domains(self, options: S, data: Trajectories) -> list[np.ndarray]:
         """Groups of trajectories. A batch comes from one of them; an optimiser step takes a batch
         of each and follows the mean of their gradients."""
         return [np.arange(len(data.length))]
 
-    def build(self, options: S, data: Episodes) -> Network:
+    def build(self, options: S, data: Trajectories) -> Network:
         """A fresh network for prepared trajectories, fitted to those that it is to learn from."""
         torch.manual_seed(options.seed)
         layout = self.layout(options, data)
@@ -182,21 +182,19 @@ class Recipe(ABC, Generic[S]):
                 info={"recipe": self.name, **data.info},
             )
         )
-        learned = np.sort(np.concatenate(self.domains(options, data)))
-        own = data if len(learned) == len(data.length) else data.take(learned)
+        own = data.take(np.sort(np.concatenate(self.domains(options, data))))
         network.fit(own.steps, own.each, options.seed)
         return network
 
-    def windows(self, options: S, network: Network, data: Episodes) -> list[Windows]:
+    def windows(self, options: S, network: Network, data: Trajectories) -> list[Windows]:
         """What draws training windows, of each domain."""
         ids, found = self.text_ids(options, data), []
         for index in self.domains(options, data):
             table = None if ids is None else text_table([ids[i] for i in index])
-            part = data if len(index) == len(data.length) else data.take(index)
-            found.append(Windows(part, network, table=table))
+            found.append(Windows(data.take(index), network, table=table))
         return found
 
-    def trajectories(self, options: S) -> Episodes:
+    def trajectories(self, options: S) -> Trajectories:
         """The trajectories of --data, or those of OUT/NAME/data.npz, collected where they are not
         there or were made with other options. To try a saved model, those it learned from."""
         if options.data is not None:
@@ -217,7 +215,7 @@ class Recipe(ABC, Generic[S]):
         return self.prepare(options, data)
 
     @torch.enable_grad()  # an evaluation may train a control
-    def train(self, options: S, data: Episodes) -> Network:
+    def train(self, options: S, data: Trajectories) -> Network:
         """Train on prepared trajectories and write OUT/NAME; the network."""
         network = self.build(options, data)
         folder = options.out / self.name
@@ -244,7 +242,7 @@ def optimise(trainer: Trainer, folder: Path, name: str) -> None:
             since = 0.0
 
 
-def check_fits(layout: Layout, data: Episodes) -> None:
+def check_fits(layout: Layout, data: Trajectories) -> None:
     """Refuse trajectories that are longer than a layout knows, or hold classes it does not."""
     longest = int(data.length.max())
     if layout.max_steps and longest > layout.max_steps:
@@ -264,7 +262,7 @@ def check_fits(layout: Layout, data: Episodes) -> None:
             )
 
 
-def check_environment(data: Episodes, name: str) -> None:
+def check_environment(data: Trajectories, name: str) -> None:
     """Refuse trajectories whose observations or actions are not an environment's."""
     env = make_env(name)
     numbered_action = hasattr(env.action_space, "n")

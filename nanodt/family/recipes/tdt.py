@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import Rollouts, drive
 from nanodt.errors import InputError
@@ -31,6 +30,7 @@ from nanodt.family.recipes.babyai import (
 )
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import make_envs
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
@@ -83,21 +83,21 @@ class TextConditioned(Recipe[TDTOptions]):
     # and context are guesses.
     published: ClassVar = {"dropout": 0.1, "steps": 100_000, "context": 20}
 
-    def collect(self, options: TDTOptions) -> Episodes:
+    def collect(self, options: TDTOptions) -> Trajectories:
         return collect_missions(
             LEVEL, options.trajectories, options.seed, SEEN, keep=lambda text: not new(text)
         )
 
-    def prepare(self, options: TDTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: TDTOptions, data: Trajectories) -> Trajectories:
         data.check(obs=2 * (SEEN + 1), action=1)
         if data.texts is None:
             raise InputError(f"{data.where}: no array texts: recipe tdt needs a sentence for each")
         return data.with_steps(**parts(data.steps["obs"].reshape(-1, SEEN + 1, 2)))
 
-    def text_ids(self, options: TDTOptions, data: Episodes) -> list[np.ndarray]:
+    def text_ids(self, options: TDTOptions, data: Trajectories) -> list[np.ndarray]:
         return [word_ids(own[0]) for own in data.texts or []]
 
-    def layout(self, options: TDTOptions, data: Episodes) -> Layout:
+    def layout(self, options: TDTOptions, data: Trajectories) -> Layout:
         seen = (
             Slot(name, SEEN + 1, "scalars", codec=numbers(n), shared=True, join=name != "thing")
             for name, n in PARTS.items()
@@ -126,7 +126,7 @@ class TextConditioned(Recipe[TDTOptions]):
             rollouts = drive(actor, envs, steps=TRIES, seed=seed, see=see)
         return rollouts, asked
 
-    def evaluate(self, options: TDTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: TDTOptions, model: Network, data: Trajectories) -> list[Figure]:
         rollouts, asked = self.drive(options, model)
         reached = rollouts.returns > 0
         unknown = np.array([new(text) for text in asked])

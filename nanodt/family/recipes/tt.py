@@ -12,13 +12,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.planner import Beam, Planner
 from nanodt.family.recipes.recipe import Figure, Options, Recipe, ratio
 from nanodt.family.sources import collect, make_env, make_envs
+from nanodt.family.trajectories import Trajectories
 from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
@@ -86,7 +86,7 @@ class TrajectoryTransformer(Recipe[TTOptions]):
     def environment(self, options: TTOptions) -> str:
         return options.env
 
-    def collect(self, options: TTOptions) -> Episodes:
+    def collect(self, options: TTOptions) -> Trajectories:
         env = make_env(options.env)
         env.action_space.seed(options.seed)
         return collect(
@@ -96,7 +96,7 @@ class TrajectoryTransformer(Recipe[TTOptions]):
             options.seed,
         )
 
-    def prepare(self, options: TTOptions, data: Episodes) -> Episodes:
+    def prepare(self, options: TTOptions, data: Trajectories) -> Trajectories:
         data.check("obs", "action", "terminated", reward=1)
         raw = {"mean_return": float(data.returns.mean())}
         data = replace(data, info={**data.info, **raw})
@@ -109,7 +109,7 @@ class TrajectoryTransformer(Recipe[TTOptions]):
         later = (data.returns_to_go(options.discount) - data.steps["reward"]) / options.discount
         return data.with_steps(value=later)
 
-    def layout(self, options: TTOptions, data: Episodes) -> Layout:
+    def layout(self, options: TTOptions, data: Trajectories) -> Layout:
         bins, n_obs, n_act = options.bins, data.size("obs"), data.size("action")
         codec, head = CodecConfig("quantile", bins), HeadConfig("discrete")
         chosen = codec
@@ -132,7 +132,7 @@ class TrajectoryTransformer(Recipe[TTOptions]):
             positions=options.context * (n_obs + n_act + 2),
         )
 
-    def evaluate(self, options: TTOptions, model: Network, data: Episodes) -> list[Figure]:
+    def evaluate(self, options: TTOptions, model: Network, data: Trajectories) -> list[Figure]:
         data_mean = data.info["mean_return"]
         drawn = Policy(model, sampling=Sampling("temperature"))
         beam = Beam(options.horizon, options.width, options.expand, options.discount, options.past)
@@ -143,16 +143,12 @@ class TrajectoryTransformer(Recipe[TTOptions]):
             envs = make_envs(options.env, n)
             rollouts = drive(actor, envs, steps=options.longest, seed=options.seed + 10_000)
             returns.append(float(np.mean(rollouts.returns)))
+        as_data, better = ratio(returns[0], data_mean), ratio(returns[1], returns[0])
         return [
             Figure("mean return of the data", data_mean),
-            Figure(
-                "actions drawn: mean return over the data's",
-                ratio(returns[0], data_mean),
-                0.75,
-                1.25,
-            ),
+            Figure("actions drawn: mean return over the data's", as_data, least=0.75, most=1.25),
             Figure("beam search: mean return", returns[1]),
-            Figure("beam search over drawn actions", ratio(returns[1], returns[0]), least=5),
+            Figure("beam search over drawn actions", better, least=5),
         ]
 
 
