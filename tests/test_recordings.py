@@ -336,6 +336,7 @@ def spoilt(values, place):
 
 BAD = {
     "NaN": (short(observations=spoilt(np.zeros((8, 2)), (6, 0))), {}, "episode 1, step 2: obs"),
+    "complex numbers": (short(observations=np.zeros((8, 2)) + 1j), {}, "expected real numbers"),
     "T observations": (short(observations=np.zeros((6, 2))), {},
                        "episode 0: 3 rows of observations for 3 actions; expected 4"),
     "rows that do not add up": (short(positions=np.zeros((5, 2))), {}, "positions has 5 rows"),

@@ -25,6 +25,7 @@ from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes import babyai
 from nanodt.family.recipes.gato_tasks import (
+    DISCRETE,
     PLACES,
     SEEN,
     TASKS,
@@ -131,9 +132,21 @@ class Gato(Recipe[GatoOptions]):
     def vocabulary(self, options: GatoOptions) -> Vocabulary:
         return Vocabulary(options.words, options.discrete, options.bins)
 
+    def check(self, options: GatoOptions) -> None:
+        super().check(options)
+        count, longest = len(options.trajectories), max(TASKS, key=lambda task: task.tokens)
+        if count != len(TASKS):
+            raise InputError(f"--trajectories: {count} numbers; expected {len(TASKS)}: one a task")
+        least = {
+            "context": (2 * longest.tokens, f"two timesteps of {longest.name} take so many"),
+            "words": (len(babyai.WORDS), "there are so many"),
+            "discrete": (DISCRETE, "there are so many"),
+        }
+        for name, (number, why) in least.items():
+            if (given := getattr(options, name)) < number:
+                raise InputError(f"--{name} {given}: expected at least {number}: {why}")
+
     def collect(self, options: GatoOptions) -> Episodes:
-        if len(options.trajectories) != len(TASKS):
-            raise InputError(f"--trajectories needs {len(TASKS)} numbers, one for each task")
         parts = []
         for i, (task, n) in enumerate(zip(TASKS, options.trajectories, strict=True)):
             part = gather(task, n, options.seed, demonstrator(task), task.shown)
@@ -144,12 +157,6 @@ class Gato(Recipe[GatoOptions]):
     def prepare(self, options: GatoOptions, data: Episodes) -> Episodes:
         """Trajectories as sequences of at most `context` tokens, each of whole timesteps."""
         data.check(obs=WIDEST, action=1, task=1)
-        longest = max(TASKS, key=lambda task: task.tokens)
-        if options.context < 2 * longest.tokens:
-            raise InputError(
-                f"--context {options.context}: two timesteps of {longest.name} take "
-                f"{2 * longest.tokens} tokens: give so many or more"
-            )
         if data.texts is None:
             raise InputError(f"{data.where}: no array texts ('' where a task has none)")
         rng, parts = np.random.default_rng(options.seed), []
