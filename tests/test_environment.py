@@ -347,9 +347,9 @@ class ComplexPose(PoseOnce):
     def reset(self, seed=None, options=None):
         return np.zeros(2, np.float32), {"pose": np.zeros(3) + 1j}
 
-for kind in (ComplexObs, ComplexReward, ComplexPose, Good, OldReset, NoInfo, OldStep, OldSeed, Loud, Breaks, StepBreaks, WrongShape,
-             NotANumber, NoReward, NoSpaces, DoneArray, DoneInWords, NoActions, Exits, PoseOnce,
-             PoseOfTwo, PoseInWords):
+for kind in (ComplexObs, ComplexReward, ComplexPose, Good, OldReset, NoInfo, OldStep, OldSeed,
+             Loud, Breaks, StepBreaks, WrongShape, NotANumber, NoReward, NoSpaces, DoneArray,
+             DoneInWords, NoActions, Exits, PoseOnce, PoseOfTwo, PoseInWords):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=5)
 gymnasium.register("my/Good-v0", entry_point=Good, max_episode_steps=5)
 

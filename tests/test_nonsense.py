@@ -175,11 +175,27 @@ def test_every_script_tells_a_misspelt_option_in_a_line(name, monkeypatch, capsy
         (["--recipe", "tt", "--lr", "x"], "--lr: found 'x'; expected --lr FLOAT (above 0);"),
         (["--recipe", "--all", "--only", "dtt"], "'dtt' for argument '--only'. Expected one of ("),
         (["--recipe", "--all", "--out", "/dev/null"], "--out /dev/null: is a device or pipe"),
+        (["--recipe", "tt", "--env", "Nope-v0"], "environment 'Nope-v0' cannot be made"),
+        (["--recipe", "tt", "--env", "Blackjack-v1"], "observations are Tuple, actions Discrete"),
+        (["--recipe", "tt", "--out", "/proc/x"], "--out /proc/x/tt: /proc cannot be written"),
+        (["--recipe", "tt", "--data", "nonsense"], "nonsense does not exist: --data takes"),
+        (["--recipe", "tt", "--n-head", "3"], "n_embd=64 cannot be shared by n_head=3"),
+        (["--recipe", "tt", "--past", "9"], "must fit in --context 6: give --context 10"),
+        (["--recipe", "tt", "--discount", "0"], "--discount 0.0: expected above 0"),
+        (["--recipe", "tt", "--bins", "1"], "--bins 1: expected at least 2"),
+        (["--recipe", "tt", "--width", f"{2 * 10**9}"], "--planned 20 --width 2000000000 --expand"),
+        (["--recipe", "mgdt", "--return-bins", "1"], "--return-bins 1: expected at least 2"),
+        (["--recipe", "tdt", "--drives", f"{2 * 10**9}"], "--drives 2000000000: training would"),
+        (["--recipe", "gato", "--words", "3"], "--words 3: expected at least 13"),
+        (["--recipe", "gato", "--discrete", "3"], "--discrete 3: expected at least 50"),
+        (["--recipe", "gato", "--trajectories", "1", "1"], "--trajectories: 2 numbers; expected 3"),
+        (["--recipe", "mddt", "--longest", "3"], "--longest 3: expected at least 300"),
         (["--recipe", "ttt"], "no recipe 'ttt': there are dt, "),
     ],
 )
-def test_trainings_tell_what_no_option_takes_in_a_line(words, said, capsys):
-    assert nanodt_train(words) == 2
+def test_trainings_tell_what_no_option_takes_in_a_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert nanodt_train(words) == 2 and not list(tmp_path.iterdir())
     shown = capsys.readouterr()
     assert shown.err.startswith("error: ") and shown.err.count("\n") == 1
     assert said in shown.err and not shown.out

@@ -14,10 +14,11 @@ end after 60 steps, when the pole is up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
 from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
@@ -57,7 +58,7 @@ class GatoOptions(Options):
     """Ids for text."""
     discrete: Count = 64
     """Ids for discrete values."""
-    bins: Count = 128
+    bins: Annotated[int, Ge(2)] = 128
     """Ids for continuous values. A bin is learned from the values that fall into it alone."""
     prompted: Share = 0.25
     """Share of training sequences whose first half is a demonstration of the same task."""

@@ -8,9 +8,10 @@ random drives of CartPole, drawing actions does as the data did, and beam search
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
 from nanodt.data.episodes import Episodes
 from nanodt.driving.policy import Policy
@@ -32,7 +33,7 @@ class TTOptions(Options):
     context: Count = 6
     steps: Count = 2000
     lr: Positive = 2e-3
-    bins: Count = 100
+    bins: Annotated[int, Ge(2)] = 100
     discount: PositiveShare = 0.99
     action_weight: NonNegative = 5.0
     """Of the actions' loss beside the others'."""
