@@ -151,6 +151,18 @@ def test_what_no_option_takes_is_told_in_a_line(words, said, columns, monkeypatc
     assert os.environ["COLUMNS"] == columns
 
 
+def test_names_of_another_encoding_are_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")  # as Latin-1 has it
+    script = importlib.import_module("00_search_archive")
+    monkeypatch.setattr(sys, "argv", ["00_search_archive.py", "--run", name])
+    with pytest.raises(SystemExit) as caught:
+        script.main(script.run, script.Config, script.__doc__)
+    assert caught.value.code == 2 and nanodt_train(["--out", name]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith("error: '") and "caf\\udce9': no text in utf-8" in line
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_tells_a_misspelt_option_in_a_line(name, monkeypatch, capsys):
     script = importlib.import_module(name)

@@ -419,3 +419,16 @@ def test_an_archive_that_is_there_is_kept(tmp_path):
         brought(run, tmp_path / "a.npz", world="apartment")
     with pytest.raises(InputError, match="--world: goes with --import only"):
         record(RecordConfig(run=Path(tmp_path / "b"), world="apartment"))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "environment"])
+def test_a_damaged_archive_that_is_there_is_told(damage, tmp_path):
+    run = tmp_path / "run"
+    (run / "archive").mkdir(parents=True)
+    (run / "archive" / "elites.parquet").write_bytes(b"")
+    info = {"task": {"name": "CartPole-v1"}, "controller": {}}
+    content = json.dumps(info) if damage == "environment" else damage
+    (run / "archive" / "archive.json").write_text(content, encoding="utf-8")
+    np.savez(tmp_path / "a.npz", **short())
+    with pytest.raises(InputError, match=r"archive\.json"):
+        brought(run, tmp_path / "a.npz")

@@ -50,11 +50,14 @@ def refuse_renamed(argv: Sequence[str], script: str) -> None:
             raise InputError(f"there is no --{old} any more: {gone[old]}")
 
 
-def refuse_empty_paths(argv: Sequence[str], config_type: type) -> None:
-    """Raise InputError for `--run ""`, where a shell's variable was not set: no path is meant."""
+def refuse_unclear_words(argv: Sequence[str], config_type: type) -> None:
+    """Raise InputError for `--run ""`, where a shell's variable was not set: no path is meant; and
+    for names of another encoding, which no manifest could hold when all work is done."""
     kinds, flag = get_type_hints(config_type), ""
     for word in argv:
         empty = not word
+        if any("\udc80" <= letter <= "\udcff" for letter in word):
+            raise InputError(f"{word!a}: no text in {sys.getfilesystemencoding()}; rename it")
         if word.startswith("--"):
             flag, given, value = word.partition("=")
             empty = bool(given) and not value
@@ -160,7 +163,7 @@ def main(
     """
     warnings.formatwarning = one_line
     with guarded(*errors) as guard:
-        refuse_empty_paths(sys.argv[1:], config_type)
+        refuse_unclear_words(sys.argv[1:], config_type)
         config: Any = parse(config_type, doc)
         check_options(config)
         if hasattr(config, "run"):

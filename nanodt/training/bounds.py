@@ -11,6 +11,7 @@ import io
 import operator
 import os
 import re
+import sys
 import typing
 from collections.abc import Sequence
 from dataclasses import fields
@@ -54,10 +55,13 @@ def bounds(hint: Any) -> dict[str, Any]:
 
 
 def refuse_empty(words: Sequence[str]) -> None:
-    """Raise InputError for `--out ""`, where a shell's variable was not set: nothing is meant."""
+    """Raise InputError for `--out ""`, where a shell's variable was not set: nothing is meant; and
+    for names of another encoding, which no JSON could hold when all work is done."""
     flag = ""
     for word in words:
         flag, given, value = word.partition("=") if word.startswith("--") else (flag, "=", word)
+        if any("\udc80" <= letter <= "\udcff" for letter in word):
+            raise InputError(f"{word!a}: no text in {sys.getfilesystemencoding()}: rename it")
         if given and not value:
             raise InputError(f"{flag} '': expected a value; the folder you are in is .")
 
