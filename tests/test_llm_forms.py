@@ -225,6 +225,12 @@ def test_python_and_yaml_are_read_and_never_run(deep):
     assert value is None and problem and time.monotonic() - begun < 5
 
 
+@pytest.mark.parametrize("words", ["First: go past the fan.", "go(past, the=fan)", "- go: on"])
+def test_plain_words_that_look_like_something_else_stay_a_text(words):
+    value, problem = read_reply(reply_of(json.dumps(chat(words)), "", FREE), Text)
+    assert problem == "" and value is not None and value.text == words.removeprefix("- ")
+
+
 UNUSABLE = {
     "before any text": chat("", "length", reasoning_content=f"Hm {GOOD}"),
     "cut off; be brief": chat('{"text": "Go pa', "length"),

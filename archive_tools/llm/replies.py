@@ -171,7 +171,8 @@ def _validated(content: str, schema: type[S], cut: bool = False) -> tuple[S | No
             except ValidationError as error:
                 first = error.errors()[0]
                 field = ".".join(str(part) for part in first["loc"]) or "the reply"
-                problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
+                if "{" in content:  # else plain words may look like YAML
+                    problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
             except RecursionError:
                 continue
     return None, problem
