@@ -13,7 +13,6 @@ within one run count.
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import bounds
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from train import build, synthetic
 
+from envs.errors import ArgumentParser
 from nanodt.driving.policy import Policy
 from nanodt.model.trunk import TrunkConfig
 
@@ -36,7 +36,7 @@ def drive(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--robots", type=bounds.count, default=256)
     parser.add_argument("--steps", type=bounds.count, default=400)
     parser.add_argument(

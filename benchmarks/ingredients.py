@@ -11,7 +11,6 @@ trained again, so the same command goes on where it stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -30,6 +29,7 @@ from archive_tools.annotations import annotate, load_annotations, similarity
 from archive_tools.files import read_json, read_table, write_json
 from archive_tools.rollouts.contrast import contrast_pairs
 from envs import load_world
+from envs.errors import ArgumentParser
 
 ROWS = {
     "all": "",
@@ -174,7 +174,7 @@ def draw(path: Path, rows: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="a run with dataset and tokenizer")
     parser.add_argument("--tflop", type=bounds.positive, default=9.0, help="of each training")
     parser.add_argument("--commands", type=bounds.count, default=400)

@@ -6,7 +6,6 @@ The file holds text, action [800] int8 in tenths of a unit, rater_a and rater_b 
 drives of the bundled apartment. The model judges the first `--items` of them, spread over the file.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from archive_tools.evaluation.judge_rules import judge_rules
 from archive_tools.llm.config import LlmConfig
 from archive_tools.llm.ledger import Ledger
 from envs import load_world, simulate
+from envs.errors import ArgumentParser
 
 
 def row(first: str, second: str, a: np.ndarray, b: np.ndarray) -> None:
@@ -34,7 +34,7 @@ def row(first: str, second: str, a: np.ndarray, b: np.ndarray) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ratings", type=Path, required=True)
     parser.add_argument(
         "--items", type=bounds.count, default=10, help="drives that the model judges"

@@ -15,7 +15,6 @@ runs in another process of this machine and answers after `delay` seconds.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -25,6 +24,8 @@ import time
 from pathlib import Path
 
 import bounds
+
+from envs.errors import ArgumentParser
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -109,7 +110,7 @@ def kill(folder: Path, items: int, concurrency: int) -> bool:
 
 def main() -> None:
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=bounds.count, default=2000)
     parser.add_argument("--delay", type=bounds.seconds, default=0.2)
     parser.add_argument("--concurrency", type=bounds.count, default=32)

@@ -10,7 +10,6 @@ shared machine they say what company costs, too.
 
 from __future__ import annotations
 
-import argparse
 import re
 import signal
 import subprocess
@@ -22,6 +21,8 @@ from pathlib import Path
 import bounds
 import httpx
 import numpy as np
+
+from envs.errors import ArgumentParser
 
 SAY = "Go past the statue, then by the desk, and stop at the bed."
 
@@ -52,7 +53,7 @@ def measure(address: str, pages: int, apart: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
     parser.add_argument("--pages", type=bounds.count, default=20)
     parser.add_argument(

@@ -6,7 +6,6 @@ FOLDER holds commands.parquet (part, text, action [800] int8 in tenths of a unit
 ratings.parquet (text, action, rater_a, rater_b), both of drives of the bundled apartment.
 """
 
-import argparse
 import json
 import time
 from dataclasses import replace
@@ -20,6 +19,7 @@ from archive_tools.annotations import Annotation, Event, Near, annotate
 from archive_tools.evaluation import judge_rules
 from archive_tools.language import check_text, parse
 from envs import load_world, simulate
+from envs.errors import ArgumentParser
 from envs.scene import Scene
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -188,7 +188,7 @@ def judged(path: Path, scene: Scene) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Figures of the reader of texts.")
+    parser = ArgumentParser(description="Figures of the reader of texts.")
     parser.add_argument("--commands", type=Path, required=True, help="folder of the Parquet files")
     parser.add_argument("--part", default="dev", help="part of commands.parquet")
     options = parser.parse_args()

@@ -32,6 +32,7 @@ from PIL import Image
 from archive_tools.archive import load_archive
 from archive_tools.files import write_json
 from archive_tools.tasks import registry
+from envs.errors import ArgumentParser
 
 ROOT = Path(__file__).parent.parent
 STAGES = {
@@ -145,7 +146,7 @@ def table(found: Found) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--source", type=Path, default=Path("runs/demo"), help="a searched run")

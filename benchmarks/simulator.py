@@ -31,6 +31,8 @@ import gymnasium
 import numba
 import numpy as np
 
+from envs.errors import ArgumentParser
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
@@ -204,7 +206,7 @@ def stepwise(world: envs.World, repeats: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--world", default="apartment", help="name or file of the world")

@@ -24,6 +24,7 @@ import numpy as np
 from archive_tools.archive.replay import drive
 from archive_tools.run import executor
 from archive_tools.tasks import Environment, registry
+from envs.errors import ArgumentParser
 
 
 def make(steps: int) -> Environment:
@@ -40,7 +41,7 @@ def half(pipe: Any, steps: int, solutions: np.ndarray) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--drives", type=bounds.count, default=128)

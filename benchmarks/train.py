@@ -16,7 +16,6 @@ the speed drifts, and only ratios within a run count.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
 import time
@@ -31,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from envs.errors import ArgumentParser
 from nanodt.data.episodes import Episodes
 from nanodt.data.windows import Windows
 from nanodt.model.heads import HeadConfig
@@ -129,7 +129,7 @@ def gpt_step(config: TrunkConfig, block_size: int, rows: int, micro: int) -> Cal
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=bounds.count, default=3, help="rounds to measure")
     parser.add_argument("--batch-size", type=bounds.count, default=64)
     parser.add_argument("--block-size", type=bounds.count, default=350)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.errors import InputError
+from envs.errors import ArgumentParser, InputError
 from envs.geometry import wrap_angle
 from envs.simulator import simulate
 from envs.world import World
@@ -106,7 +106,7 @@ def compare(world: World, recording: Path | str, start: str = "world") -> Compar
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("world", help="name or file of the world")

@@ -1,7 +1,9 @@
 """The one kind of error that is the user's to mend; sizes and files that are refused by it."""
 
+import argparse
 import os
 from pathlib import Path
+from typing import NoReturn
 
 
 class InputError(ValueError):
@@ -10,6 +12,14 @@ class InputError(ValueError):
     The message is one line and says which file, which field, what was found, what was expected
     and how to fix it. The command line prints it without a traceback and exits with status 2.
     """
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """That of argparse; what it refuses is told in a line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with status 2."""
+        self.exit(2, f"error: {' '.join(message.split())}; --help lists all options\n")
 
 
 def require_file(path: Path | str, what: str = "") -> None:

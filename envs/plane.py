@@ -33,7 +33,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from envs.errors import InputError
 from envs.scene import Scene, check_keys, numbers, parse_scene
@@ -42,6 +42,11 @@ from envs.worldfile import read_toml
 
 SIZE = 600.0
 PIXELS = 200
+
+COMPLEX = (
+    "complex numbers; expected real ones: wrap the environment, so that real and imaginary parts "
+    "are numbers of their own"
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Axis:
         elif self.key is not None:
             source = dict_entry(whole, self.key, where)
         try:
-            values = np.asarray(source, np.float64).reshape(-1)
+            values = reals(source, np.float64).reshape(-1)
         except (TypeError, ValueError):
             values = np.empty(0)
         if self.place >= len(values):
@@ -295,13 +300,24 @@ class PlaneEnv(gymnasium.Env[Any, Any]):
     def _seen(self, obs: Any, info: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """The flat observation, and info with what the stages want to know."""
         mine = obs if self._key is None else dict_entry(obs, self._key, self._name)
-        flat = np.asarray(mine, dtype=np.float32).reshape(-1)
+        flat = reals(mine).reshape(-1)
         found: dict[str, Any] = dict(info)
         if self.plane is not None:
             place = [axis.read(flat, obs, info, self._name) for axis in self.plane.axes]
             found["pose"] = self.plane.pose(place)
         found["bd"] = flat[self._bd] if self._bd else found["pose"][:2].copy()
         return flat, found
+
+
+def reals(values: Any, dtype: DTypeLike | None = np.float32) -> NDArray[Any]:
+    """As an array of real numbers.
+
+    Raises:
+        ValueError: they are no numbers, or complex; NumPy would drop their imaginary parts.
+    """
+    if np.iscomplexobj(values):
+        raise ValueError(COMPLEX)
+    return np.asarray(values, dtype)
 
 
 def driven_spaces(

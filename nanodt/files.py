@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import tempfile
 import time
 import types
 import typing
@@ -29,9 +29,12 @@ C = TypeVar("C")
 def require_place(out: Path) -> None:
     """Raise InputError, before any work, for an --out where no folder can be made."""
     place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
+    try:
+        tempfile.TemporaryFile(dir=place).close()  # what one may is not all that can be done
+    except OSError as error:
         why = "cannot be written" if place.is_dir() else "is a file"
-        raise InputError(f"--out {out}: {place} {why}; expected a folder of yours")
+        why += f" ({error.strerror})" if place.is_dir() else ""
+        raise InputError(f"--out {out}: {place} {why}; expected a folder of yours") from None
 
 
 @contextmanager

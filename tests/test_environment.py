@@ -335,9 +335,21 @@ class PoseInWords(PoseOnce):
     def reset(self, seed=None, options=None):
         return np.zeros(2, np.float32), {"pose": "here"}
 
-for kind in (Good, OldReset, NoInfo, OldStep, OldSeed, Loud, Breaks, StepBreaks, WrongShape,
-             NotANumber, NoReward, NoSpaces, DoneArray, DoneInWords, NoActions, Exits, PoseOnce,
-             PoseOfTwo, PoseInWords):
+class ComplexObs(Good):
+    def step(self, action):
+        return self.x + 1j, 0.0, False, False, {}
+
+class ComplexReward(Good):
+    def step(self, action):
+        return self.x, np.complex64(1 + 1j), False, False, {}
+
+class ComplexPose(PoseOnce):
+    def reset(self, seed=None, options=None):
+        return np.zeros(2, np.float32), {"pose": np.zeros(3) + 1j}
+
+for kind in (ComplexObs, ComplexReward, ComplexPose, Good, OldReset, NoInfo, OldStep, OldSeed,
+             Loud, Breaks, StepBreaks, WrongShape, NotANumber, NoReward, NoSpaces, DoneArray,
+             DoneInWords, NoActions, Exits, PoseOnce, PoseOfTwo, PoseInWords):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=5)
 gymnasium.register("my/Good-v0", entry_point=Good, max_episode_steps=5)
 
@@ -364,6 +376,9 @@ def bd_in_words(controller):
 
 def bd_of_one(controller):
     return task(lambda obs, action, info: obs[-1])(controller)
+
+def bd_complex(controller):
+    return task(lambda obs, action, info: obs[-1] + 1j)(controller)
 
 def swapped(controller):
     return task(lambda obs, action, info: obs[-1], low=(1, 1))(controller)
@@ -404,6 +419,10 @@ ODD_CASES = {
     "odd_envs:PoseOnce-v0": "the pose in info is None; expected 3 finite numbers",
     "odd_envs:PoseOfTwo-v0": r"the pose in info is \[0\. 0\.\]; expected 3",
     "odd_envs:PoseInWords-v0": "the pose in info is here; expected 3",
+    "odd_envs:ComplexObs-v0": "step observes complex numbers; expected real ones",
+    "odd_envs:ComplexReward-v0": "step's reward is .*1j.*; expected a number",
+    "odd_envs:ComplexPose-v0": "the pose in info is .*j.*; expected 3 finite numbers",
+    "odd_envs:bd_complex": "record raised: ValueError: complex numbers; expected real ones",
     "odd_envs:leaves": r"raised: SystemExit: bye \(odd_envs.py, line",
     "odd_envs:bd_raises": r"record raised: KeyError: 'goal' \(odd_envs.py, line",
     "odd_envs:bd_in_words": "record raised: ValueError: could not convert string",

@@ -121,6 +121,34 @@ UNDERSTOOD = {
     "wide brackets": chat('｛"text"："Go past the fan."｝'),
     "arguments in text": chat(json.dumps({"name": "d", "arguments": GOOD})),
     "a wrapped text": {"statusCode": 200, "body": json.dumps(chat(GOOD))},
+    "a printed completion": chat(f"ChatCompletion(id='c', choices=[Choice(finish_reason='stop', "
+        f"message=ChatCompletionMessage(content='{GOOD}', refusal=None, role='assistant'))])"),
+    "a printed block": chat("[TextBlock(citations=None, text='Go past the fan.', type='text')]"),
+    "a printed message": chat("content='Go past the fan.' additional_kwargs={} id='r'"),
+    "a printed answer": chat("Description(text='Go past the fan.')"),
+    "an ordered dict": chat("OrderedDict([('text', 'Go past the fan.')])"),
+    "Python's list of messages": chat("[{'role': 'assistant', 'content': 'Go past the fan.'}]"),
+    "Python's prefixes": chat("return {'text': f'Go past ' + r'the fan.'}"),
+    "strings side by side": chat('{"text": ("Go past "\n "the fan.")}'),
+    "YAML": chat("```yaml\ntext: Go past the fan.\n```\nHope it helps!"),
+    "YAML in a document": chat("---\ntext: >-\n  Go past\n  the fan.\n"),
+    "TOML": chat('text = "Go past the fan."'),
+    "lines of JSON": chat(f'{{"thought": "hm"}}\n{GOOD}\n{{"done": true}}'),
+    "a draft before": chat(f'{{"text": "Stop."}}\nBetter:\n{GOOD}'),
+    "a placeholder behind": chat(f'{GOOD}\nas asked: {{"text": "..."}}'),
+    "sentences": chat('{"text": ["Go past", "the fan."]}'),
+    "a text in an object": chat('{"text": {"value": "Go past the fan."}}'),
+    "another name": chat('{"description": "Go past the fan."}'),
+    "a list's first": chat("1. Go past the fan."),
+    "a heading": chat("### Description\n\n> Go past the fan."),
+    "XML": chat('<?xml version="1.0"?>\n<text lang="en"><![CDATA[Go past the fan.]]></text>'),
+    "parameters": chat('<invoke name="d"><parameter name="text">Go past the fan.</parameter>'),
+    "a box": chat(r"\boxed{\text{Go past the fan.}}"),
+    "arrows": chat('{:text => "Go past the fan.", "why" => \'near\'}'),
+    "other marks": chat("{‘text’ = «Go past the fan.»; why: `near`}"),
+    "blanks of no width": chat('{\u200b"text":\ufeff "Go past the fan."}'),
+    "breaks escaped": chat('{\\n  "text": "Go past the fan."\\n}'),
+    "no bracket": chat('"text": "Go past the fan."}'),
     "a form of tomorrow": {"answer_v9": {"body": GOOD}, "messages": [{"content": "say {}"}]},
 }  # fmt: skip
 BODIES = {
@@ -171,6 +199,36 @@ def test_an_answer_is_found_wherever_it_was_filed(form):
     value, problem = read_reply(reply_of(raw, "prompt", Price(0, 0)), Text)
     assert problem == "" and value == Text(text="Go past the fan.")
     value.text.encode()
+
+
+@pytest.mark.parametrize("dress", [
+    "score: 0.8\nreached: [fan]\nmissed: []\nextra: []\nin_order: true\nreasons: It is well.",
+    "**Score:** 0.8\n**Reached:**\n- fan\n**Missed:** none\n**Extra:** none\n**In_order:** yes\n"
+    "**Reasons:** It is well.",
+    "Verdict(score=0.8, reached=['fan'], missed=[], extra=[], in_order=True, "
+    "reasons='It is well.')",
+])  # fmt: skip
+def test_a_verdict_is_read_in_other_languages(dress):
+    found, problem = read_reply(reply_of(json.dumps(chat(dress)), "", FREE), Judged)
+    assert problem == "" and found is not None and found.reached == ["fan"] and found.in_order
+    assert (found.score, found.missed, found.reasons) == (0.8, [], "It is well.")
+
+
+@pytest.mark.parametrize("deep", [
+    "-" * 19_000 + "1", "1" + "+1" * 9000, "f(" * 9000, "- " * 9000, "? " * 9000 + "a: b",
+    "text: " + "[" * 9000, "a: &x [1]\nb: [*x, *x]", "text: !!python/object/apply:os.system [id]",
+    "text: 2024-99-99", "a: b\n" * 4000, "'a' " * 4000, "__import__('os').system('id')",
+])  # fmt: skip
+def test_python_and_yaml_are_read_and_never_run(deep):
+    begun = time.monotonic()
+    value, problem = read_reply(reply_of(json.dumps(chat(deep)), "", FREE), Judged)
+    assert value is None and problem and time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("words", ["First: go past the fan.", "go(past, the=fan)", "- go: on"])
+def test_plain_words_that_look_like_something_else_stay_a_text(words):
+    value, problem = read_reply(reply_of(json.dumps(chat(words)), "", FREE), Text)
+    assert problem == "" and value is not None and value.text == words.removeprefix("- ")
 
 
 UNUSABLE = {

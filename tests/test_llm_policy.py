@@ -223,10 +223,11 @@ def test_first_results_that_fail_alike_stop_the_run(go, fake):
     assert fake.paid.total() < 40
 
 
-def test_what_a_server_understands_is_learnt_anew_and_nothing_is_paid_twice(go, fake):
-    with Ledger(go.ledger) as ledger:  # as learnt by mistake, at an unknown time
-        name = f"{fake.base_url} m"
-        ledger.remember(name, {"mode": "text", "limit": "max_tokens", "temperature": True})
+@pytest.mark.parametrize("learnt", [{}, {"learnt": 4e9}], ids=["unknown", "to come"])
+def test_what_a_server_understands_is_learnt_anew_and_nothing_is_paid_twice(go, fake, learnt):
+    with Ledger(go.ledger) as ledger:  # as learnt by mistake, at an unknown time or another clock's
+        name, known = f"{fake.base_url} m", {"mode": "text", "limit": "max_tokens"}
+        ledger.remember(name, {**known, "temperature": True, **learnt})
     assert go() == QUESTIONS
     assert fake.bodies[-1]["response_format"]["type"] == "json_schema"
 

@@ -30,6 +30,7 @@ from nanodt.data.windows import Windows
 from nanodt.files import save_weights
 from nanodt.train import main, train
 from nanodt.training.build import build_network
+from nanodt.training.journal import Log
 from nanodt.training.options import LAYOUTS, TrainConfig
 from nanodt.training.trainer import Processes, Trainer, leave_together
 from nanodt.training.validation import better
@@ -74,6 +75,14 @@ def log_of(folder: Path) -> list[dict]:
     timed = ("tokens_per_s", "flops_per_s", "data_share", "seconds")
     lines = (folder / "log.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(x).items() if k not in timed} for x in lines]
+
+
+@pytest.mark.parametrize("damage", ["{}", "[]", "7", '{"step": "x"}', '{"step": 3, "lo'])
+def test_a_log_is_read_up_to_its_damage(damage, tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"step": 1}}\n{damage}\n{{"step": 2}}\n', encoding="utf-8")
+    Log(path, 5).write({"step": 6})
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 6]
 
 
 def test_learns_to_go_where_and_how_it_is_asked(toy, tmp_path):

@@ -6,6 +6,7 @@ The options are found where they are declared, so an option without a bound fail
 import argparse
 import importlib
 import math
+import os
 import sys
 import types
 import typing
@@ -25,6 +26,7 @@ from archive_tools.stages.s04_describe import DescribeConfig
 from archive_tools.stages.s05_dataset import DatasetConfig
 from envs import InputError
 from nanodt.family.recipes.command import NAMES, get_recipe
+from nanodt.train import main as nanodt_train
 from nanodt.training.bounds import check_bounds
 from nanodt.training.options import TrainConfig
 
@@ -119,7 +121,96 @@ def test_benchmarks_refuse_nonsense(name, monkeypatch, capsys):
         for value in ("nan", "inf", "1e300", str(10**30), "-1"):
             with pytest.raises(SystemExit):
                 parser.parse_args([f"{action.option_strings[0]}={value}"])
-            assert "Traceback" not in capsys.readouterr().err
+            error = capsys.readouterr().err
+            assert error.startswith("error: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max-wrods", "5"], "--max-wrods, 5; perhaps you meant: --max-words INT;"),
+        (["--max-words"], "Missing value for argument '--max-words'. Expected 1 values;"),
+        (["--max-words=ten"], "--max-words: found 'ten'; expected --max-words INT;"),
+        (["--timeout", "1h"], "--timeout: found '1h'; expected --timeout FLOAT;"),
+        (["--preset", "dmo"], "'dmo' for argument '--preset'. Expected one of ('demo', 'paper');"),
+        (["--base-url"], "Missing value for argument '--base-url'."),
+        (["x" * 300], f"Unrecognized options: {'x' * 300};"),
+    ],
+)
+@pytest.mark.parametrize("columns", ["1", "80"])
+def test_what_no_option_takes_is_told_in_a_line(words, said, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys, "argv", ["04_describe.py", *words])
+    script = importlib.import_module("04_describe")
+    with pytest.raises(SystemExit) as caught:
+        script.main(script.run, script.Config, script.__doc__)
+    shown = capsys.readouterr()
+    assert caught.value.code == 2 and not shown.out
+    assert shown.err.startswith("error: ") and shown.err.count("\n") == 1
+    assert said in shown.err and shown.err.endswith("; --help lists all options\n")
+    assert os.environ["COLUMNS"] == columns
+
+
+def test_names_of_another_encoding_are_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")  # as Latin-1 has it
+    script = importlib.import_module("00_search_archive")
+    monkeypatch.setattr(sys, "argv", ["00_search_archive.py", "--run", name])
+    with pytest.raises(SystemExit) as caught:
+        script.main(script.run, script.Config, script.__doc__)
+    assert caught.value.code == 2 and nanodt_train(["--out", name]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith("error: '") and "caf\\udce9': no text in utf-8" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_tells_a_misspelt_option_in_a_line(name, monkeypatch, capsys):
+    script = importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--rnu", "x"])
+    parse = getattr(script, "parse", None)
+    extra = {"parse": lambda kind, doc: parse(kind, sys.argv[1:], doc)} if parse else {}
+    with pytest.raises(SystemExit) as caught:
+        script.main(lambda config: None, script.Config, "", nanodt.InputError, **extra)
+    error = capsys.readouterr().err
+    assert caught.value.code == 2 and error.count("\n") == 1
+    assert "--rnu, x; perhaps you meant: --run" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--layout", "fulll"], "'fulll' for argument '--layout'. Expected one of ("),
+        (["--layout"], "Missing value for argument '--layout'."),
+        (["--n-layers", "2"], "--n-layers, 2; perhaps you meant: --n-layer INT (at least 1)"),
+        (["--betas", "0.9"], "Missing value for argument '--betas'. Expected 2 values;"),
+        (["--recipe", "tt", "--preset"], "Missing value for argument '--preset'."),
+        (["--recipe", "tt", "--lr", "x"], "--lr: found 'x'; expected --lr FLOAT (above 0);"),
+        (["--recipe", "--all", "--only", "dtt"], "'dtt' for argument '--only'. Expected one of ("),
+        (["--recipe", "--all", "--out", "/dev/null"], "--out /dev/null: is a device or pipe"),
+        (["--recipe", "tt", "--env", "Nope-v0"], "environment 'Nope-v0' cannot be made"),
+        (["--recipe", "tt", "--env", "Blackjack-v1"], "observations are Tuple, actions Discrete"),
+        (["--recipe", "tt", "--out", "/proc/x"], "--out /proc/x/tt: /proc cannot be written"),
+        (["--recipe", "tt", "--data", "nonsense"], "nonsense does not exist: --data takes"),
+        (["--recipe", "tt", "--n-head", "3"], "n_embd=64 cannot be shared by n_head=3"),
+        (["--recipe", "tt", "--past", "9"], "must fit in --context 6: give --context 10"),
+        (["--recipe", "tt", "--discount", "0"], "--discount 0.0: expected above 0"),
+        (["--recipe", "tt", "--bins", "1"], "--bins 1: expected at least 2"),
+        (["--recipe", "tt", "--width", f"{2 * 10**9}"], "--planned 20 --width 2000000000 --expand"),
+        (["--recipe", "mgdt", "--return-bins", "1"], "--return-bins 1: expected at least 2"),
+        (["--recipe", "tdt", "--drives", f"{2 * 10**9}"], "--drives 2000000000: training would"),
+        (["--recipe", "gato", "--words", "3"], "--words 3: expected at least 13"),
+        (["--recipe", "gato", "--discrete", "3"], "--discrete 3: expected at least 50"),
+        (["--recipe", "gato", "--trajectories", "1", "1"], "--trajectories: 2 numbers; expected 3"),
+        (["--recipe", "mddt", "--longest", "3"], "--longest 3: expected at least 300"),
+        (["--recipe", "ttt"], "no recipe 'ttt': there are dt, "),
+    ],
+)
+def test_trainings_tell_what_no_option_takes_in_a_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert nanodt_train(words) == 2 and not list(tmp_path.iterdir())
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ") and shown.err.count("\n") == 1
+    assert said in shown.err and not shown.out
 
 
 @pytest.mark.parametrize(

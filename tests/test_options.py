@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -80,6 +81,29 @@ def test_options_refuse_devices_and_pipes(config, option, special):
     options = {option: str(special) if isinstance(default, str) else given}
     with pytest.raises(InputError, match=r"--[-a-z]+ \S*special.csv: is a device or pipe"):
         config(**options).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("folder.csv", None, "folder.csv: is a folder; expected a file"),
+        ("gone.csv", "", "gone.csv: no such file"),
+        ("words.md", "Go.", "words.md: unknown kind of file; write .csv, .jsonl or .parquet"),
+        ("other.csv", "a,b\n1,2\n", "other.csv: column 'text' is missing; found a, b"),
+    ],
+)
+def test_commands_that_cannot_be_read_are_told_before_anything_starts(
+    name, content, said, tmp_path
+):
+    path = tmp_path / name
+    if content is None:
+        path.mkdir()
+    elif content:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(said)):
+        RolloutConfig(run=tmp_path / "run", commands=(path,)).check()
+    with pytest.raises(InputError, match=r"--systems : unknown; known are nanodt"):
+        RolloutConfig(run=tmp_path / "run", systems=()).check()
 
 
 READERS = {

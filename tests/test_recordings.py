@@ -336,6 +336,7 @@ def spoilt(values, place):
 
 BAD = {
     "NaN": (short(observations=spoilt(np.zeros((8, 2)), (6, 0))), {}, "episode 1, step 2: obs"),
+    "complex numbers": (short(observations=np.zeros((8, 2)) + 1j), {}, "expected real numbers"),
     "T observations": (short(observations=np.zeros((6, 2))), {},
                        "episode 0: 3 rows of observations for 3 actions; expected 4"),
     "rows that do not add up": (short(positions=np.zeros((5, 2))), {}, "positions has 5 rows"),
@@ -418,3 +419,16 @@ def test_an_archive_that_is_there_is_kept(tmp_path):
         brought(run, tmp_path / "a.npz", world="apartment")
     with pytest.raises(InputError, match="--world: goes with --import only"):
         record(RecordConfig(run=Path(tmp_path / "b"), world="apartment"))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "environment"])
+def test_a_damaged_archive_that_is_there_is_told(damage, tmp_path):
+    run = tmp_path / "run"
+    (run / "archive").mkdir(parents=True)
+    (run / "archive" / "elites.parquet").write_bytes(b"")
+    info = {"task": {"name": "CartPole-v1"}, "controller": {}}
+    content = json.dumps(info) if damage == "environment" else damage
+    (run / "archive" / "archive.json").write_text(content, encoding="utf-8")
+    np.savez(tmp_path / "a.npz", **short())
+    with pytest.raises(InputError, match=r"archive\.json"):
+        brought(run, tmp_path / "a.npz")

@@ -1,6 +1,7 @@
 """A stranger's world on every page: its pictures, names and texts run, load and lead nowhere."""
 
 import re
+import shutil
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -14,10 +15,12 @@ from play_factory import Homing, make_playable, playing, renew
 from run_factory import Planted
 
 import envs
-from archive_tools.files.tables import read_arrow, write_table
+import nanodt
+from archive_tools.files.tables import read_arrow, read_json, write_json, write_table
 from archive_tools.report import write_results
 from archive_tools.stages import s08_rollout as rollouts
 from archive_tools.stages import s09_evaluate as evaluate
+from archive_tools.stages import s10_publish as publishing
 from envs.pictures.svg import read_picture
 from envs.worldfile import WORLDS
 
@@ -110,6 +113,53 @@ def alone(folder: Path) -> str:
         parts.append(f'<svg viewBox="0 0 10 10" width="40">{markup}</svg>')
     bad = '<svg viewBox="0 0 9 9"><rect width="9" height="9" onmouseover="window.seen=1"/></svg>'
     return "<!doctype html><meta charset=utf-8><body>" + "\n".join([*parts, bad])
+
+
+@pytest.fixture(scope="module")
+def cards(run, tmp_path_factory):
+    """What is published of that run, its manifests and its trajectories.json a stranger's, too."""
+    folder = tmp_path_factory.mktemp("cards")
+    shutil.copytree(run, folder / "run")
+    for path in folder.glob("run/*/manifest.json"):
+        manifest = read_json(path)
+        versions = {name: f"1`{TEXT}" for name in manifest.get("versions", {})}
+        sources = {"sources": {f"model `{TEXT}": {"accepted": 3}}}
+        manifest |= {"command": f"python scripts/x.py --run '`` {TEXT} |`'", "versions": versions}
+        manifest["facts"] |= sources if path.parent.name == "descriptions" else {}
+        write_json(path, manifest)
+    path = folder / "run" / "trajectories" / "trajectories.json"
+    info = read_json(path)
+    environment = {**info["environment"], "id": f"a`|{TEXT}"}
+    write_json(path, info | {"environment": environment, "bd_names": [TEXT, f"`{TEXT}`"]})
+    renew(path.parent)
+    config = publishing.PublishConfig(
+        run=folder / "run",
+        to=str(folder / "out"),
+        name="x",
+        what=("hf-dataset", "hf-model", "bundle"),
+    )
+    publishing.run(config, nanodt.load)
+    return sorted(folder.glob("out/*/README.md"))
+
+
+@needs_chromium
+def test_nothing_in_a_published_card_runs_loads_or_leads_elsewhere(cards, browser, tmp_path):
+    """Rendered as the Hub does: CommonMark with tables, HTML let through, addresses made links."""
+    assert len(cards) == 3
+    markdown = MarkdownIt("commonmark").enable("table")
+    for card in cards:
+        browser.complaints.clear()
+        text = card.read_text(encoding="utf-8").partition("\n---\n")[2]
+        shown = markdown.render(text)
+        assert "top.pwned" in shown, "the payloads are there, as text"
+        where = tmp_path / "a.html"
+        where.write_text(f"<!doctype html><meta charset=utf-8>{shown}", encoding="utf-8")
+        page = browser.page()
+        page.goto(where.as_uri())
+        assert page.evaluate(FOREIGN) == [] and page.locator("img, script, svg").count() == 0
+        page.evaluate(EVENTS)
+        assert browser.complaints == [] and page.evaluate("window.pwned === undefined")
+        page.context.close()
 
 
 @needs_chromium

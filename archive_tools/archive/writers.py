@@ -3,12 +3,14 @@
 python -m archive_tools.archive.writers runs/demo/archive elites.csv    # pyribs' columns
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from archive_tools.archive.elites import load_archive
 from archive_tools.files import atomic_write, write_table
+from archive_tools.run import main
 from envs.errors import InputError
 
 
@@ -32,18 +34,15 @@ def export_ribs(archive: Path, output: Path) -> Path:
     return output
 
 
-def main(archive: tyro.conf.Positional[Path], output: tyro.conf.Positional[Path]) -> None:
-    """Export an archive with the columns of a pyribs ArchiveDataFrame.
+@dataclass
+class Config:
+    """Export an archive with the columns of a pyribs ArchiveDataFrame."""
 
-    Args:
-        archive: folder of an archive, or of a run.
-        output: file to write, .csv or .parquet.
-    """
-    try:
-        export_ribs(archive, output)
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
+    archive: tyro.conf.Positional[Path]
+    """Folder of an archive, or of a run."""
+    output: tyro.conf.Positional[Path]
+    """File to write, .csv or .parquet."""
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main(lambda config: export_ribs(config.archive, config.output), Config, __doc__)

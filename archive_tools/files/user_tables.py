@@ -76,12 +76,21 @@ def digests(files: Sequence[Path], option: str) -> dict[str, str]:
     """Name and content of each file, for the fingerprint of a stage.
 
     Raises:
-        InputError: a file is missing.
+        InputError: a file is missing, or of another kind.
     """
     for file in files:
-        if not Path(file).is_file():
-            raise InputError(f"{file}: no such file")
+        _require(Path(file))
     return {f"{option} {k}": f"{Path(f).name} {file_digest(Path(f))}" for k, f in enumerate(files)}
+
+
+def _require(path: Path) -> None:
+    """Raise InputError for what is no file of a kind that is read."""
+    require_file(path)
+    if not path.is_file():
+        why = "is a folder; expected a file" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {why}")
+    if path.suffix.lower() not in (".csv", ".jsonl", ".parquet"):
+        raise InputError(f"{path}: unknown kind of file; write .csv, .jsonl or .parquet")
 
 
 def listed(frame: pd.DataFrame) -> str:
@@ -113,12 +122,8 @@ def cell_list(value: Any, at: str, example: str) -> list[Any]:
 
 
 def _frame(path: Path) -> pd.DataFrame:
+    _require(path)
     kind = path.suffix.lower()
-    if kind not in (".csv", ".jsonl", ".parquet"):
-        raise InputError(f"{path}: unknown kind of file; write .csv, .jsonl or .parquet")
-    require_file(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     if kind == ".parquet":
         table = read_arrow(path)
         frame = table.to_pandas(ignore_metadata=True)  # an index is a column here

@@ -206,7 +206,8 @@ class Client:
 
     async def _probed(self) -> None:
         """Find out once what the server understands; all wait for the same small request."""
-        if time.time() - self._known.get("learnt", 0.0) < RELEARN:
+        # A time to come is that of a clock that was set back since.
+        if 0 <= time.time() - self._known.get("learnt", 0.0) < RELEARN:
             return
         if self._probing is None:
             self._probing = asyncio.ensure_future(self._probe())

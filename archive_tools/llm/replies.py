@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from archive_tools.llm.dresses import python_objects, yaml_objects
 from archive_tools.llm.forms import Form, form_of, loads, whole
 from archive_tools.llm.ledger import Reply
 
@@ -30,16 +31,21 @@ THOUGHT = re.compile(
 """What reasoning models put before their answer, where a server leaves it in."""
 MARKS = re.compile(r"<[|｜][\w▁ -]*[|｜]>|</?s>|<(?:start|end)_of_turn>|^(?:assistant)?final(?=\{)")
 """What belongs to a chat template, where a server leaves it in."""
+BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}{1,2}")
+"""As models mark an answer that were taught on sums."""
 AROUND = re.compile(
-    r"(?i)^(```|~~~)\w*|(```|~~~)$|</?[a-z]+>|^assistant\s*\n|^[^\n.]{0,80}:[\s*_]*\n+"
-    r"|^\W*(text|description|answer)\W*:"
+    r"(?i)^(```|~~~)\w*|(```|~~~)$|<[/?]?[a-z][^<>]*>|<!\[CDATA\[|\]\]>|^assistant\s*\n"
+    r"|^[^\n.]{0,80}:[\s*_]*\n+|^[#*_ ]+[^\n.]{0,80}\n\s*\n|(?m:^)\s*([#>*•-]|\d+[.)])\s+"
+    r"|^\W*((final|the) )?(text|description|answer)\W*[:=\n]"
 )
 """What models put around a text that was to stand in JSON."""
 WIDE = str.maketrans("｛｝［］：，＂", '{}[]:,"')
 LOOSE = re.compile(
     r"""(?sx) (?P<whole>"(?:[^"\\]|\\.)*") | [“„](?P<typeset>[^“”"]*)[”“]
-    | (?<=[{\[:,\s])'(?P<single>(?:[^'\\\n]|\\.|'(?=\w))*)'(?=\s*[:,}\]])
-    | (?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*) | (?P<word>[A-Za-z_]\w*) | \s"""
+    | [‘](?P<curly>.*?)[’](?=\s*[:,}\]=]) | «\s*(?P<angled>[^«»]*?)\s*» | `(?P<tick>[^`]*)`
+    | (?<=[{\[:,\s])'(?P<single>(?:[^'\\\n]|\\.|'(?=\w))*)'(?=\s*[:,}\]=])
+    | (?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*) | (?P<word>:?[A-Za-z_]\w*)
+    | (?P<mark>=>?|;) | \\[nrt] | [\s\u200b-\u200d\u2060\ufeff]"""
 )
 """JSON as people and models write it: its strings, comments, words and (odd) blanks."""
 WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false"}
@@ -60,6 +66,8 @@ NO_ROOM = "the reply was cut off before any text: the model spent --max-tokens o
 THOUGHTS_ONLY = "the reply was nothing but reasoning"
 ECHOES = ("messages", "prompt", "request", "usage", "tools")
 """Fields in which a server repeats what it was asked."""
+TEXT = ("text", "description", "answer", "output", "response")
+"""Names that models give the one text that was asked for."""
 UNKNOWN_FORM = "the reply has a form that is not known here"
 DECLINED = "the model declined"
 FINAL = (NO_ROOM, UNKNOWN_FORM, DECLINED, "refused by the server")
@@ -123,6 +131,7 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
     else:
         form = form_of(loads(reply.raw))
     text = re.sub(MARKS, "", re.sub(THOUGHT, "", form.text)).strip()
+    text = re.sub(BOXED, r"\1", text)
     cut = form.finish == "length"
     thoughts = () if cut or text else (form.thoughts,)
     problem = ""
@@ -147,7 +156,7 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
         return None, THOUGHTS_ONLY if form.thoughts or form.text.strip() else "the reply was empty"
     if text and not problem and "{" not in text and list(schema.model_fields) == ["text"]:
         plain = re.sub(AROUND, "", text.strip().strip("[]")).strip()
-        return schema.model_validate({"text": plain.strip("*_\"'“”«»‘’ \n")}), ""
+        return schema.model_validate({"text": plain.strip("*_`}\"'“”«»‘’ \n")}), ""
     return None, problem or "the reply holds no JSON object"
 
 
@@ -156,14 +165,34 @@ def _validated(content: str, schema: type[S], cut: bool = False) -> tuple[S | No
     for found in _objects(content, cut):
         for value in _within(found):
             try:
+                if list(schema.model_fields) == ["text"]:
+                    value = _text_of(value)
                 return schema.model_validate(_whole(value)), ""
             except ValidationError as error:
                 first = error.errors()[0]
                 field = ".".join(str(part) for part in first["loc"]) or "the reply"
-                problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
+                if "{" in content:  # else plain words may look like YAML
+                    problem = problem or f"not the JSON asked for: {field}: {first['msg']}"
             except RecursionError:
                 continue
     return None, problem
+
+
+def _text_of(value: dict[str, Any]) -> dict[str, Any]:
+    """An object with its text as one: by another name, of several sentences, or in an object.
+
+    One without any word, like "...", is the form that was asked for, said again.
+    """
+    names = (*TEXT, "content") if value.get("role") == "assistant" else TEXT
+    text = next((value[name] for name in names if value.get(name) is not None), None)
+    if isinstance(text, dict):
+        text = next(iter(text.values())) if len(text) == 1 else None
+    if isinstance(text, list) and all(isinstance(part, str) for part in text):
+        text = " ".join(text)
+    if not isinstance(text, str):
+        return value
+    text = re.sub(r"(?s)^\s*[“«](.*)[”»]\s*$", r"\1", text)
+    return {"text": text} if re.search(r"\w", text) else {}
 
 
 def _within(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
@@ -201,9 +230,9 @@ def _whole(value: Any) -> Any:
 def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
     """All JSON objects in a text, the last one first: models think aloud and then answer.
 
-    Then those in a text that is a JSON string, and then, of a reply that was not cut off, all once
-    more as they may be meant: without comments and commas too many, with quotes, words and brackets
-    as JSON has them, and with quotes within a string.
+    Then those in a text that is a JSON string, in Python or YAML, and then, of a reply that was not
+    cut off, all once more as they may be meant: without comments and commas too many, with quotes,
+    words and brackets as JSON has them, and with quotes within a string.
     """
     content = content.strip()
     content = content.translate(WIDE) if "{" not in content else content
@@ -217,6 +246,9 @@ def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
         content = re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], content)
     found = _strict_objects(content)
     yield from found
+    if not cut:
+        yield from python_objects(content)
+        yield from yaml_objects(content)
     if "{" not in content:
         return
     meant = content if '"' in content else html.unescape(content)
@@ -226,7 +258,7 @@ def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
     yield from _strict_objects(meant)
     if not cut and not found:
         yield from _strict_objects(re.sub(QUOTING, _escaped, quoting))
-    if not cut and not found:
+    if not cut and not found and "{" in meant:
         yield from _strict_objects(meant + _closing(meant))
 
 
@@ -234,15 +266,15 @@ def _as_json(match: re.Match[str]) -> str:
     """One piece of loose JSON as JSON has it."""
     if match["whole"]:
         return match["whole"].replace("\\'", "'")
-    for kind in ("typeset", "single"):
+    for kind in ("typeset", "curly", "angled", "tick", "single"):
         if match[kind] is not None:
             return json.dumps(match[kind].replace("\\'", "'"), ensure_ascii=False)
     if match["word"]:
         rest = match.string[match.end() : match.end() + 20].lstrip()
         return WORDS.get(match["word"]) or (
-            f'"{match["word"]}"' if rest.startswith(":") else match["word"]
+            f'"{match["word"].lstrip(":")}"' if rest.startswith((":", "=")) else match["word"]
         )
-    return " "
+    return {"=": ":", "=>": ":", ";": ","}.get(match["mark"], " ")
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -79,7 +79,7 @@ def _load(path: Path) -> dict[str, Array]:
     for name, values in found.items():
         if values.ndim == 0:
             continue  # an attribute, as of D4RL's metadata
-        if values.dtype.kind not in "biuf" and name != "texts":
+        if values.dtype.kind not in "biufc" and name != "texts":
             continue
         arrays[known.get(name.lower(), name)] = values
     return arrays

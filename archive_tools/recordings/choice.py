@@ -222,6 +222,8 @@ def _single(
     """As float32; what that changes is noted, what it cannot hold refused."""
     found, change = [], 0.0
     for values, name in zip(parts, names, strict=True):
+        if values.dtype.kind not in "biuf":
+            raise InputError(f"{source}: {name}: {what} are {values.dtype}, expected real numbers")
         with np.errstate(over="ignore"):
             single = values.astype(np.float32)
         if not np.isfinite(single).all():

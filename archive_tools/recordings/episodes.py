@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import InputError
@@ -146,8 +145,12 @@ def rows_of(episode: Episode, column: Column, source: str) -> Array:
     values = episode.arrays.get(name)
     if values is None:
         raise InputError(f"{where}: no array {name!r} (found {listed(episode.arrays)})")
-    if values.ndim == 0 or not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
-        raise InputError(f"{where}: {name} hold {values.dtype}, expected numbers")
+    if values.ndim == 0 or values.dtype.kind not in "biuf":
+        how = ": record real and imaginary parts as numbers of their own"
+        raise InputError(
+            f"{where}: {name} hold {values.dtype}, expected real numbers"
+            f"{how if values.dtype.kind == 'c' else ''}"
+        )
     rows = values.reshape(len(values), -1) if len(values) else values.reshape(0, 1)
     if column.places is None:
         return rows

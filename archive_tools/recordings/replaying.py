@@ -13,6 +13,7 @@ from archive_tools.recordings.choice import Drives, Floats
 from archive_tools.tasks import Navigation, make_gymnasium, theirs
 from envs import World, simulate
 from envs.errors import InputError
+from envs.plane import reals
 
 CHUNK = 256
 
@@ -108,11 +109,11 @@ def _one(
     seen, info = theirs(f"{id}: reset raised", env.reset, seed=seed)
     error, poses = 0.0, []
     for step in range(len(obs)):
-        flat = np.asarray(seen, np.float64).reshape(-1)
+        flat = theirs(f"{id}: observation", reals, seen, np.float64).reshape(-1)
         _width("observations", id, obs.shape[1], len(flat))
         error = max(error, float((np.abs(flat - obs[step]) / span).max()))
         if "pose" in info:
-            poses.append(np.asarray(info["pose"], np.float32))
+            poses.append(theirs(f"{id}: pose", reals, info["pose"]))
         if step == len(action) or error > 1:  # so far off that nothing brings it back
             break
         taken = _taken(env.action_space, action[step], id)

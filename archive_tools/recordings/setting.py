@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archive_tools.files import read_json
 from archive_tools.recordings.episodes import Column, Recording
 from archive_tools.tasks import Environment, Navigation, registry
 from envs import World, load_world
@@ -92,7 +93,12 @@ def _of_archive(archive: Path, given: str) -> Setting:
             f"{archive}: the run has an archive, whose environment and world hold for what is "
             f"imported; leave {given} out, or use another --run"
         )
-    info = json.loads((archive / "archive.json").read_text(encoding="utf-8"))
+    info = read_json(archive / "archive.json", dict)
+    if not isinstance(info.get("environment"), dict):
+        raise InputError(
+            f"{archive / 'archive.json'}: no environment in {str(info)[:60]}; "
+            "expected its id and kwargs: restore the file, or make the archive anew"
+        )
     environment = registry.environment_of(archive, info)
     plane = environment.kwargs.get("plane")
     return Setting(

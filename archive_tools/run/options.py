@@ -1,5 +1,9 @@
 """From a dataclass to a command line: one dataclass is the options, the help and the defaults."""
 
+import contextlib
+import io
+import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -46,11 +50,14 @@ def refuse_renamed(argv: Sequence[str], script: str) -> None:
             raise InputError(f"there is no --{old} any more: {gone[old]}")
 
 
-def refuse_empty_paths(argv: Sequence[str], config_type: type) -> None:
-    """Raise InputError for `--run ""`, where a shell's variable was not set: no path is meant."""
+def refuse_unclear_words(argv: Sequence[str], config_type: type) -> None:
+    """Raise InputError for `--run ""`, where a shell's variable was not set: no path is meant; and
+    for names of another encoding, which no manifest could hold when all work is done."""
     kinds, flag = get_type_hints(config_type), ""
     for word in argv:
         empty = not word
+        if any("\udc80" <= letter <= "\udcff" for letter in word):
+            raise InputError(f"{word!a}: no text in {sys.getfilesystemencoding()}; rename it")
         if word.startswith("--"):
             flag, given, value = word.partition("=")
             empty = bool(given) and not value
@@ -64,7 +71,7 @@ def parse(config_type: type[C], doc: str | None, argv: Sequence[str] | None = No
     `--preset` is read first and sets the defaults that --help shows and other options override.
 
     Raises:
-        InputError: an option that has another name now.
+        InputError: an option that has another name now, or that `tyro` refuses.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     refuse_renamed(argv, Path(sys.argv[0]).stem)
@@ -74,8 +81,53 @@ def parse(config_type: type[C], doc: str | None, argv: Sequence[str] | None = No
             preset = argv[position + 1]
         elif word.startswith("--preset="):
             preset = word.partition("=")[2]
-    default = with_preset(config_type, preset if preset in get_args(Preset) else "demo")
-    return tyro.cli(config_type, default=default, description=doc, args=argv)
+    how: dict[str, Any] = {"description": doc, "args": argv}
+    if hasattr(config_type, "presets"):
+        name = preset if preset in get_args(Preset) else "demo"
+        how["default"] = with_preset(config_type, name)
+    return in_words(lambda: tyro.cli(config_type, **how))
+
+
+def in_words(parsed: Callable[[], C]) -> C:
+    """What a call of `tyro.cli` gives.
+
+    Raises:
+        InputError: one line of what it refuses.
+    """
+    said, width = io.StringIO(), os.environ.get("COLUMNS")
+    try:
+        with contextlib.redirect_stderr(said):
+            return parsed()
+    except SystemExit as end:
+        if end.code != 2:  # --help
+            raise
+    said, os.environ["COLUMNS"] = io.StringIO(), "100000"  # once more, with no line broken
+    try:
+        with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+            return parsed()
+    finally:
+        del os.environ["COLUMNS"]
+        os.environ.update({"COLUMNS": width} if width else {})
+    raise InputError(unboxed(said.getvalue()))
+
+
+def unboxed(box: str) -> str:
+    """A refusal that tyro draws as a box, in a line: what is wrong, then which options are near.
+
+    The help beside each of these is left out, and where to find more of it said shortly.
+    """
+    rows = [row[2:-2].rstrip() for row in re.sub(r"\x1b\[[\d;]*m", "", box).splitlines()[1:-1]]
+    parts = re.split(r"(?m)^[─-]{9,}$\n?", "\n".join(rows))
+    parts = [part for part in parts if part.strip()]
+    line = " ".join(parts[0].split()).removeprefix("Error parsing ").removesuffix(".")
+    line = re.sub(r"(?:invalid literal for int|could not convert string)[^:]*:", "found", line)
+    for part in parts[1:]:
+        title, *shown = part.splitlines() or [""]
+        options = [row.strip() for row in shown if re.match(" {4}-", row)]
+        if "helptext" in title:
+            title, options = "expected", options[:1]
+        line += f"; {title[:1].lower()}{title[1:]} {', '.join(options)}" if options else ""
+    return f"{line}; --help lists all options"
 
 
 def with_preset(config_type: type[C], preset: str, **options: Any) -> C:
@@ -104,16 +156,17 @@ def main(
 
     Args:
         run: the stage, or what else the script does.
-        config_type: its options, a dataclass with a field `run`.
+        config_type: its options, a dataclass, mostly with a field `run`.
         doc: the script's docstring, shown by --help.
         errors: further error types whose message is for the user.
         parse: (config_type, doc) → options, for scripts with presets of their own.
     """
     warnings.formatwarning = one_line
     with guarded(*errors) as guard:
-        refuse_empty_paths(sys.argv[1:], config_type)
+        refuse_unclear_words(sys.argv[1:], config_type)
         config: Any = parse(config_type, doc)
-        guard.where = config.run
         check_options(config)
-        check_place(Path(config.run), f"--run {config.run}")
+        if hasattr(config, "run"):
+            guard.where = config.run
+            check_place(Path(config.run), f"--run {config.run}")
         run(config)

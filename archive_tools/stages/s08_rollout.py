@@ -70,10 +70,11 @@ class RolloutConfig(executor.SpreadConfig):
     def check(self) -> None:
         """Raise InputError where an option is out of its bounds, or names no system."""
         super().check()
-        for system in self.systems:
+        for system in self.systems or ("",):
             if system not in SYSTEMS:
                 raise InputError(f"--systems {system}: unknown; known are {', '.join(SYSTEMS)}")
-        self.files()
+        for file in self.files():
+            user_tables.read_user_table(file.path, "commands", file.where)
 
     def files(self) -> list[command_files.CommandFile]:
         """The files of --commands, as sets, and with --people the one of the run's world."""

@@ -23,7 +23,7 @@ from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import HIDDEN
 from archive_tools.tasks.recording import Floats, Rollouts
 from envs.errors import InputError, require_memory
-from envs.plane import driven_spaces, load_plane
+from envs.plane import COMPLEX, driven_spaces, load_plane, reals
 from envs.world import World
 
 OLD_GYM = (
@@ -237,7 +237,7 @@ class GymnasiumTask:
             raise InputError(f"{self.id}: step gives {count} values, expected 5; {OLD_GYM}")
         obs, reward, terminated, truncated, info = result
         try:
-            gain = float(reward)
+            gain = float(reals(reward, None))
             ends = [np.asarray(end).item() for end in (terminated, truncated)]
             if not all(end in (0, 1) for end in ends):  # "no" is true to Python
                 raise ValueError
@@ -263,7 +263,7 @@ class GymnasiumTask:
     def _pose(self, info: Mapping[str, Any]) -> Floats:
         """The pose [3] that info reports."""
         try:
-            pose = np.asarray(info.get("pose"), dtype=np.float32)
+            pose = reals(info.get("pose"))
         except (TypeError, ValueError):
             pose = np.empty(0, np.float32)
         if pose.shape != (3,) or not np.isfinite(pose).all():
@@ -276,8 +276,10 @@ class GymnasiumTask:
     def _flat(self, obs: Any, where: str) -> Floats:
         """An observation as [n_obs]."""
         try:
-            flat = np.asarray(obs, dtype=np.float32).reshape(-1)
+            flat = reals(obs).reshape(-1)
         except (TypeError, ValueError):
+            if np.iscomplexobj(obs):
+                raise InputError(f"{self.id}: {where} observes {COMPLEX}") from None
             flat = np.empty(0, np.float32)
         if len(flat) != self.controller.layers[0] or not np.isfinite(flat).all():
             raise InputError(
@@ -294,7 +296,7 @@ class GymnasiumTask:
             self._bd(rollouts.obs[n, : steps + 1], rollouts.action[n, :steps], infos[n])
             for n, steps in enumerate(length)
         ]
-        measures = np.asarray(reached, dtype=np.float32).reshape(len(length), -1)
+        measures = reals(reached).reshape(len(length), -1)
         if measures.shape[1] != len(self.measures.names):
             raise InputError(
                 f"{self.id}: the BD has {measures.shape[1]} dimensions; expected "

@@ -23,6 +23,7 @@ from archive_tools.tasks.measures import Measures
 from archive_tools.tasks.navigation import Navigation
 from archive_tools.tasks.recording import Rollouts
 from envs.errors import InputError
+from envs.plane import COMPLEX
 from envs.world import World
 
 Floats = NDArray[np.float32]
@@ -83,4 +84,6 @@ def drives_of(environment: Environment, solutions: Floats, seed: int) -> Rollout
             raise InputError(
                 f"{id}: record gives {name} of shape {np.shape(array)}; expected {shape}"
             )
+        if np.iscomplexobj(array):
+            raise InputError(f"{id}: record gives {name} of {COMPLEX}")
     return drives

@@ -6,17 +6,23 @@ An option `steps: Annotated[int, Ge(1)]` is refused below 1 (`check_bounds`), an
 
 from __future__ import annotations
 
+import contextlib
+import io
 import operator
+import os
+import re
+import sys
 import typing
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from nanodt.errors import InputError, require_file
 
+C = TypeVar("C")
 MOST = 2**31 - 1
 """No option means more than this, and everything that counts or draws can hold it."""
 Count = Annotated[int, Ge(1)]
@@ -49,10 +55,13 @@ def bounds(hint: Any) -> dict[str, Any]:
 
 
 def refuse_empty(words: Sequence[str]) -> None:
-    """Raise InputError for `--out ""`, where a shell's variable was not set: nothing is meant."""
+    """Raise InputError for `--out ""`, where a shell's variable was not set: nothing is meant; and
+    for names of another encoding, which no JSON could hold when all work is done."""
     flag = ""
     for word in words:
         flag, given, value = word.partition("=") if word.startswith("--") else (flag, "=", word)
+        if any("\udc80" <= letter <= "\udcff" for letter in word):
+            raise InputError(f"{word!a}: no text in {sys.getfilesystemencoding()}: rename it")
         if given and not value:
             raise InputError(f"{flag} '': expected a value; the folder you are in is .")
 
@@ -90,3 +99,43 @@ def show_bounds(kind: type) -> type:
             hint = Annotated[hint, tyro.conf.arg(metavar=f"{plain} ({', '.join(limits)})")]
         field.type = kind.__annotations__[field.name] = hint
     return kind
+
+
+def parse_words(kind: type[C], arguments: Sequence[str], **how: Any) -> C:
+    """A dataclass from command-line words; `how` as `tyro.cli` has it.
+
+    Raises InputError, one line, for what tyro refuses.
+    """
+    import tyro  # only a command line needs it
+
+    shown, width, said = show_bounds(kind), os.environ.get("COLUMNS"), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(shown, args=arguments, **how)
+    except SystemExit as end:
+        if end.code != 2:  # --help
+            raise
+    said, os.environ["COLUMNS"] = io.StringIO(), "100000"  # once more, with no line broken
+    try:
+        with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+            return tyro.cli(shown, args=arguments, **how)
+    finally:
+        del os.environ["COLUMNS"]
+        os.environ.update({"COLUMNS": width} if width else {})
+    raise InputError(unboxed(said.getvalue()))
+
+
+def unboxed(box: str) -> str:
+    """A refusal that tyro draws as a box, in a line: what is wrong, and which options are near."""
+    rows = [row[2:-2].rstrip() for row in re.sub(r"\x1b\[[\d;]*m", "", box).splitlines()[1:-1]]
+    parts = re.split(r"(?m)^[─-]{9,}$\n?", "\n".join(rows))
+    parts = [part for part in parts if part.strip()]
+    line = " ".join(parts[0].split()).removeprefix("Error parsing ").removesuffix(".")
+    line = re.sub(r"(?:invalid literal for int|could not convert string)[^:]*:", "found", line)
+    for part in parts[1:]:
+        title, *shown = part.splitlines() or [""]
+        options = [row.strip() for row in shown if re.match(" {4}-", row)]
+        if "helptext" in title:
+            title, options = "expected", options[:1]
+        line += f"; {title[:1].lower()}{title[1:]} {', '.join(options)}" if options else ""
+    return f"{line}; --help lists all options"

@@ -32,10 +32,10 @@ class Log:
         if path.exists() and step:
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
-                    record = json.loads(line)
-                except ValueError:
-                    break  # the line a kill cut short
-                if record["step"] <= step:
+                    at = int(json.loads(line)["step"])
+                except (ValueError, KeyError, TypeError):
+                    break  # the line a kill cut short, or damage
+                if at <= step:
                     lines.append(line + "\n")
         write_text(path, "".join(lines))
         self.path = path

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from nanodt.errors import InputError
 from nanodt.model.heads import HeadKind
 from nanodt.text.encoders import TextKind
-from nanodt.training.bounds import BelowOne, Share, refuse_empty, show_bounds
+from nanodt.training.bounds import BelowOne, Share, parse_words, refuse_empty
 
 C = TypeVar("C")
 Preset = Literal["demo", "paper", "gpu"]
@@ -288,30 +288,22 @@ def parse(
 ) -> C:
     """Options from command-line words; --preset and --layout set what --help shows as defaults.
 
-    Raises InputError for an option that has another name now, or is given as "".
+    Raises InputError for an option that is not there, has another name now, or is given as "".
     """
-    import tyro  # only a command line needs it
-
     refuse_empty(arguments)
     for word in arguments:
         name = word.partition("=")[0].removeprefix("--").replace("_", "-")
         if word.startswith("--") and name in RENAMED:
             raise InputError(f"--{name} is now called {RENAMED[name]}")
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", default="demo")
-    finder.add_argument("--layout", default="full")
+    finder.add_argument("--preset", nargs="?")
+    finder.add_argument("--layout", nargs="?")
     found = finder.parse_known_args([word.replace("_", "-") for word in arguments])[0]
-    # A misspelt one is no default: tyro would take it for a further choice.
+    # A missing or misspelt one is no default: tyro says so.
     preset = found.preset if found.preset in PRESETS else "demo"
     layout = found.layout if found.layout in LAYOUTS else "full"
     chosen = {**LAYOUTS[layout], **PRESETS[preset], "preset": preset, "layout": layout}
-    return tyro.cli(
-        show_bounds(kind),
-        default=kind(**chosen),
-        args=arguments,
-        description=description,
-        prog=prog,
-    )
+    return parse_words(kind, arguments, default=kind(**chosen), description=description, prog=prog)
 
 
 def newest_run(runs: Path) -> Path:

@@ -10,27 +10,38 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
-import tyro
 
 from nanodt.errors import InputError
 from nanodt.family.recipes.recipe import Options, Recipe
 from nanodt.files import read_json, require_place, write_json, write_text
 from nanodt.model.network import Network, load_network
-from nanodt.training.bounds import check_bounds, refuse_empty, show_bounds
+from nanodt.training.bounds import check_bounds, parse_words, refuse_empty
 from nanodt.training.faults import guarded
 from nanodt.training.memory import require_memory
 
-NAMES = ("dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt")
+Name = Literal["dt", "cartpole", "bet", "qdt", "tt", "mgdt", "mddt", "gato", "tdt"]
+NAMES: tuple[str, ...] = get_args(Name)
 HELP = f"""usage: python -m nanodt.family.recipes NAME [--preset small|published] [options]
        python -m nanodt.family.recipes --all [--out DIR]
 
 NAME is one of {", ".join(NAMES)}; NAME --help lists its options.
 --all trains and tries each in a process of its own, and writes DIR/recipes.json and recipes.md."""
+
+
+@dataclass(kw_only=True)
+class All:
+    """Train and try each recipe in a process of its own; one table of what was measured."""
+
+    out: Path = Path("runs/recipes")
+    """A recipe's model goes to OUT/NAME, the table to OUT."""
+    only: tuple[Name, ...] = get_args(Name)
+    """These recipes now; the table has what others showed before."""
 
 
 def run(arguments: list[str]) -> int:
@@ -45,11 +56,9 @@ def run(arguments: list[str]) -> int:
         recipe = get_recipe(arguments[0])
         options = parse(recipe, arguments[1:])
         check_bounds(options)
-        weights = 12.0 * options.n_layer * options.n_embd**2
-        inputs = float(options.batch_size) * options.context * options.n_embd
-        needed = {"--n-layer --n-embd": 16 * weights, "--batch-size --context --n-embd": 4 * inputs}
-        require_memory(needed, options)
+        require_memory(recipe.memory(options), options)
         require_place(options.out / recipe.name)
+        recipe.check(options)
         return 0 if run_one(recipe, options) else 1
 
     return guarded(body)
@@ -66,13 +75,13 @@ def parse(recipe: Recipe, arguments: list[str]) -> Options:
     """The recipe's options, its preset's values as defaults."""
     refuse_empty(arguments)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--preset", default="small")
+    finder.add_argument("--preset", nargs="?")
     published = finder.parse_known_args(arguments)[0].preset == "published"
     preset, given = ("published", recipe.published) if published else ("small", {})
-    return tyro.cli(
-        show_bounds(recipe.options),
+    return parse_words(
+        recipe.options,
+        arguments,
         default=recipe.options(preset=preset, **given),
-        args=arguments,
         description=f"{recipe.title}\n\n{recipe.source}",
         prog=f"nanodt.family.recipes {recipe.name}",
     )
@@ -129,10 +138,10 @@ def trained(folder: Path, name: str) -> Network:
 def run_all(arguments: list[str]) -> int:
     """Every recipe in a fresh process, then one table of what was measured: of those of --only
     now, of others before."""
-    parser = argparse.ArgumentParser(prog="nanodt.family.recipes --all")
-    parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--only", nargs="*", choices=NAMES, default=list(NAMES))
-    chosen = parser.parse_args(arguments)
+    refuse_empty(arguments)
+    chosen = parse_words(All, arguments, prog="nanodt.family.recipes --all")
+    check_bounds(chosen)
+    require_place(chosen.out)
     worst = 0
     for name in chosen.only:
         command = [sys.executable, "-m", "nanodt.family.recipes", name, "--out", str(chosen.out)]

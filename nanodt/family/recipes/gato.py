@@ -14,16 +14,18 @@ end after 60 steps, when the pole is up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.recipes import babyai
 from nanodt.family.recipes.gato_tasks import (
+    DISCRETE,
     PLACES,
     SEEN,
     TASKS,
@@ -56,7 +58,7 @@ class GatoOptions(Options):
     """Ids for text."""
     discrete: Count = 64
     """Ids for discrete values."""
-    bins: Count = 128
+    bins: Annotated[int, Ge(2)] = 128
     """Ids for continuous values. A bin is learned from the values that fall into it alone."""
     prompted: Share = 0.25
     """Share of training sequences whose first half is a demonstration of the same task."""
@@ -131,9 +133,21 @@ class Gato(Recipe[GatoOptions]):
     def vocabulary(self, options: GatoOptions) -> Vocabulary:
         return Vocabulary(options.words, options.discrete, options.bins)
 
+    def check(self, options: GatoOptions) -> None:
+        super().check(options)
+        count, longest = len(options.trajectories), max(TASKS, key=lambda task: task.tokens)
+        if count != len(TASKS):
+            raise InputError(f"--trajectories: {count} numbers; expected {len(TASKS)}: one a task")
+        least = {
+            "context": (2 * longest.tokens, f"two timesteps of {longest.name} take so many"),
+            "words": (len(babyai.WORDS), "there are so many"),
+            "discrete": (DISCRETE, "there are so many"),
+        }
+        for name, (number, why) in least.items():
+            if (given := getattr(options, name)) < number:
+                raise InputError(f"--{name} {given}: expected at least {number}: {why}")
+
     def collect(self, options: GatoOptions) -> Trajectories:
-        if len(options.trajectories) != len(TASKS):
-            raise InputError(f"--trajectories needs {len(TASKS)} numbers, one for each task")
         parts = []
         for i, (task, n) in enumerate(zip(TASKS, options.trajectories, strict=True)):
             part = gather(task, n, options.seed, demonstrator(task), task.shown)
@@ -144,12 +158,6 @@ class Gato(Recipe[GatoOptions]):
     def prepare(self, options: GatoOptions, data: Trajectories) -> Trajectories:
         """Trajectories as sequences of at most `context` tokens, each of whole timesteps."""
         data.check(obs=WIDEST, action=1, task=1)
-        longest = max(TASKS, key=lambda task: task.tokens)
-        if options.context < 2 * longest.tokens:
-            raise InputError(
-                f"--context {options.context}: two timesteps of {longest.name} take "
-                f"{2 * longest.tokens} tokens: give so many or more"
-            )
         if data.texts is None:
             raise InputError(f"{data.where}: no array texts ('' where a task has none)")
         rng, parts = np.random.default_rng(options.seed), []

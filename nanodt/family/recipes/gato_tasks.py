@@ -171,6 +171,8 @@ TASKS = (
     ),
 )
 WIDEST = max(task.obs for task in TASKS)
+DISCRETE = 1 + max(babyai.AHEAD, babyai.NOWHERE)
+"""Numbers of kinds and cells, and so more than any task has actions."""
 PLACES = max(task.tokens for task in TASKS)
 
 

@@ -20,7 +20,7 @@ from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
 from nanodt.errors import InputError
 from nanodt.family.conditions import Decrement
-from nanodt.family.recipes.control import ACTION, STATE, Several, maker
+from nanodt.family.recipes.control import ACTION, STATE, MetaWorld, PointMass, Several, maker
 from nanodt.family.recipes.recipe import Figure, Options, Recipe
 from nanodt.family.sources import collect
 from nanodt.family.trajectories import Trajectories, join
@@ -77,6 +77,15 @@ class MultiDomain(Recipe[MDDTOptions]):
     }
 
     shaping: ClassVar = (*Recipe.shaping, "noise")
+
+    def check(self, options: MDDTOptions) -> None:
+        super().check(options)
+        longest = max(MetaWorld.longest, PointMass.longest)
+        if options.data is None and options.longest < longest:
+            raise InputError(
+                f"--longest {options.longest}: expected at least {longest}, as many steps as a "
+                "demonstration may take"
+            )
 
     def collect(self, options: MDDTOptions) -> Trajectories:
         parts = []

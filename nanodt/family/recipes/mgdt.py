@@ -9,9 +9,10 @@ and its twin, where left is right; only the task token tells them apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
@@ -39,7 +40,7 @@ class MGDTOptions(Options):
     context: Count = 4
     batch_size: Count = 256
     lr: Positive = 2e-3
-    return_bins: Count = 50
+    return_bins: Annotated[int, Ge(2)] = 50
     kappa: NonNegative = 10.0
     """How strongly high returns are asked for."""
     trajectories: Count = 300

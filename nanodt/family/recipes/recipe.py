@@ -149,6 +149,29 @@ class Recipe(ABC, Generic[S]):
     def evaluate(self, options: S, model: Network, data: Trajectories) -> list[Figure]:
         """Try a trained model; `data` are the prepared trajectories it learned from."""
 
+    def memory(self, options: S) -> dict[str, float]:
+        """Bytes that a training takes at least, by the options that they follow from."""
+        given, width = vars(options), float(options.n_embd)
+        own = given.get("trajectories", 0)
+        needed = {
+            "--n-layer --n-embd": 16 * 12 * options.n_layer * width**2,
+            "--batch-size --context --n-embd": 4 * options.batch_size * options.context * width,
+            "--drives": 1e4 * given.get("drives", 0),  # an environment, and what happens in it
+            "--trajectories": 200.0 * (sum(own) if isinstance(own, tuple) else own),
+        }
+        # Of each class or place a row: weights, gradients, both moments.
+        for name in ("bins", "return_bins", "words", "discrete", "clusters", "longest"):
+            if name in given:
+                needed[f"--{name.replace('_', '-')} --n-embd"] = 16 * given[name] * width
+        return needed
+
+    def check(self, options: S) -> None:
+        """Refuse options that do not go together, before trajectories are collected."""
+        options.trunk()
+        name = self.environment(options)
+        if name is not None:
+            check_spaces(make_env(name), name)
+
     def environment(self, options: S) -> str | None:
         """The Gymnasium environment that models are tried in, where --env chooses it."""
         return None
@@ -260,6 +283,16 @@ def check_fits(layout: Layout, data: Trajectories) -> None:
                 f"{data.where}: {slot.name} holds {values[wrong][0]:g}, expected whole numbers "
                 f"from 0 to {slot.size - 1}: record it from the recipe's own environment"
             )
+
+
+def check_spaces(env: Any, name: str) -> None:
+    """Refuse environments that no recipe can act in."""
+    seen, act = env.observation_space, env.action_space
+    if not seen.shape or not (hasattr(act, "n") or getattr(act, "low", None) is not None):
+        raise InputError(
+            f"--env {name}: observations are {type(seen).__name__}, actions {type(act).__name__}; "
+            "expected Box, and Box or Discrete actions: wrap the environment"
+        )
 
 
 def check_environment(data: Trajectories, name: str) -> None:

@@ -9,6 +9,7 @@ target in three of four when it may take the environment's 64 steps.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,6 +68,11 @@ def numbers(n: int) -> CodecConfig:
 def see(obs: dict[str, Any]) -> dict[str, np.ndarray]:
     """What the agents of vector environments see, as values of the slots."""
     return parts(look(obs["image"], SEEN))
+
+
+def mean(reached: np.ndarray) -> float:
+    """A share of drives; of none there is no share."""
+    return float(reached.mean()) if len(reached) else math.nan
 
 
 def new(text: str) -> bool:
@@ -135,8 +141,8 @@ class TextConditioned(Recipe[TDTOptions]):
             Figure("success on unseen seeds", reached.mean(), least=0.8),
             Figure("success with shuffled texts", shuffled),
             Figure("the first less the second", reached.mean() - shuffled, least=0.3),
-            Figure("success, pairs of colour and thing seen in training", reached[~unknown].mean()),
-            Figure("success, pairs held out", reached[unknown].mean()),
+            Figure("success, pairs of colour and thing seen in training", mean(reached[~unknown])),
+            Figure("success, pairs held out", mean(reached[unknown])),
         ]
 
 

@@ -8,9 +8,10 @@ random drives of CartPole, drawing actions does as the data did, and beam search
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
 from nanodt.driving.policy import Policy
 from nanodt.driving.rollout import drive
@@ -23,7 +24,7 @@ from nanodt.model.codec import CodecConfig
 from nanodt.model.heads import HeadConfig, Sampling
 from nanodt.model.network import Network
 from nanodt.model.stream import Layout, Slot
-from nanodt.training.bounds import Count, NonNegative, Positive, PositiveShare, Share, Signed
+from nanodt.training.bounds import Count, NonNegative, Positive, PositiveShare, Signed
 
 
 @dataclass(kw_only=True)
@@ -32,8 +33,8 @@ class TTOptions(Options):
     context: Count = 6
     steps: Count = 2000
     lr: Positive = 2e-3
-    bins: Count = 100
-    discount: Share = 0.99
+    bins: Annotated[int, Ge(2)] = 100
+    discount: PositiveShare = 0.99
     action_weight: NonNegative = 5.0
     """Of the actions' loss beside the others'."""
     penalty: Signed = 0.0
@@ -86,6 +87,19 @@ class TrajectoryTransformer(Recipe[TTOptions]):
     def environment(self, options: TTOptions) -> str:
         return options.env
 
+    def memory(self, options: TTOptions) -> dict[str, float]:
+        plans = float(options.planned) * options.width * options.expand
+        cache = 2 * 4 * options.n_layer * options.n_embd * (options.past + options.horizon)
+        return {**super().memory(options), "--planned --width --expand": plans * cache}
+
+    def check(self, options: TTOptions) -> None:
+        super().check(options)
+        if options.context < options.past + options.horizon:
+            raise InputError(
+                f"--past {options.past} and --horizon {options.horizon} must fit in --context "
+                f"{options.context}: give --context {options.past + options.horizon} or more"
+            )
+
     def collect(self, options: TTOptions) -> Trajectories:
         env = make_env(options.env)
         env.action_space.seed(options.seed)
@@ -116,11 +130,6 @@ class TrajectoryTransformer(Recipe[TTOptions]):
         if "actions" in data.info:  # numbered: each its own class
             n = data.info["actions"]
             chosen = CodecConfig("uniform", n, (-0.5,), (n - 0.5,))
-        if options.context < options.past + options.horizon:
-            raise InputError(
-                f"--past {options.past} and --horizon {options.horizon} must fit in --context "
-                f"{options.context}: give --context {options.past + options.horizon} or more"
-            )
         weight = options.action_weight
         return Layout(
             (
