@@ -106,6 +106,17 @@ def test_commands_that_cannot_be_read_are_told_before_anything_starts(
         RolloutConfig(run=tmp_path / "run", systems=()).check()
 
 
+@pytest.mark.parametrize(
+    ("there", "given"), [("café", "cafe\u0301"), ("tiny", "tiny "), ("Demo", "demo")]
+)
+def test_a_run_of_a_name_that_looks_the_same_is_named(there, given, tmp_path):
+    (tmp_path / there).mkdir()
+    with pytest.raises(InputError, match=f"or give the run that is there: --run .*{there}"):
+        annotate(AnnotateConfig(run=tmp_path / given))
+    with pytest.raises(InputError, match=r"--run [^ ]*other` first$"):
+        annotate(AnnotateConfig(run=tmp_path / "other"))
+
+
 READERS = {
     "JSON": files.read_json,
     "digest": files.file_digest,

@@ -4,6 +4,8 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import shlex
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +104,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.exists():
         script = SCRIPTS.get(folder.name, "the stage that writes it")
+        alike = _alike(folder.parent)
         raise InputError(
             f"{folder}: not there or not finished; "
-            f"run `python {script} --run {folder.parent}` first"
+            f"run `python {script} --run {shlex.quote(str(folder.parent))}` first"
+            + (f", or give the run that is there: --run {shlex.quote(str(alike))}" if alike else "")
         )
     try:
         manifest = read_json(path)
@@ -117,6 +121,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{error}; {again(folder)}") from None
     return manifest
+
+
+def _alike(run: Path) -> Path | None:
+    """A run beside one that is not there, whose name looks the same: blanks, accents by parts."""
+
+    def shown(name: str) -> str:
+        return unicodedata.normalize("NFKC", name).strip().casefold()
+
+    if run.exists() or not run.parent.is_dir():
+        return None
+    return next((p for p in run.parent.iterdir() if shown(p.name) == shown(run.name)), None)
 
 
 def check_folder(folder: Path) -> dict[str, Any]:
