@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from nanodt_toy import stretch
 
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
@@ -37,7 +38,7 @@ def cartpole_data(n: int = 20) -> Trajectories:
 def window(data: Trajectories, model: Network, steps: int, episode: int = 0) -> Batch:
     """The first steps of one episode, as a batch."""
     windows = Windows(data, model)
-    return windows.batch(windows.stretches(*(np.array([n]) for n in (episode, 0, steps))))
+    return windows.batch(stretch(windows, episode, 0, steps))
 
 
 def perturb(model: torch.nn.Module) -> None:
