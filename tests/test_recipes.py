@@ -376,7 +376,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
         (["cartpole", "--data", str(tmp_path / "poor.npz")], "no field 'action' (found obs)"),
         (["dt", "--data", str(tmp_path / "cartpole.npz")], "needs continuous actions"),
         (["dt", "--preset", "published"], "no controller of ours acts in Hopper-v5"),
-        (["cartpole", "--evaluate"], "neither a model folder"),
+        (["cartpole", "--evaluate"], "cartpole is not a trained model"),
         (["qdt", "--data", str(tmp_path / "cartpole.npz")], "no field 'bd'"),
         (["qdt"], "runs/demo/dataset does not exist"),
         (["tt", "--data", str(tmp_path / "three.npz")], "CartPole-v1 4: name the environment"),
