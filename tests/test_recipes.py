@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from nanodt_toy import stretch
 
 from nanodt.data.windows import Windows
 from nanodt.errors import InputError
@@ -37,7 +38,7 @@ def cartpole_data(n: int = 20) -> Trajectories:
 def window(data: Trajectories, model: Network, steps: int, episode: int = 0) -> Batch:
     """The first steps of one episode, as a batch."""
     windows = Windows(data, model)
-    return windows.batch(windows.stretches(*(np.array([n]) for n in (episode, 0, steps))))
+    return windows.batch(stretch(windows, episode, 0, steps))
 
 
 def perturb(model: torch.nn.Module) -> None:
@@ -375,7 +376,7 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
         (["cartpole", "--data", str(tmp_path / "poor.npz")], "no field 'action' (found obs)"),
         (["dt", "--data", str(tmp_path / "cartpole.npz")], "needs continuous actions"),
         (["dt", "--preset", "published"], "no controller of ours acts in Hopper-v5"),
-        (["cartpole", "--evaluate"], "neither a model folder"),
+        (["cartpole", "--evaluate"], "cartpole is not a trained model"),
         (["qdt", "--data", str(tmp_path / "cartpole.npz")], "no field 'bd'"),
         (["qdt"], "runs/demo/dataset does not exist"),
         (["tt", "--data", str(tmp_path / "three.npz")], "CartPole-v1 4: name the environment"),

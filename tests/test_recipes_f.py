@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from nanodt_toy import stretch
 
 from nanodt.data.windows import Windows
 from nanodt.driving.policy import Policy
@@ -227,7 +228,7 @@ def test_gato_tokens_are_the_papers():
     assert np.array_equal(paper.number(paper.value(every, seen), seen), every)
     action = np.linspace(-1, 1, 5001)
     assert abs(paper.value(paper.number(action, done), done) - action).max() <= 1 / 1024 + 1e-7
-    ranges = [paper.numbers, paper.choices, paper.separator, paper.size]
+    ranges = [paper.words, paper.choices, paper.separator, paper.size]
     assert ranges == [32_000, 33_024, 34_048, 34_049]
 
 
@@ -315,7 +316,7 @@ def test_gato_acts_on_what_it_learns_on():
         n = np.array([len(held)])
         steps["learned"] = np.ones((len(held), 1), np.float32)
         windows = Windows(Trajectories(n, steps), model)
-        batch = windows.batch(windows.stretches(np.array([0]), np.array([0]), n))
+        batch = windows.batch(stretch(windows, 0, 0, len(held)))
         with torch.no_grad():
             hidden = model.hidden(batch, ["token"])["token"][-1]
             logits = model.heads["token"].out(hidden) + task.allowed(vocabulary)

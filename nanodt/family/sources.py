@@ -109,7 +109,7 @@ def collect(
 
 
 def spaces(env: Any) -> dict[str, Any]:
-    """What `Trajectories.info` says of an environment's actions."""
+    """What `Episodes.info` says of an environment's actions."""
     space = getattr(env, "single_action_space", env.action_space)
     if hasattr(space, "n"):
         return {"actions": int(space.n)}
@@ -184,7 +184,7 @@ def save_npz(data: Trajectories, path: Path) -> None:
 
 
 def load_npz(path: Path) -> Trajectories:
-    """Read what `Trajectories.save` wrote, or another program in the same form."""
+    """Read what `save_npz` wrote, or another program in the same form."""
     if not path.exists():
         raise InputError(
             f"{path} does not exist: --data takes an npz file, minari:ID, or a dataset folder of "

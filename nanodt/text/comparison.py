@@ -6,10 +6,10 @@ a few seconds the row says so and the table goes on.
 
 from __future__ import annotations
 
-import multiprocessing
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
 import numpy as np
@@ -99,10 +99,18 @@ def _lengths(ids: list[list[int]]) -> list[int]:
 
 def _within(seconds: float, work: Callable[[], T]) -> T:
     """The result of `work`, or TimeoutError; a thread that hangs is left behind."""
-    try:
-        return ThreadPool(1).apply_async(work).get(seconds)
-    except multiprocessing.TimeoutError:
-        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([answer], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return answer.result()
 
 
 def _tiktoken(name: str) -> tuple[int, Count]:

@@ -3,7 +3,9 @@
 A step is `s, R, a, r`, and the model predicts the return it is going to get before the action.
 Acting, it draws that return itself, its logits raised towards high returns (`conditions.Drawn`),
 and then the action that goes with it: no target return has to be known. The games here are CartPole
-and its twin, where left is right; only the task token tells them apart.
+and its twin, where left is right; only the task token tells them apart. So the small preset sees
+one step: over four, a model also learns which game it is in from what its past actions did, and
+goes by that where its task token says otherwise. The state of CartPole leaves nothing else to see.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ ZERO, PLUS, LAST, MINUS = range(4)
 
 @dataclass(kw_only=True)
 class MGDTOptions(Options):
-    context: Count = 4
+    context: Count = 1
+    steps: Count = 2000
     batch_size: Count = 256
     lr: Positive = 2e-3
     return_bins: Annotated[int, Ge(2)] = 50
@@ -58,7 +61,13 @@ class MultiGame(Recipe[MGDTOptions]):
     # The paper's 200M model: 10 layers, 20 heads, width 1280; windows of 4 steps of 36 patches and
     # three tokens; 120 return bins. Its steps, batch and learning rate were not at hand: those stay
     # the small preset's.
-    published: ClassVar = {"n_layer": 10, "n_head": 20, "n_embd": 1280, "return_bins": 120}
+    published: ClassVar = {
+        "n_layer": 10,
+        "n_head": 20,
+        "n_embd": 1280,
+        "context": 4,
+        "return_bins": 120,
+    }
 
     def collect(self, options: MGDTOptions) -> Trajectories:
         parts = []
@@ -79,6 +88,8 @@ class MultiGame(Recipe[MGDTOptions]):
         classes = np.select([sign > 0, sign < 0], [PLUS, MINUS], ZERO)
         ended = data.each["terminated"][:, 0] > 0 if "terminated" in data.each else True
         classes[(data.first + data.length - 1)[ended]] = LAST
+        # By their steps alone, the best trajectories, which last, would be most of what is learned.
+        data = replace(data, weight=data.length**-0.5)
         return data.with_steps(rtg=data.returns_to_go(), reward=classes)
 
     def text_ids(self, options: MGDTOptions, data: Trajectories) -> list[np.ndarray]:
