@@ -31,8 +31,6 @@ import gymnasium
 import numba
 import numpy as np
 
-from envs.errors import ArgumentParser
-
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
@@ -40,6 +38,7 @@ import fastsim_oracle as oracle  # noqa: E402
 
 import envs  # noqa: E402
 from archive_tools.tasks import ControllerSpec, rollout_controllers  # noqa: E402
+from envs.errors import ArgumentParser  # noqa: E402
 
 PEER = 7_500  # steps/s of LanguageGroundedQD's environment, one process: 50 drives in 2.65 s CPU
 

@@ -5,7 +5,7 @@ import random
 import time
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from test_llm import Text
 
 from archive_tools.evaluation.judge_rules import Verdict as Judged
@@ -15,6 +15,12 @@ from archive_tools.llm.replies import Price, read_reply, reply_of
 
 FREE = Price(0, 0)
 GOOD = '{"text": "Go past the fan."}'
+
+
+class Described(BaseModel):
+    """What is asked for."""
+
+    text: str = Field(description="One sentence.")
 
 
 class Verdict(BaseModel):
@@ -149,6 +155,12 @@ UNDERSTOOD = {
     "blanks of no width": chat('{\u200b"text":\ufeff "Go past the fan."}'),
     "breaks escaped": chat('{\\n  "text": "Go past the fan."\\n}'),
     "no bracket": chat('"text": "Go past the fan."}'),
+    "typeset quotes in a fence": chat("```json\n{“text”: “Go past the fan.”}\n```"),
+    "comments in a fence": chat('```json\n{"text": "Go past the fan.", // so: brief\n}\n```'),
+    "an answer before it": chat('{"answer": "yes", "result": {"text": "Go past the fan."}}'),
+    "a schema before it": chat(json.dumps(Text.model_json_schema()) + GOOD),
+    "a described form": chat('{"description": "d", "properties": {"text": "Go past the fan."}}'),
+    "words close together": chat('{"sure":True, // so, or so: c\n "text": "Go past the fan."}'),
     "a form of tomorrow": {"answer_v9": {"body": GOOD}, "messages": [{"content": "say {}"}]},
 }  # fmt: skip
 BODIES = {
@@ -215,6 +227,8 @@ def test_a_verdict_is_read_in_other_languages(dress):
 
 
 @pytest.mark.parametrize("deep", [
+    "k: [&a0 [1,1,1,1,1,1,1,1,1], " + ", ".join(f"&a{k + 1} [{', '.join([f'*a{k}'] * 9)}]"
+                                                for k in range(8)) + "]",
     "-" * 19_000 + "1", "1" + "+1" * 9000, "f(" * 9000, "- " * 9000, "? " * 9000 + "a: b",
     "text: " + "[" * 9000, "a: &x [1]\nb: [*x, *x]", "text: !!python/object/apply:os.system [id]",
     "text: 2024-99-99", "a: b\n" * 4000, "'a' " * 4000, "__import__('os').system('id')",
@@ -225,10 +239,26 @@ def test_python_and_yaml_are_read_and_never_run(deep):
     assert value is None and problem and time.monotonic() - begun < 5
 
 
-@pytest.mark.parametrize("words", ["First: go past the fan.", "go(past, the=fan)", "- go: on"])
+@pytest.mark.parametrize("words", [
+    "First: go past the fan.", "go(past, the=fan)", "- go: on", "Go past <the fan> and stop.",
+    "text: Go past the fan, then to room #3 and stop at box #4.",
+    "Description: Start at the desk.\nThen: go to the fan.",
+    "**Drive past the desk, then stop at the bed**\n\nIt is short.",
+    "text: Go past the fan __slowly__ # and stop.",
+])  # fmt: skip
 def test_plain_words_that_look_like_something_else_stay_a_text(words):
     value, problem = read_reply(reply_of(json.dumps(chat(words)), "", FREE), Text)
-    assert problem == "" and value is not None and value.text == words.removeprefix("- ")
+    assert problem == "" and value is not None
+    assert value.text == words.removeprefix("- ").split("ext: ")[-1].split("ription: ")[
+        -1
+    ].removeprefix("**")
+
+
+@pytest.mark.parametrize("schema", [Text, Described])
+def test_a_schema_said_again_is_no_answer(schema):
+    echo = json.dumps(chat(json.dumps(schema.model_json_schema())))
+    value, problem = read_reply(reply_of(echo, "", FREE), schema)
+    assert value is None and "text" in problem
 
 
 UNUSABLE = {

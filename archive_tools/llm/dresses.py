@@ -67,15 +67,25 @@ def _value(node: ast.AST) -> Any:
     raise ValueError(type(node).__name__)
 
 
-def yaml_objects(content: str) -> Iterator[dict[str, Any]]:
-    """Mappings of YAML, in a fence or by themselves; emphasis of Markdown is left out."""
+def yaml_objects(content: str, one_text: bool) -> Iterator[dict[str, Any]]:
+    """Mappings of YAML, in a fence or by themselves; emphasis of Markdown is left out.
+
+    `one_text`: nothing but a text is asked for. Then plain words are one, and only what is marked
+    as YAML and has no "#", which would end a line of it, is read so.
+    """
+    if one_text and not re.search(r"(?m)\A\s*---\s*$|^(```|~~~)", content):
+        return
     for part in parts(content):
+        if one_text and re.search(r"\s#", part):
+            continue
         part = re.sub(r"\*\*|__|(?m:^#+ )", "", part)
-        if not re.match(r"(---\s*\n)?(\w+\s*:|[{\[-]\s)", part) or re.search(r"[:-]\s+[&*]", part):
-            continue  # plain words; or what may stand for more than is there
+        if not re.match(r"(---\s*\n)?(\w+\s*:|[{\[-]\s)", part):
+            continue
         if part.count("[") + part.count("{") > MOST_BRACKETS:
             continue
         try:
+            if any(isinstance(t, (yaml.AnchorToken, yaml.AliasToken)) for t in yaml.scan(part)):
+                continue  # what may stand for more than is there
             found = list(yaml.safe_load_all(part))
         except (yaml.YAMLError, ValueError, RecursionError, TypeError):
             continue

@@ -34,17 +34,19 @@ MARKS = re.compile(r"<[|｜][\w▁ -]*[|｜]>|</?s>|<(?:start|end)_of_turn>|^(?:
 BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}{1,2}")
 """As models mark an answer that were taught on sums."""
 AROUND = re.compile(
-    r"(?i)^(```|~~~)\w*|(```|~~~)$|<[/?]?[a-z][^<>]*>|<!\[CDATA\[|\]\]>|^assistant\s*\n"
-    r"|^[^\n.]{0,80}:[\s*_]*\n+|^[#*_ ]+[^\n.]{0,80}\n\s*\n|(?m:^)\s*([#>*•-]|\d+[.)])\s+"
+    r"(?i)^(```|~~~)\w*|(```|~~~)$|</?[a-z]+>|<!\[CDATA\[|\]\]>|^assistant\s*\n"
+    r"|<\?xml[^<>]*>|<[a-z]+(\s+[a-z:-]+=\"[^\"<>]*\")+\s*>"
+    r"|^[^\n.]{0,80}:[\s*_]*\n+|^#+ [^\n.]{0,40}\n\s*\n|(?m:^)\s*([#>*•-]|\d+[.)])\s+"
     r"|^\W*((final|the) )?(text|description|answer)\W*[:=\n]"
 )
 """What models put around a text that was to stand in JSON."""
 WIDE = str.maketrans("｛｝［］：，＂", '{}[]:,"')
 LOOSE = re.compile(
     r"""(?sx) (?P<whole>"(?:[^"\\]|\\.)*") | [“„](?P<typeset>[^“”"]*)[”“]
-    | [‘](?P<curly>.*?)[’](?=\s*[:,}\]=]) | «\s*(?P<angled>[^«»]*?)\s*» | `(?P<tick>[^`]*)`
+    | [‘](?P<curly>.*?)[’](?=\s*[:,}\]=]) | «\s*(?P<angled>[^«»]*?)\s*»
+    | (?<!`)`(?P<tick>[^`\n]*)`(?!`)
     | (?<=[{\[:,\s])'(?P<single>(?:[^'\\\n]|\\.|'(?=\w))*)'(?=\s*[:,}\]=])
-    | (?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*) | (?P<word>:?[A-Za-z_]\w*)
+    | (?P<comment>//[^\n]*|/\*.*?\*/|\#[^\n]*) | (?P<word>(?:(?<=[{,\s]):(?=\w+\s*=))?[A-Za-z_]\w*)
     | (?P<mark>=>?|;) | \\[nrt] | [\s\u200b-\u200d\u2060\ufeff]"""
 )
 """JSON as people and models write it: its strings, comments, words and (odd) blanks."""
@@ -67,7 +69,8 @@ THOUGHTS_ONLY = "the reply was nothing but reasoning"
 ECHOES = ("messages", "prompt", "request", "usage", "tools")
 """Fields in which a server repeats what it was asked."""
 TEXT = ("text", "description", "answer", "output", "response")
-"""Names that models give the one text that was asked for."""
+"""Names that models give the one text that was asked for, its own first."""
+SCHEMA_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 UNKNOWN_FORM = "the reply has a form that is not known here"
 DECLINED = "the model declined"
 FINAL = (NO_ROOM, UNKNOWN_FORM, DECLINED, "refused by the server")
@@ -161,12 +164,12 @@ def read_reply(reply: Reply, schema: type[S]) -> tuple[S | None, str]:
 
 
 def _validated(content: str, schema: type[S], cut: bool = False) -> tuple[S | None, str]:
-    problem = ""
-    for found in _objects(content, cut):
-        for value in _within(found):
+    problem, one_text = "", list(schema.model_fields) == ["text"]
+    # Other names only where no object bears the right one: they may stand for other things.
+    for names in (TEXT[:1], TEXT) if one_text else ((),):
+        for value in (v for found in _objects(content, cut, one_text) for v in _within(found)):
             try:
-                if list(schema.model_fields) == ["text"]:
-                    value = _text_of(value)
+                value = _text_of(value, names) if one_text else value
                 return schema.model_validate(_whole(value)), ""
             except ValidationError as error:
                 first = error.errors()[0]
@@ -178,12 +181,15 @@ def _validated(content: str, schema: type[S], cut: bool = False) -> tuple[S | No
     return None, problem
 
 
-def _text_of(value: dict[str, Any]) -> dict[str, Any]:
-    """An object with its text as one: by another name, of several sentences, or in an object.
+def _text_of(value: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """An object with its text as one: by one of these names, of several sentences, or in an object.
 
-    One without any word, like "...", is the form that was asked for, said again.
+    One without any word, like "...", is the form that was asked for, said again; and so is the
+    JSON schema that was sent along.
     """
-    names = (*TEXT, "content") if value.get("role") == "assistant" else TEXT
+    if names != TEXT[:1] and ("properties" in value or value.get("type") in SCHEMA_TYPES):
+        return {}
+    names = (*names, "content") if value.get("role") == "assistant" else names
     text = next((value[name] for name in names if value.get(name) is not None), None)
     if isinstance(text, dict):
         text = next(iter(text.values())) if len(text) == 1 else None
@@ -227,7 +233,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
+def _objects(content: str, cut: bool, one_text: bool) -> Iterator[dict[str, Any]]:
     """All JSON objects in a text, the last one first: models think aloud and then answer.
 
     Then those in a text that is a JSON string, in Python or YAML, and then, of a reply that was not
@@ -248,7 +254,7 @@ def _objects(content: str, cut: bool) -> Iterator[dict[str, Any]]:
     yield from found
     if not cut:
         yield from python_objects(content)
-        yield from yaml_objects(content)
+        yield from yaml_objects(content, one_text)
     if "{" not in content:
         return
     meant = content if '"' in content else html.unescape(content)

@@ -132,6 +132,7 @@ def unboxed(box: str) -> str:
     parts = [part for part in parts if part.strip()]
     line = " ".join(parts[0].split()).removeprefix("Error parsing ").removesuffix(".")
     line = re.sub(r"(?:invalid literal for int|could not convert string)[^:]*:", "found", line)
+    line = re.sub(r" into tuple type .*", "", line)
     for part in parts[1:]:
         title, *shown = part.splitlines() or [""]
         options = [row.strip() for row in shown if re.match(" {4}-", row)]

@@ -66,7 +66,8 @@ class TrainOptions:
     """Default method: its input, data, losses and optimiser. full: all that made policies follow
     texts better. plain: a Decision Transformer with a text in front and the target at every
     timestep, as published (Salehi & Doncieux 2023): long windows of recorded trajectories, past
-    actions shown, no odometry, no augmentation, no auxiliary losses. Sizes come from --preset."""
+    actions shown, no odometry, no augmentation, no auxiliary losses; its sizes are its own, unless
+    --preset paper or gpu sets them."""
     block_size: Annotated[int, Ge(2)] = 350
     """Most tokens of one context: a text and one window of timesteps; training stops with a message
     where a text leaves no room for a timestep. A small --window stays far below it."""
