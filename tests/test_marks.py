@@ -179,6 +179,12 @@ def test_a_missed_mark_is_told_by_the_exit_status(tmp_path, monkeypatch, capsys)
     class Stub:
         name = "dt"
 
+        def check(self, options):
+            pass
+
+        def memory(self, options):
+            return {}
+
         def trajectories(self, options):
             return episodes()
 

@@ -9,6 +9,7 @@ import itertools
 import json
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -369,12 +370,13 @@ def test_bad_input_is_told_in_one_line(tmp_path, monkeypatch, capsys):
     )
     np.savez(tmp_path / "info.npz", length=np.array([1]), info=np.array("{"))
     capsys.readouterr()
+    continuous = "needs continuous actions" if find_spec("mujoco") else "MuJoCo is not installed"
     for arguments, message in (
         (["nothing"], "no recipe 'nothing': there are dt, cartpole"),
         (["cartpole", "--data", str(tmp_path / "none.npz")], "none.npz does not exist"),
         (["cartpole", "--data", str(tmp_path / "wrong.npz")], "obs has 3 numbers a row"),
         (["cartpole", "--data", str(tmp_path / "poor.npz")], "no field 'action' (found obs)"),
-        (["dt", "--data", str(tmp_path / "cartpole.npz")], "needs continuous actions"),
+        (["dt", "--data", str(tmp_path / "cartpole.npz")], continuous),
         (["dt", "--preset", "published"], "no controller of ours acts in Hopper-v5"),
         (["cartpole", "--evaluate"], "cartpole is not a trained model"),
         (["qdt", "--data", str(tmp_path / "cartpole.npz")], "no field 'bd'"),

@@ -197,6 +197,7 @@ def _text_of(value: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         text = " ".join(text)
     if not isinstance(text, str):
         return value
+    text = re.sub(THOUGHT, "", text)
     text = re.sub(r"(?s)^\s*[“«](.*)[”»]\s*$", r"\1", text)
     return {"text": text} if re.search(r"\w", text) else {}
 
