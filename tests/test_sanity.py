@@ -56,7 +56,7 @@ def test_overfits_eight_trajectories_and_drives_them(eight):
             out=folder / "model",
             n_embd=96,
             block_size=250,
-            steps=1500,
+            steps=1200,
             warmup=30,
             weight_decay=0.0,
             text_dropout=0.0,
