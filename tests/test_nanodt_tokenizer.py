@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
+from hub_server import reach
+from huggingface_hub.utils import get_session
 
 from nanodt import InputError, Tokenizer, train_tokenizer
 from nanodt.text import comparison as table
@@ -79,6 +82,17 @@ def test_comparison_never_hangs_and_never_fails(tokenizer, monkeypatch):
     assert sentence.parameters == 385 * 4 * 128
     text = table.to_markdown(rows)
     assert text.count("\n") == 7 and "ours" in text
+
+
+def test_a_hub_out_of_reach_is_asked_once_and_nobodys_connections_are_closed(
+    tokenizer, monkeypatch, tmp_path
+):
+    """Else a thread left behind would break, for a minute, whoever loads a model by its id."""
+    reach(SimpleNamespace(url="http://127.0.0.1:9"), monkeypatch, tmp_path)
+    client = get_session()
+    note = table.comparison(TEXTS, tokenizer, patience_s=30)[3].note
+    assert "vocabulary not to be had" in note and "refused" in note
+    assert get_session() is client and not client.is_closed
 
 
 def test_comparison_counts_what_another_vocabulary_says(tokenizer, monkeypatch):

@@ -122,15 +122,17 @@ def _tiktoken(name: str) -> tuple[int, Count]:
 
 def _bert() -> tuple[int, Count]:
     import tokenizers
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub import logging as hub_logging
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import get_session
 
     name, file = "google-bert/bert-base-uncased", "tokenizer.json"
     try:
         path = hf_hub_download(name, file, local_files_only=True)
     except LocalEntryNotFoundError:
-        hub_logging.set_verbosity_error()  # its retries are not news: the row's note tells all
+        # Asked once whether it is there: without a network, a download tries for minutes in the
+        # thread left behind, and at each try closes the connections of all who ask the Hub.
+        get_session().head(constants.ENDPOINT, timeout=3)
         path = hf_hub_download(name, file, etag_timeout=3)
     wordpiece = tokenizers.Tokenizer.from_file(path)
 
