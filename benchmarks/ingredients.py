@@ -56,6 +56,8 @@ ROWS = {
 """Row → options of nanodt.train: ingredients first, then what may limit the route per compute."""
 PROBE = 20
 """Steps of the training that tells the operations of a step."""
+LABEL = 0.009
+"""Least distance of labels in the figure, in routes."""
 HEAD = "| | steps | TFLOP | distance, median | within 5 % | route | contrast | route, text off |"
 
 
@@ -161,14 +163,26 @@ def line(name: str, figures: dict[str, float]) -> str:
 
 
 def draw(path: Path, rows: dict[str, dict[str, float]]) -> None:
-    """The figure: routes over operations."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for name, f in rows.items():
-        at = (f["operations"] / 1e12, f["route"])
-        lengths = name.split(" ×")[0] == "all"
-        axes.errorbar(*at, f["route ±"], fmt="o", color="#0072b2" if lengths else "#8a8a8a")
-        axes.annotate(name, at, (6, 3), textcoords="offset points", fontsize=8)
+    """The figure: routes over operations; the row 'all' and its lengths as a line."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.8), layout="constrained")
+    points = {name: (f["operations"] / 1e12, f["route"]) for name, f in rows.items()}
+    line = sorted((n for n in points if n.split(" ×")[0] == "all"), key=lambda n: points[n])
+    x, y = zip(*(points[name] for name in line), strict=True)
+    axes.errorbar(x, y, [rows[name]["route ±"] for name in line], fmt="o-", color="#0072b2")
+    for name in line:
+        axes.annotate(name, points[name], (8, -14), textcoords="offset points")
+    height = points["all"][1] - LABEL  # below the line
+    for name in sorted(set(points) - set(line), key=lambda n: -points[n][1]):
+        at = points[name]
+        height = min(at[1], height - LABEL)
+        axes.plot(*at, "o", color="#8a8a8a", markersize=4)
+        axes.annotate(
+            name, at, (1.1 * at[0], height), va="center", fontsize=8, color="#555555",
+            arrowprops={"arrowstyle": "-", "color": "#cccccc", "relpos": (0, 0.5)},
+        )  # fmt: skip
     axes.set(xscale="log", xlabel="training, 10¹² floating-point operations", ylabel="route obeyed")
+    axes.set_xticks(x, [f"{value:.3g}" for value in x])
+    axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 
