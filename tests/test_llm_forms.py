@@ -239,19 +239,22 @@ def test_python_and_yaml_are_read_and_never_run(deep):
     assert value is None and problem and time.monotonic() - begun < 5
 
 
-@pytest.mark.parametrize("words", [
-    "First: go past the fan.", "go(past, the=fan)", "- go: on", "Go past <the fan> and stop.",
-    "text: Go past the fan, then to room #3 and stop at box #4.",
-    "Description: Start at the desk.\nThen: go to the fan.",
-    "**Drive past the desk, then stop at the bed**\n\nIt is short.",
-    "text: Go past the fan __slowly__ # and stop.",
+@pytest.mark.parametrize(("words", "text"), [
+    ("First: go past the fan.", "First: go past the fan."),
+    ("go(past, the=fan)", "go(past, the=fan)"),
+    ("- go: on", "go: on"),
+    ("Go past <the fan> and stop.", "Go past <the fan> and stop."),
+    ("text: Go past the fan, then to room #3 and stop at box #4.",
+     "Go past the fan, then to room #3 and stop at box #4."),
+    ("Description: Start at the desk.\nThen: go to the fan.",
+     "Start at the desk.\nThen: go to the fan."),
+    ("**Drive past the desk, then stop at the bed**\n\nIt is short.",
+     "Drive past the desk, then stop at the bed**\n\nIt is short."),
+    ("text: Go past the fan __slowly__ # and stop.", "Go past the fan __slowly__ # and stop."),
 ])  # fmt: skip
-def test_plain_words_that_look_like_something_else_stay_a_text(words):
+def test_plain_words_that_look_like_something_else_stay_a_text(words, text):
     value, problem = read_reply(reply_of(json.dumps(chat(words)), "", FREE), Text)
-    assert problem == "" and value is not None
-    assert value.text == words.removeprefix("- ").split("ext: ")[-1].split("ription: ")[
-        -1
-    ].removeprefix("**")
+    assert problem == "" and value is not None and value.text == text
 
 
 @pytest.mark.parametrize("schema", [Text, Described])
